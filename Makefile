@@ -1,0 +1,74 @@
+# `make` alone lists the targets. Every target that needs the environment makes it first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup app test check format bench demo-model runs readme screenshots lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv with everything in it
+	@echo "$(VENV) is ready"
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed, which '$(PYTHON)' is not; name another:" \
+	       "make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Setting up $(VENV) (a minute or two, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --requirement requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+app: $(STAMP) ## Serve the dashboard at http://127.0.0.1:8501
+	@$(BIN)/circuit-explorer serve
+
+test: $(STAMP) ## Run the whole test suite, browser tests included
+	@$(BIN)/python -m pytest
+
+check: $(STAMP) ## Lint, format check, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports --no-logo
+
+format: $(STAMP) ## Sort imports and format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## Print the benchmark table
+	@$(BIN)/circuit-explorer bench
+
+demo-model: $(STAMP) ## Train the shipped demo model again (about an hour on a CPU)
+	$(BIN)/python -m engine.demo.train
+
+runs: $(STAMP) ## Compute the shipped runs in cached_runs/ again
+	$(BIN)/python -m engine.demo.runs
+
+readme: $(STAMP) ## Measure the benchmark again and fill the README's tables
+	@mkdir -p build
+	$(BIN)/circuit-explorer bench --json > build/bench.json && mv build/bench.json assets/bench.json
+	$(BIN)/python -m engine.demo.readme
+
+screenshots: $(STAMP) ## Take the README's pictures again (needs Chromium)
+	$(BIN)/python -m tests.browser.screenshots
+
+# Exact versions of everything, from a fresh environment. Left out: what torch itself asks for on a
+# machine with a GPU, so that the one lock file serves both builds.
+lock: ## Resolve pyproject.toml anew into requirements.lock
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet --disable-pip-version-check '.[dev]' 'setuptools>=80'
+	build/lock/bin/pip freeze --all --exclude circuit-explorer --exclude pip \
+	  | sed -E 's/\+(cpu|cu[0-9]+)$$//' | grep -E -v '^(nvidia-|cuda-|triton)' > build/requirements.lock
+	@if grep -n -v -E '^[A-Za-z0-9._-]+==[A-Za-z0-9.!]+$$' build/requirements.lock; then \
+	  echo "requirements.lock may only hold name==version lines" >&2; exit 1; fi
+	mv build/requirements.lock requirements.lock && rm -rf build/lock
+
+clean: ## Remove .venv and every cache
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

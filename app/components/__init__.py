@@ -1,0 +1,1 @@
+"""Components of our own: what Streamlit's own elements cannot do."""

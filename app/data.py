@@ -1,0 +1,170 @@
+"""What pages read: runs, opened once and kept, and the words to show them with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from engine.ablations.base import ablations
+from engine.circuit import Circuit, circuit_from_json, top_edges
+from engine.discovery.base import methods
+from engine.errors import CircuitExplorerError, RequestError
+from engine.graph import Graph
+from engine.request import Request
+from engine.runs import BrokenRun, Run, RunStore
+from engine.tasks.base import tasks
+
+FIRST = ("explorer-4l", "ioi", "counterfactual")  # the run a first visitor sees
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A finished discovery run with what every picture of it needs.
+
+    Attributes:
+        run: the run.
+        graph: its model's graph.
+        scores: of every edge, float [n_edges].
+        about: model, task, method and ablation, for exports.
+        signed: the scores are signed effects.
+        sizes: what the slider offers: edges requested -> edges left after pruning dangling ones, ascending.
+        size: the one among them nearest to the size that was asked for.
+    """
+
+    run: Run
+    graph: Graph
+    scores: np.ndarray
+    about: dict[str, Any]
+    signed: bool
+    sizes: dict[int, int]
+    size: int
+
+    @property
+    def request(self) -> Request:
+        """The request that was run."""
+        return self.run.request
+
+    def circuit(self, size: int) -> Circuit:
+        """Return the circuit of the `size` highest scores, without dangling edges."""
+        return top_edges(self.graph, self.scores, size, self.about)
+
+
+@st.cache_resource
+def store() -> RunStore:
+    """Return the run store: shipped runs and the user's own."""
+    return RunStore()
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The discovery runs there are, and the folders that could not be opened."""
+
+    runs: dict[str, Run]
+    broken: list[BrokenRun]
+
+    def label(self, run_id: str) -> str:
+        """Return a line that tells this run apart from the others, as short as it can be."""
+        request = self.runs[run_id].request
+        label = f"{title_of('task', request.task)} · {request.ablation}"
+        if len({run.request.model for run in self.runs.values()}) > 1:
+            label += f" · {model_name(request.model)}"
+        same = [run for run in self.runs.values() if _subject(run.request) == _subject(request)]
+        return label if len(same) == 1 else f"{label} · {run_id.rsplit('-', 1)[-1]}"
+
+
+def shelf() -> Shelf:
+    """Return the runs to choose from: shipped ones first, then the user's, newest first."""
+    runs = store()
+    stamps = tuple(
+        folder.stat().st_mtime_ns if folder.is_dir() else 0 for folder in (runs.shipped_dir, runs.user_dir)
+    )
+    return _shelf(stamps)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _shelf(stamps: tuple[int, ...]) -> Shelf:
+    # Runs appear whole or not at all, so a folder's time of change tells whether to look again.
+    runs = [run for run in store().list() if run.request.kind == "discover"]
+    runs.sort(key=lambda run: (not run.shipped, _subject(run.request) != FIRST))
+    return Shelf({run.run_id: run for run in runs}, store().list_broken())
+
+
+def _subject(request: Request) -> tuple[str, str, str]:
+    return request.model, request.task, request.ablation
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def open_run(run_id: str) -> Opened:
+    """Open a discovery run.
+
+    Raises:
+        RequestError: there is no such run, or its folder is broken.
+    """
+    run = store().get(run_id)
+    if run.circuit is None:
+        raise RequestError(
+            f"run '{run_id}' is an evaluation and has no graph of its own; open the run it evaluates"
+        )
+    sizes: dict[int, int] = {}
+    for point in run.result["curve"]:
+        # More edges of which all dangle make the same circuit, and too few make none.
+        if point["n_edges"] > 0 and point["n_edges"] not in sizes.values():
+            sizes[point["edges_requested"]] = point["n_edges"]
+    if not sizes:
+        raise RequestError(
+            f"run '{run_id}' has no circuit of any size: no path leads from the input to the logits"
+        )
+    asked = run.result["summary"]["n_edges"]
+    size = min(sizes, key=lambda requested: abs(sizes[requested] - asked))
+    signed = getattr(methods.get(run.request.method or ""), "signed", False)
+    circuit = circuit_from_json(run.circuit)
+    return Opened(run, circuit.graph, run.tensors["scores"], circuit.about, signed, sizes, size)
+
+
+def point_at(result: dict[str, Any], size: int) -> dict[str, Any]:
+    """Return the point of a result's curve for `size` edges requested (the nearest one there is)."""
+    return min(result["curve"], key=lambda point: abs(point["edges_requested"] - size))
+
+
+def title_of(kind: str, name: str) -> str:
+    """Return the title of a task, ablation or method; of a file, or what is not known here, its name."""
+    registry = {"task": tasks, "ablation": ablations, "method": methods}[kind]
+    try:
+        return registry.get(name).title
+    except CircuitExplorerError:
+        return Path(name).name
+
+
+def model_name(model: str) -> str:
+    """Return a model's short name: the last part of a folder or Hugging Face id."""
+    return model.rstrip("/").split("/")[-1]
+
+
+def run_title(request: Request) -> str:
+    """Return one line that tells runs apart."""
+    return f"{title_of('task', request.task)} · {request.ablation} · {model_name(request.model)}"
+
+
+def provenance(opened: Opened, shown: Run) -> str:
+    """Return the line under every figure: where its numbers come from.
+
+    Args:
+        opened: the run whose circuit is shown.
+        shown: the run whose evaluation is shown, `opened.run` itself or an evaluation of it.
+    """
+    request = opened.request
+    task, method = title_of("task", request.task), title_of("method", request.method or "")
+    return (
+        f"{model_name(request.model)} · {task} · {method}, found under {request.ablation}, "
+        f"{evaluated(shown)} · seed {request.seed} · run {shown.run_id}"
+    )
+
+
+def evaluated(shown: Run) -> str:
+    """Return how the numbers of a run were measured: ablation, conditioning, prompts."""
+    conditioning = shown.result["conditioning"]
+    how = "" if conditioning == "none" else f" ({conditioning})"
+    n = shown.result["summary"]["kl"]["n"]
+    return f"evaluated under {shown.request.ablation}{how} on {n} prompts of the {shown.request.split} split"

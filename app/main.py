@@ -1,0 +1,28 @@
+"""What `streamlit run` serves: the dashboard, and plotly.js out of the installed package."""
+
+import importlib
+from pathlib import Path
+
+import streamlit as st
+from starlette.responses import FileResponse
+from starlette.routing import Route
+
+from app.components.plotly_view import PLOTLY_FOLDER, PLOTLY_ROUTE
+from app.errors import show_unforeseen
+
+# Torch takes seconds to import: they are spent when the server starts, not in the first page.
+importlib.import_module("app.jobs")
+
+
+async def plotly_js(_request: object) -> FileResponse:
+    """Serve plotly.js; its address holds its version, so a browser may keep it for good."""
+    return FileResponse(
+        PLOTLY_FOLDER / "plotly.min.js", headers={"Cache-Control": "public, max-age=31536000, immutable"}
+    )
+
+
+app = st.App(
+    Path(__file__).with_name("shell.py"),
+    on_script_error=show_unforeseen,
+    routes=[Route(f"{PLOTLY_ROUTE}/plotly.min.js", plotly_js)],
+)

@@ -1,0 +1,190 @@
+"""Explore: which edges carry this behaviour?"""
+
+from typing import Any
+
+import streamlit as st
+
+from app import state
+from app.components.plotly_view import plotly_view
+from app.data import Opened, evaluated, open_run, point_at, provenance, run_title, shelf
+from app.figures.curve import METRIC_NAMES, curve_figure
+from app.figures.graph import MOST_EDGES, circuit_figure
+from app.figures.style import Look, look
+from app.panels.detail import detail_panel
+from app.panels.evaluation import evaluation_choice
+from app.panels.exports import export_buttons
+from app.panels.jobs import jobs_panel
+from app.panels.metrics import metrics_row
+from app.panels.new_run import new_run_form
+from app.panels.prompts import prompts_table
+from engine.circuit import Circuit
+from engine.errors import CircuitExplorerError
+from engine.run_folder import Run
+
+
+def page() -> None:
+    """Draw the page: form on the left, picture in the middle, detail on the right."""
+    scheme = look(st.context.theme.type or "light")
+    state.read_url({"run": str, "edges": int, "under": str, "metric": str, "prompt": _prompt_index})
+    state.take_next_run()
+    with st.sidebar:
+        run_id = _choose_run()
+        jobs_panel()
+        new_run_form()
+    if run_id is None:
+        st.title("Explore", anchor=False)
+        st.info(
+            "There is no finished run yet. Fill in the form on the left and press **Discover circuit**.",
+            icon=":material/hub:",
+        )
+        return
+    try:
+        opened = open_run(run_id)
+    except CircuitExplorerError as error:
+        st.error(f"{error}. Choose another run on the left.", icon=":material/error:")
+        return
+    _show(opened, scheme)
+
+
+def _show(opened: Opened, scheme: Look) -> None:
+    known = {*opened.graph.nodes, *opened.graph.edge_index}
+    selected = tuple(name for name in state.explore().select if name in known)
+    size = st.session_state["edges"] = _size(opened)
+    prompts = len(opened.run.result["prompts"])
+    prompt = st.session_state.get("prompt", 0)
+    st.session_state["prompt"] = prompt = prompt if prompt < prompts else 0
+
+    head, choice = st.columns([2.05, 1], vertical_alignment="bottom", gap="medium")
+    with choice:
+        shown, state_of_it = evaluation_choice(opened)
+    head.title(run_title(opened.request), anchor=False)
+    head.caption(state_of_it)
+    circuit = opened.circuit(size)
+    metrics_row(circuit, point_at(shown.result, size), shown.result)
+    picture, side = st.columns([2.05, 1], gap="medium")
+    with picture:
+        _graph(opened, circuit, selected, scheme)
+        st.caption(provenance(opened, shown))
+        for note in shown.result["notes"]:
+            st.caption(f":material/info: {note}")
+        st.subheader("Prompts", anchor=False)
+        prompts_table(shown.result, size)
+        export_buttons(opened, circuit)
+    with side:
+        _slider_and_curve(opened, shown, size, scheme)
+        detail_panel(opened, circuit, selected, prompt, scheme)
+    state.write_url(
+        {
+            "run": opened.run.run_id,
+            "edges": size,
+            "under": st.session_state["under"],
+            "metric": st.session_state["metric"],
+            "prompt": prompt + 1,
+        },
+        {
+            "edges": opened.size,
+            "under": opened.request.ablation,
+            "metric": "kl",
+            "prompt": 1,
+        },
+    )
+
+
+def _choose_run() -> str | None:
+    there = shelf()
+    for broken in there.broken:
+        st.warning(broken.problem, icon=":material/folder_off:")
+    if not there.runs:
+        return None
+    if st.session_state.get("run") not in there.runs:
+        if "run" in st.session_state:
+            st.warning(f"There is no run '{st.session_state['run']}' here. This is another one.")
+        st.session_state["run"] = next(iter(there.runs))
+    return st.selectbox(
+        "Show run", list(there.runs), key="run", format_func=there.label, persist_state="session"
+    )
+
+
+def _graph(opened: Opened, circuit: Circuit, selected: tuple[str, ...], scheme: Look) -> None:
+    figure = circuit_figure(circuit, scheme, selected, opened.signed)
+    shown = min(circuit.n_edges, MOST_EDGES)
+    layers = opened.graph.n_layers
+    plotly_view(
+        figure,
+        "graph",
+        f"Circuit graph with {shown} edges. The tables beside it list them.",
+        height=max(520, 47 * (layers + 4)),
+        ratio=0.62,
+        on_event=_on_graph,
+        zoom=True,
+        box=True,
+        clearable=bool(selected),
+    )
+    if circuit.n_edges == 0:
+        st.info("No path from the input to the logits is left at this size. Keep more edges.")
+    elif shown < circuit.n_edges:
+        st.caption(f"{shown:,} of {circuit.n_edges:,} edges shown: the strongest ones.")
+    else:
+        st.caption(f"{shown:,} of {circuit.n_edges:,} edges shown. The wider, the higher its score ranks.")
+
+
+def _on_graph(event: dict[str, Any]) -> None:
+    """Take a click, a box or Esc in the graph; shift-click adds a node to the selection."""
+    before = state.explore().select
+    if event["kind"] == "clear":
+        state.selected(())
+    elif event["kind"] == "box":
+        state.selected(tuple(event["ids"]))
+    elif event["add"] and "->" not in event["id"] and not any("->" in name for name in before):
+        state.selected((*(name for name in before if name != event["id"]), event["id"]))
+    else:
+        state.selected((event["id"],))
+
+
+def _slider_and_curve(opened: Opened, shown: Run, size: int, scheme: Look) -> None:
+    st.select_slider(
+        "Edges kept",
+        list(opened.sizes),
+        key="edges",
+        format_func=lambda requested: f"{opened.sizes[requested]:,}",
+        persist_state="session",
+        help="The edges with the highest scores, less those on no path from the input to the logits.",
+    )
+    result = shown.result
+    names = ("kl", "faithfulness", result["metric"], "agreement", "accuracy")
+    if st.session_state.get("metric") not in names:
+        st.session_state["metric"] = "kl"
+    metric = st.selectbox(
+        "Curve, with 95 % interval",
+        names,
+        format_func=METRIC_NAMES.__getitem__,
+        key="metric",
+        persist_state="session",
+    )
+    full = result["model"][metric]["mean"] if metric == result["metric"] else None
+    figure = curve_figure(result["curve"], metric, scheme, at=size, model=full)
+    plotly_view(
+        figure, "curve", f"{METRIC_NAMES[metric]} over edges kept", 190, on_event=_on_curve, bar=False
+    )
+    st.caption(evaluated(shown).capitalize())
+
+
+def _on_curve(event: dict[str, Any]) -> None:
+    if event["kind"] == "click":
+        st.session_state["edges"] = event["id"]
+
+
+def _size(opened: Opened) -> int:
+    """Return the size to show: where the slider was moved to, else the one the run was made for."""
+    place, wanted = state.explore(), st.session_state.get("edges")
+    own, place.own_size = place.own_size, opened.size
+    if wanted is None or wanted == own:
+        return opened.size
+    return min(opened.sizes, key=lambda size: abs(size - wanted))
+
+
+def _prompt_index(text: str) -> int:
+    return max(int(text) - 1, 0)
+
+
+page()

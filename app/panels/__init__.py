@@ -1,0 +1,1 @@
+"""The parts a page is put together from; each draws one block and computes nothing."""

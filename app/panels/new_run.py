@@ -1,0 +1,135 @@
+"""The form for a new run, made of the settings of the chosen method."""
+
+from typing import Any
+
+import streamlit as st
+from pydantic import ValidationError
+
+from app import state
+from app.data import title_of
+from app.forms import fields_form, problems
+from app.jobs import queue
+from engine.ablations.base import ablations
+from engine.discovery.base import methods
+from engine.errors import CircuitExplorerError, RequestError
+from engine.models import shipped_models
+from engine.request import Request
+from engine.tasks.base import tasks
+
+SHOWN = 2  # settings of a method shown at once, its first; the others are under "Advanced"
+
+
+def new_run_form() -> None:
+    """Draw the form; when it is sent, the request goes into the queue and the page follows it."""
+    st.subheader("New run", anchor=False)
+    method = _method()
+    kind = methods.get(method).Settings
+    names = list(kind.model_fields)
+    fields = _fields()
+    settings = fields_form(kind, f"set-{method}", names[:SHOWN], columns=SHOWN)
+    with st.expander("Advanced"):
+        settings |= fields_form(kind, f"set-{method}", names[SHOWN:])
+        fields |= _more_fields()
+    if not st.button(
+        "Discover circuit",
+        type="primary",
+        icon=":material/play_arrow:",
+        shortcut="ctrl+enter",
+        width="stretch",
+        key="discover",
+    ):
+        return
+    try:
+        if not fields["model"]:
+            raise RequestError("Choose a model: a shipped one, a Hugging Face id or a folder")
+        kind.model_validate(settings)
+        _start(Request.model_validate(fields | {"method": method, "settings": settings}))
+    except ValidationError as error:
+        for line in problems(error, kind):
+            st.error(line, icon=":material/error:")
+    except CircuitExplorerError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def _method() -> str:
+    """Return the method; one alone is no choice."""
+    names = methods.names()
+    if len(names) == 1:
+        return names[0]
+    return st.selectbox("Method", names, format_func=lambda name: title_of("method", name), key="new-method")
+
+
+def _fields() -> dict[str, Any]:
+    """Draw what every request has and return it."""
+    model = st.selectbox(
+        "Model",
+        list(shipped_models()),
+        key="new-model",
+        accept_new_options=True,
+        help="A shipped model, a Hugging Face id such as gpt2, or a folder.",
+    )
+    names = tasks.names()
+    task = st.selectbox(
+        "Task",
+        names,
+        names.index("ioi"),
+        format_func=lambda name: title_of("task", name),
+        key="new-task",
+        accept_new_options=True,
+        help="A behaviour, or a file with pairs of prompts of your own.",
+    )
+    ablation = st.selectbox(
+        "Ablation",
+        ablations.names(),
+        format_func=lambda name: title_of("ablation", name),
+        key="new-ablation",
+        help="What stands in for an activation that is taken away.",
+    )
+    ablation_settings = fields_form(ablations.get(ablation).Settings, f"set-{ablation}")
+    left, right = st.columns(2)
+    percent = left.number_input(
+        "Edges (%)",
+        0.01,
+        100.0,
+        5.0,
+        format="%g",
+        key="new-percent",
+        help="How many edges to keep; the slider shows the other sizes.",
+    )
+    seed = right.number_input(
+        "Seed", 0, 2**31 - 1, 0, key="new-seed", help="The same seed gives the same run."
+    )
+    return {
+        "model": model or "",
+        "task": task or "",
+        "ablation": ablation,
+        "ablation_settings": ablation_settings,
+        "sparsity": round(1 - percent / 100, 6),
+        "seed": int(seed),
+    }
+
+
+def _more_fields() -> dict[str, Any]:
+    """Draw what is rarely changed in a request and return it."""
+    prompts = st.number_input(
+        "Prompts",
+        1,
+        100_000,
+        200,
+        key="new-prompts",
+        help="How many to discover with, and how many to evaluate on, at most.",
+    )
+    merged = st.toggle(
+        "One input per head",
+        key="new-merged",
+        help="Merge the query, key and value inputs of a head into one.",
+    )
+    return {"n_prompts": int(prompts), "qkv": "merged" if merged else "split"}
+
+
+def _start(request: Request) -> None:
+    job_id = queue().submit(request)
+    state.jobs().follow = job_id
+    if not queue().status(job_id).active:
+        state.open_run(job_id)
+    st.rerun()  # the jobs stand above the form and are drawn already

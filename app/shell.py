@@ -1,0 +1,31 @@
+"""The frame around every page: title, navigation, the list of pages."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from app.figures.style import LIGHT, look
+
+PAGES = Path(__file__).parent / "pages"
+ASSETS = Path(__file__).parent.parent / "assets"
+
+# Streamlit's wide layout leaves 5 rem free on both sides, a fifth of a small screen.
+STYLE = "<style>.stMainBlockContainer { padding-left: 2.2rem; padding-right: 2.2rem; }</style>"
+
+
+def shell() -> None:
+    """Draw the frame and the page in it."""
+    st.set_page_config(page_title="Circuit Explorer", page_icon=str(ASSETS / "logo.svg"), layout="wide")
+    st.html(STYLE)
+    scheme = look(st.context.theme.type or "light")
+    wordmark = (ASSETS / "wordmark.svg").read_text(encoding="utf-8").replace(LIGHT.ink, scheme.ink)
+    st.logo(wordmark, size="large", icon_image=str(ASSETS / "logo.svg"))
+    explore = st.Page(
+        PAGES / "explore.py", title="Explore", icon=":material/hub:", url_path="explore", default=True
+    )
+    st.navigation([explore], position="top").run()
+
+
+# Worker processes import the main module of the process that starts them, which is this one: not to be drawn.
+if __name__ == "__main__":
+    shell()

@@ -1,0 +1,4 @@
+"""The engine of Circuit Explorer: models, tasks, ablations, circuit discovery and evaluation.
+
+It knows torch and imports neither streamlit nor plotly.
+"""

@@ -1,0 +1,88 @@
+"""What an ablation is: the values that replace what sources write, for any batch of prompts.
+
+An ablation is one file in this folder with a class derived from `Ablation`, registered under its name:
+
+    @ablations.register("counterfactual")
+    class Counterfactual(Ablation): ...
+
+Definitions: Li & Janson, "Optimal ablation for interpretability" (2409.09951).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from engine.forward import Replacement
+from engine.models.transformer import Transformer
+from engine.registry import Registry
+
+Conditioning = Literal["per position", "shared", "none"]
+
+
+@dataclass(frozen=True)
+class Ablated:
+    """Replacement values for one batch, and the first position they are stored from.
+
+    Positions before `start` are the same whether ablated or not, so nobody needs to look at them.
+    """
+
+    start: int
+    replacement: Replacement
+
+
+# (clean tokens [B, S], corrupt tokens [B, S]) -> values for that batch
+Replacer = Callable[[Tensor, Tensor], Ablated]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What an ablation may learn from: the tokens of training prompts, grouped by length."""
+
+    clean: list[Tensor]  # each [n, S]
+    corrupt: list[Tensor]
+
+
+class NoSettings(BaseModel):
+    """An ablation without settings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Ablation(ABC):
+    """One way to take activations away.
+
+    Attributes:
+        title, description: for the page.
+        Settings: pydantic model of its settings; the form and the command line are made from it.
+    """
+
+    title: ClassVar[str]
+    description: ClassVar[str]
+    Settings: ClassVar[type[BaseModel]] = NoSettings
+
+    @abstractmethod
+    def prepare(
+        self, transformer: Transformer, reference: Reference, settings: BaseModel, seed: int
+    ) -> Replacer:
+        """Return the function that gives the replacement values of a batch.
+
+        Raises:
+            RequestError: the reference prompts do not allow this ablation.
+        """
+
+    def conditioning(self, settings: BaseModel) -> Conditioning:
+        """Return what the values depend on: the position, nothing, or ("none") no constant is used at all."""
+        return "none"
+
+
+ablations: Registry[Ablation] = Registry("ablation", "engine.ablations")
+
+
+def first_difference(one: Tensor, other: Tensor) -> int:
+    """Return the first position at which any prompt of two batches [B, S] differs; the last if none does."""
+    differs = (one != other).any(0)
+    return int(differs.int().argmax()) if bool(differs.any()) else one.shape[1] - 1

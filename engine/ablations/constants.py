@@ -1,0 +1,99 @@
+"""Constants as replacement values: zero, and means over training prompts, shared or per position.
+
+Constants never touch the first position (where a BOS token stands): there every prompt keeps its own.
+"""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from engine.ablations.base import Ablated, Conditioning, Replacer
+from engine.forward import Replacement
+from engine.models.transformer import Transformer
+
+FIRST_ABLATED = 1
+
+
+class MeanSettings(BaseModel):
+    """Settings of the means."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    conditioning: Literal["per position", "shared"] = Field(
+        "per position",
+        title="Conditioning",
+        description="One mean for every position, or one mean over all positions.",
+    )
+
+
+def constant_replacer(constants: Replacement) -> Replacer:
+    """Return a replacer for constants, given from `FIRST_ABLATED` on or shared over positions.
+
+    A prompt longer than the constants takes the last one for what is beyond.
+    """
+
+    def replace(clean: Tensor, corrupt: Tensor) -> Ablated:
+        start = min(FIRST_ABLATED, clean.shape[1] - 1)
+        n = clean.shape[1] - start
+        return Ablated(start, _replacement([_fit(value, n) for value in _values(constants)]))
+
+    return replace
+
+
+def zeros(transformer: Transformer) -> Replacement:
+    """Return zero for every source, shared over positions."""
+    shape, like = transformer.shape, transformer.embedding
+    return Replacement(
+        like.new_zeros((1, 1, shape.d_model)),
+        like.new_zeros((shape.n_layers, shape.n_heads, 1, 1, shape.d_head)),
+        like.new_zeros((shape.n_layers, 1, 1, shape.d_model)),
+    )
+
+
+@torch.no_grad()
+def means(transformer: Transformer, groups: list[Tensor], conditioning: Conditioning) -> Replacement:
+    """Return the mean of what every source writes, over all prompts and from `FIRST_ABLATED` on.
+
+    Args:
+        groups: tokens [n, S] of the prompts, a group for each length.
+        conditioning: "per position" gives one mean per position over the prompts that reach it, and at the
+            end one over all positions, for prompts longer than any of these; "shared" the latter alone.
+    """
+    longest = max(tokens.shape[1] for tokens in groups) - FIRST_ABLATED
+    sums = [
+        x.cpu().double().expand(*x.shape[:-2], max(longest, 1), x.shape[-1]).clone()
+        for x in _values(zeros(transformer))
+    ]
+    counts = torch.zeros(max(longest, 1), 1, dtype=torch.float64)
+    for tokens in groups:
+        for part in tokens.split(64):
+            run = transformer.run(part, min(FIRST_ABLATED, part.shape[1] - 1))
+            n = run.input.shape[1]
+            counts[:n] += len(part)
+            for total, value in zip(sums, _values(Replacement.from_run(run)), strict=True):
+                total[..., :n, :] += value.cpu().double().sum(-3, keepdim=True)
+    like = transformer.embedding
+    pooled = [(total.sum(-2, keepdim=True) / counts.sum()).to(like) for total in sums]
+    if conditioning == "shared":
+        return _replacement(pooled)
+    each = [(total / counts).to(like) for total in sums]
+    return _replacement([torch.cat(pair, -2) for pair in zip(each, pooled, strict=True)])
+
+
+def _values(replacement: Replacement) -> tuple[Tensor, Tensor, Tensor]:
+    return replacement.input, replacement.heads, replacement.mlps
+
+
+def _replacement(values: list[Tensor]) -> Replacement:
+    stream, heads, mlps = values
+    return Replacement(stream, heads, mlps)
+
+
+def _fit(constants: Tensor, n: int) -> Tensor:
+    """Return constants [..., s, x] for n positions; the last one serves every position beyond the others."""
+    s = constants.shape[-2]
+    if s == 1:
+        return constants
+    return constants[..., torch.arange(n, device=constants.device).clamp_max(s - 1), :]

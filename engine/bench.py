@@ -1,0 +1,172 @@
+"""The benchmark table: what the fast paths cost in units F of the plain Hugging Face forward.
+
+A random model of GPT-2 small's shape, 16 pairs of 16 tokens of which three differ, float32 (on a GPU: there).
+Every measurement stands between two plain forwards, and its cost is the median of its ratios to the faster of
+the two, so that other load on the machine touches both alike. Each bench has a process of its own; its peak
+is the memory above the loaded Hugging Face model, our own copies of weights included.
+"""
+
+import gc
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models
+from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
+
+from engine.discovery.base import Batch, Problem, Report
+from engine.discovery.edge_pruning import Settings, Training
+from engine.errors import unknown_name
+from engine.forward import MaskedForward, Replacement
+from engine.models import Model
+from engine.models.load import model_from_network
+from engine.settings import parse_settings
+
+PAIRS, LENGTH = 16, 16
+DIFFERING = (3, 5, 11)  # positions: three names in a sentence
+REPEATS = 9
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The model and a batch of pairs, ready for a bench."""
+
+    model: Model
+    forward: MaskedForward
+    batch: Batch
+
+
+def masked_forward(work: Workload) -> Callable[[], object]:
+    """One masked forward with soft masks on all 32,491 edges; corrupt pass cached."""
+    mask = torch.rand(work.forward.graph.n_edges, device=work.model.device)
+
+    @torch.no_grad()
+    def once() -> object:
+        return work.forward(work.batch.clean, work.batch.replacement, mask)
+
+    return once
+
+
+def edge_pruning_step(work: Workload) -> Callable[[], object]:
+    """One training step of Edge Pruning: sample, forward, backward, update; teacher and corrupt cached."""
+    problem = Problem(work.forward, lambda size: [work.batch], work.forward.graph.n_edges // 20)
+    return Training(problem, parse_settings(Settings, {}), seed=0).advance
+
+
+BENCHES: dict[str, Callable[[Workload], Callable[[], object]]] = {
+    "masked-forward": masked_forward,
+    "edge-pruning-step": edge_pruning_step,
+}
+
+
+def run_bench(only: Sequence[str], report: Report) -> dict[str, Any]:
+    """Run the benches named in `only`, or all, and return the table.
+
+    Returns:
+        {"unit_seconds": F, "rows": [{"name", "f_units", "seconds", "peak_mb"}], "device", "threads"}
+
+    Raises:
+        RequestError: there is no such bench.
+    """
+    for name in only:
+        if name not in BENCHES:
+            raise unknown_name("bench", name, BENCHES)
+    chosen = list(only) or list(BENCHES)
+    rows, units = [], []
+    for done, name in enumerate(chosen):
+        report(done, len(chosen), name)
+        with multiprocessing.get_context("spawn").Pool(1) as process:
+            row, unit = process.apply(measure, (name,))
+        rows.append(row)
+        units.append(unit)
+    report(len(chosen), len(chosen), "done")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    unit = statistics.median(units)
+    return {"unit_seconds": unit, "rows": rows, "device": device, "threads": torch.get_num_threads()}
+
+
+def measure(name: str) -> tuple[dict[str, Any], float]:
+    """Return the row of one bench, and the median seconds of the plain forward beside it."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(0)
+    network, plain = GPT2LMHeadModel(GPT2Config()).eval(), GPT2LMHeadModel(GPT2Config()).eval()
+    for module in (network, plain):
+        nn.Module.to(module, device)
+    gc.collect()
+    loaded = _memory_mb(device, reset=True)
+    work = _workload(network, device)
+    once = BENCHES[name](work)
+    once()
+    peak = _memory_mb(device, peak=True) - loaded
+
+    tokens = work.batch.clean.tokens
+    with torch.no_grad():
+        unit = partial(plain, tokens)
+        unit()
+        seconds, units, ratios = [], [], []
+        for _ in range(REPEATS):
+            before = _time(unit, device)
+            with torch.enable_grad():
+                seconds.append(_time(once, device))
+            units.append(min(before, _time(unit, device)))
+            ratios.append(seconds[-1] / units[-1])
+    row = {
+        "name": name,
+        "f_units": round(statistics.median(ratios), 3),
+        "seconds": round(statistics.median(seconds), 4),
+        "peak_mb": round(peak),
+    }
+    return row, statistics.median(units)
+
+
+def _workload(network: PreTrainedModel, device: torch.device) -> Workload:
+    words = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="a")
+    model = model_from_network("gpt2-small-random", network, tokenizer, "", device)
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.randint(0, model.shape.d_vocab, (PAIRS, LENGTH), generator=generator)
+    corrupt = clean.clone()
+    for position in DIFFERING:
+        corrupt[:, position] = torch.randint(0, model.shape.d_vocab, (PAIRS,), generator=generator)
+    run = partial(model.transformer.run, start=min(DIFFERING))
+    answers = [[int(i)] for i in clean[:, 0]]
+    batch = Batch(
+        run(clean.to(device)).without_sources(),
+        Replacement.from_run(run(corrupt.to(device))),
+        answers,
+        [[int(i)] for i in corrupt[:, min(DIFFERING)]],
+    )
+    return Workload(model, MaskedForward(model.transformer, model.shape.graph()), batch)
+
+
+def _time(work: Callable[[], object], device: torch.device) -> float:
+    started = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def _memory_mb(device: torch.device, reset: bool = False, peak: bool = False) -> float:
+    """Return memory in use, or at its peak since the last reset, in megabytes."""
+    if device.type == "cuda":
+        if reset:
+            torch.cuda.reset_peak_memory_stats()
+        return (torch.cuda.max_memory_allocated() if peak else torch.cuda.memory_allocated()) / 1e6
+    status = Path("/proc/self/status")
+    if not status.exists():  # only Linux tells the present and resets the peak
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    field = "VmHWM:" if peak else "VmRSS:"
+    line = next(line for line in status.read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1024 / 1e6

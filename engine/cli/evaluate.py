@@ -1,0 +1,80 @@
+"""circuit-explorer evaluate: how well a circuit stands in for the model, under any ablation."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.circuit import Circuit, read_circuit, top_edges
+from engine.cli.common import (
+    AblationName,
+    Bos,
+    Dtype,
+    Json,
+    NPrompts,
+    RunsDir,
+    Split,
+    make_request,
+    print_json,
+    print_metrics,
+    progress,
+)
+from engine.errors import RequestError
+from engine.runs import RunStore, open_run
+
+
+def evaluate(
+    circuit: Annotated[str, typer.Option(help="A circuit.json, a run id or the folder of a run.")],
+    ablation: AblationName,
+    model: Annotated[
+        str | None, typer.Option(help="The circuit's own model if not given.", show_default=False)
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="The circuit's own task if not given.", show_default=False)
+    ] = None,
+    edges: Annotated[
+        int | None, typer.Option(help="Keep this many edges of highest score.", show_default=False)
+    ] = None,
+    split: Split = "test",
+    n_prompts: NPrompts = 200,
+    bos: Bos = None,
+    dtype: Dtype = None,
+    runs_dir: RunsDir = None,
+    json: Json = False,
+) -> None:
+    """Evaluate a circuit of a run or of a file, keeping its edges and ablating all others."""
+    given = {"model": model, "task": task, "bos": bos, "dtype": dtype}
+    kept, origin = _circuit(circuit, ablation, edges, RunStore(runs_dir))
+    fields = origin | {name: value for name, value in given.items() if value is not None}
+    for name in ("model", "task"):
+        if not fields.get(name):
+            raise RequestError(f"'{circuit}' does not say its {name}: give --{name}")
+    request = make_request(
+        kind="evaluate", circuit=circuit, ablation=ablation, split=split, n_prompts=n_prompts, **fields
+    )
+    with progress() as report:
+        from engine.experiments import evaluate_circuit  # torch takes seconds to import
+
+        measured = evaluate_circuit(kept, request, report)
+    about = {"circuit": circuit, "model": request.model, "task": request.task}
+    if json:
+        print_json(about | measured)
+    else:
+        print_metrics(measured)
+
+
+def _circuit(
+    circuit: str, ablation: str, edges: int | None, store: RunStore
+) -> tuple[Circuit, dict[str, object]]:
+    """Return the circuit, and what its run or file says of the request to evaluate it."""
+    if Path(circuit).is_file():
+        read = read_circuit(Path(circuit))
+        kept = read if edges is None else top_edges(read.graph, read.scores, edges, read.about)
+        return kept, {"model": read.about["model"], "task": read.about["task"], "qkv": read.graph.qkv}
+    run = open_run(store, circuit)
+    kept = run.circuit_at(edges)
+    same = ("model", "task", "qkv", "bos", "dtype", "seed")
+    origin = {name: getattr(run.request, name) for name in same}
+    if ablation == run.request.ablation:
+        origin["ablation_settings"] = run.request.ablation_settings
+    return kept, origin

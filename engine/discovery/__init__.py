@@ -1,0 +1,1 @@
+"""Methods that find circuits: one file per method, a score for every edge."""

@@ -1,0 +1,94 @@
+"""What a discovery method is: from a model, prompts and an ablation to a score for every edge.
+
+A method is one file in this folder with a class derived from `Method`, registered under its name:
+
+    @methods.register("edge-pruning")
+    class EdgePruning(Method): ...
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import BaseModel
+from torch import Tensor
+
+from engine.forward import MaskedForward, Replacement
+from engine.models.transformer import Run
+from engine.registry import Registry
+
+# report(done, total, message): progress goes out through it; it raises `Cancelled` to stop the work.
+Report = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training prompts of one length, with everything that does not change between steps.
+
+    Attributes:
+        clean: the plain run on the clean prompts, without what its sources wrote.
+        replacement: what ablated sources are replaced by.
+        answers, wrong_answers: token ids for each prompt.
+    """
+
+    clean: Run
+    replacement: Replacement
+    answers: list[list[int]]
+    wrong_answers: list[list[int]]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a method is given.
+
+    Attributes:
+        forward: the masked forward of the model on its graph (`forward.graph`).
+        prepare: returns batches of at most so many training prompts.
+        target_edges: the requested size of the circuit.
+        warm_start: scores [n_edges] of another run to start from, if the settings name one.
+        checkpoint: folder to save progress in and resume from, or None.
+    """
+
+    forward: MaskedForward
+    prepare: Callable[[int], list[Batch]]
+    target_edges: int
+    warm_start: Tensor | None = None
+    checkpoint: Path | None = None
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What a method returns: scores [n_edges] on the CPU, higher keeps first, and how the work went."""
+
+    scores: Tensor
+    history: dict[str, list[float]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+class Method(ABC):
+    """One discovery method.
+
+    Attributes:
+        title, description: for the page.
+        signed: whether a score's sign is the sign of the edge's effect.
+        Settings: pydantic model of its settings; the form and the command line are made from it. A field
+            `warm_start` takes the id of a finished run.
+    """
+
+    title: ClassVar[str]
+    description: ClassVar[str]
+    signed: ClassVar[bool] = False
+    Settings: ClassVar[type[BaseModel]]
+
+    @abstractmethod
+    def discover(self, problem: Problem, settings: BaseModel, seed: int, report: Report) -> Discovery:
+        """Return a score for every edge.
+
+        Raises:
+            Cancelled: `report` was told to stop; progress is in the checkpoint folder.
+        """
+
+
+methods: Registry[Method] = Registry("method", "engine.discovery")

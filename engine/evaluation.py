@@ -1,0 +1,131 @@
+"""Measure circuits against the full model on a split's prompts, under any ablation."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine import metrics
+from engine.circuit import Circuit, top_edges
+from engine.discovery.base import Batch, Report
+from engine.forward import MaskedForward
+from engine.graph import Graph
+from engine.tasks.dataset import Prompts
+
+FEWEST = 5  # edges: the smallest circuit of a curve
+GRID = 22  # sizes on a curve, at most
+EVALUATION_BATCH = 64  # prompts
+SHOWN = 8  # prompts whose predictions are kept
+TOP = 5
+
+
+def edge_grid(n_edges: int, requested: int) -> list[int]:
+    """Return the sizes a curve is measured at: a geometric grid up to all edges, and the requested one."""
+    grid = np.geomspace(min(FEWEST, n_edges), n_edges, GRID).round().astype(int)
+    return sorted({*map(int, grid), requested})
+
+
+@dataclass
+class Evaluator:
+    """Evaluates circuits of one graph on prepared prompts.
+
+    Args:
+        forward: the masked forward.
+        prompts: the prompts; `batches` cover them all, in the order of `order`.
+        order: the prompt that each row of the batches, one after the other, belongs to.
+        names: gives the text of token ids.
+        seed: of the bootstrap.
+    """
+
+    forward: MaskedForward
+    prompts: Prompts
+    batches: list[Batch]
+    order: list[int]
+    names: Callable[[list[int]], list[str]]
+    seed: int
+
+    def __post_init__(self) -> None:
+        graph = self.forward.graph
+        self.model_logits = [batch.clean.logits for batch in self.batches]
+        self.model = self._values(self.model_logits)
+        self.ablated = self._values(self.logits(np.zeros(graph.n_edges, dtype=bool)))
+
+    @torch.no_grad()
+    def logits(self, kept: np.ndarray) -> list[Tensor]:
+        """Return the logits [B, V] of the circuit with the edges `kept` (bool [n_edges]) for every batch."""
+        like = self.forward.transformer.embedding
+        mask = torch.from_numpy(kept).to(like.device, like.dtype)
+        return [self.forward(batch.clean, batch.replacement, mask) for batch in self.batches]
+
+    def measure(self, circuit: Circuit) -> tuple[dict[str, Any], list[list[list[Any]]]]:
+        """Return one point of a curve for a circuit, and its top predictions on the prompts shown."""
+        logits = self.logits(circuit.kept)
+        point = {
+            "n_edges": circuit.n_edges,
+            "n_edges_total": circuit.graph.n_edges,
+            "sparsity": circuit.sparsity,
+        }
+        return point | self.summary(self._values(logits)), self.top(logits)
+
+    def summary(self, values: metrics.Values) -> dict[str, Any]:
+        """Return the metrics of per-prompt values with their intervals."""
+        return metrics.summarise(values, self.prompts.metric, self.model, self.ablated, self.seed)
+
+    def top(self, logits: Sequence[Tensor]) -> list[list[list[Any]]]:
+        """Return the most probable tokens and their probabilities for the prompts shown."""
+        rows = torch.cat([part.float() for part in logits])
+        place = {prompt: row for row, prompt in enumerate(self.order)}
+        shown = rows[[place[i] for i in range(min(SHOWN, len(self.order)))]].softmax(-1)
+        best = shown.topk(min(TOP, shown.shape[-1]))
+        return [
+            [[name, round(p, 5)] for name, p in zip(self.names(ids), ps, strict=True)]
+            for ids, ps in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
+
+    def _values(self, logits: Sequence[Tensor]) -> metrics.Values:
+        parts = [
+            metrics.per_prompt(circuit, model, batch.answers, batch.wrong_answers)
+            for circuit, model, batch in zip(logits, self.model_logits, self.batches, strict=True)
+        ]
+        return metrics.join(parts)
+
+
+def curve(
+    evaluator: Evaluator,
+    graph: Graph,
+    scores: np.ndarray,
+    requested: int,
+    report: Report,
+    about: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the part of `result.json` that says how good the circuits of a ranking are, at every size.
+
+    Args:
+        scores: [n_edges], higher keeps first.
+        requested: the size that `summary` is about.
+    """
+    points, tops, summary, measured = [], {}, {}, {}
+    grid = edge_grid(graph.n_edges, requested)
+    for done, k in enumerate(grid):
+        report(done, len(grid), f"evaluating {k} of {graph.n_edges} edges")
+        circuit = top_edges(graph, scores, k, about)
+        key = circuit.kept.tobytes()  # without dangling edges, several sizes can be the same circuit
+        if key not in measured:
+            measured[key] = evaluator.measure(circuit)
+        point, top = measured[key]
+        points.append({"edges_requested": k} | point)
+        tops[str(k)] = top
+        if k == requested:
+            summary = point
+    report(len(grid), len(grid), "evaluated")
+    return {
+        "summary": summary,
+        "model": evaluator.summary(evaluator.model),
+        "ablated": evaluator.summary(evaluator.ablated),
+        "curve": points,
+        "metric": evaluator.prompts.metric,
+        "circuit_top": tops,
+    }

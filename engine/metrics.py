@@ -1,0 +1,101 @@
+"""How well a circuit stands in for the model: per-prompt values, means, bootstrap intervals.
+
+All at the answer position, over the whole vocabulary: KL(full model ‖ circuit) in nats; the logit
+difference and probability difference between answers and wrong answers; accuracy (the top prediction is an
+answer); agreement (the top prediction is the full model's); and faithfulness, which sets the task's metric m
+between ablating everything and ablating nothing, (m(circuit) - m(ablated)) / (m(model) - m(ablated)).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from torch import Tensor
+
+from engine.tasks.base import Metric
+
+RESAMPLES = 1000
+Values = dict[str, np.ndarray]  # metric name -> one value per prompt
+Summary = dict[str, Any]  # {"mean": …, "ci95": [lo, hi], "n": …}, None where undefined
+
+
+def per_prompt(
+    logits: Tensor, model_logits: Tensor, answers: list[list[int]], wrong: list[list[int]]
+) -> Values:
+    """Return every metric but faithfulness for every prompt.
+
+    Args:
+        logits, model_logits: [B, V] of the circuit and of the full model at the answer position.
+        answers, wrong: token ids of the answers and wrong answers of each prompt.
+    """
+    logits, model_logits = logits.float(), model_logits.float()
+    log_p, full = logits.log_softmax(-1), model_logits.log_softmax(-1)
+    p, top = log_p.exp(), logits.argmax(-1)
+    pairs = list(zip(answers, wrong, strict=True))
+    return {
+        "kl": (full.exp() * (full - log_p)).sum(-1).cpu().double().numpy(),
+        "logit_difference": np.array(
+            [float(x[a].mean() - x[w].mean()) for x, (a, w) in zip(logits, pairs, strict=True)]
+        ),
+        "probability_difference": np.array(
+            [float(x[a].sum() - x[w].sum()) for x, (a, w) in zip(p, pairs, strict=True)]
+        ),
+        "accuracy": np.array([float(int(t) in a) for t, a in zip(top, answers, strict=True)]),
+        "agreement": (top == model_logits.argmax(-1)).cpu().double().numpy(),
+    }
+
+
+def join(parts: list[Values]) -> Values:
+    """Return the values of several batches one after the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def summarise(
+    values: Values, metric: Metric, model: Values, ablated: Values, seed: int
+) -> dict[str, Summary]:
+    """Return every metric's mean over prompts with its 95 % bootstrap interval, faithfulness included.
+
+    Args:
+        values: the circuit's per-prompt values.
+        model, ablated: those of keeping and of ablating everything, on the same prompts.
+        metric: the task's metric, which faithfulness is measured in.
+        seed: of the resampling.
+    """
+    summary = {name: _interval((value,), _mean, seed) for name, value in values.items()}
+    summary["faithfulness"] = _interval((values[metric], model[metric], ablated[metric]), _faithfulness, seed)
+    return summary
+
+
+def _mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    return values.mean(axis)
+
+
+def _faithfulness(circuit: np.ndarray, model: np.ndarray, ablated: np.ndarray, axis: int = -1) -> np.ndarray:
+    span = model.mean(axis) - ablated.mean(axis)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (circuit.mean(axis) - ablated.mean(axis)) / span
+
+
+def _interval(samples: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarray], seed: int) -> Summary:
+    """Return mean, 95 % percentile bootstrap interval over prompts, and the number of prompts.
+
+    What is undefined (the interval of one prompt, faithfulness where ablation changes nothing) is None.
+    """
+    mean, n = _defined(statistic(*samples)), len(samples[0])
+    if n == 1 or mean is None:
+        return {"mean": mean, "ci95": [None, None], "n": n}
+    interval = stats.bootstrap(
+        samples,
+        statistic,
+        n_resamples=RESAMPLES,
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return {"mean": mean, "ci95": [_defined(interval.low), _defined(interval.high)], "n": n}
+
+
+def _defined(value: np.ndarray | float) -> float | None:
+    return float(value) if np.isfinite(value) else None

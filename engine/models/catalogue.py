@@ -1,0 +1,77 @@
+"""Where models are found: shipped in assets/models, in a local folder, or on the Hugging Face hub."""
+
+import difflib
+import hashlib
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+
+from engine.errors import RequestError
+
+SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "models"
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_FILES = ["*.safetensors", "*.json", "*.txt", "*.model"]
+
+
+def shipped_models() -> dict[str, Path]:
+    """Return the shipped models: name -> folder."""
+    return {folder.name: folder for folder in sorted(SHIPPED.glob("*")) if (folder / "config.json").is_file()}
+
+
+def find_model(model: str) -> Path:
+    """Return the folder of a model: shipped name, local folder, or Hugging Face id (downloaded if need be).
+
+    Raises:
+        RequestError: there is no such model, its weights are not safetensors, or no hub can be reached.
+    """
+    shipped = shipped_models()
+    if model in shipped:
+        return shipped[model]
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return _checked(folder)
+    nearest = difflib.get_close_matches(model, shipped, n=1, cutoff=0.5)
+    hint = (
+        f"did you mean '{nearest[0]}'? " if nearest else ""
+    ) + f"shipped models: {', '.join(shipped) or 'none'}"
+    if not _HUB_ID.fullmatch(model):
+        raise RequestError(f"unknown model '{model}': no such folder, and no Hugging Face id; {hint}")
+    try:
+        return _checked(Path(snapshot_download(model, allow_patterns=_FILES)))
+    except RequestError:
+        raise
+    except Exception as error:  # the hub client raises many kinds: offline, no such repository, gated
+        raise RequestError(
+            f"unknown model '{model}': it is neither shipped nor a folder, and the Hugging Face hub "
+            f"did not give it ({type(error).__name__}); {hint}"
+        ) from error
+
+
+def _checked(folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        raise RequestError(
+            f"'{folder}' is no model: it has no config.json; a folder in Hugging Face form is needed"
+        )
+    if not any(folder.glob("*.safetensors")):
+        pickled = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]
+        found = f"only {pickled[0].name}, which is pickled and is never opened" if pickled else "none"
+        raise RequestError(f"'{folder}' has no safetensors weights ({found}); save it with save_pretrained")
+    return folder
+
+
+@lru_cache(maxsize=32)
+def _hash_files(files: tuple[tuple[Path, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for path, _, _ in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def weights_hash(folder: Path) -> str:
+    """Return the sha256 over the weight files and the configuration of a model folder, in hexadecimal."""
+    paths = [*sorted(folder.glob("*.safetensors")), folder / "config.json"]
+    # Size and time of change in the key: an unchanged model is hashed once in a process.
+    return _hash_files(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in paths))

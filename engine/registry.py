@@ -1,0 +1,64 @@
+"""How a new file in tasks/, ablations/ or discovery/ becomes known: a decorator, no edit elsewhere.
+
+A registry imports every module of its package once, on the first look-up; the modules register
+themselves under the name that users type. Names are unique, an unknown one is answered with the nearest.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from engine.errors import unknown_name
+
+Item = TypeVar("Item")
+
+
+class Registry(Generic[Item]):
+    """Named items of one kind that live in one package, one module each.
+
+    Args:
+        kind: the user's word for such an item, for error messages ("task", "ablation", "method").
+        package: dotted name of the package whose modules register items.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self._package = package
+        self._items: dict[str, Item] = {}
+        self._loaded = False
+
+    def register(self, name: str) -> Callable[[type[Item]], type[Item]]:
+        """Class decorator: instantiate the class without arguments and file it under `name`."""
+
+        def decorate(cls: type[Item]) -> type[Item]:
+            if name in self._items:
+                raise ValueError(f"{self.kind} '{name}' is registered twice")
+            self._items[name] = cls()
+            return cls
+
+        return decorate
+
+    def get(self, name: str) -> Item:
+        """Return the item called `name`.
+
+        Raises:
+            RequestError: no such item; the message names the nearest one.
+        """
+        self._load()
+        if name not in self._items:
+            raise unknown_name(self.kind, name, self._items)
+        return self._items[name]
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        self._load()
+        return sorted(self._items)
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{self._package}.{module.name}")
+        self._loaded = True

@@ -1,0 +1,1 @@
+"""The behaviours whose circuits can be looked for: one file per task, and user files."""

@@ -1,0 +1,71 @@
+"""What a task is: pairs of prompts, clean and corrupt, with answers at the last position.
+
+A task is one file in this folder with a class derived from `Task`, registered under its name:
+
+    @tasks.register("ioi")
+    class IndirectObjects(Task): ...
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+from engine.registry import Registry
+
+Split = Literal["train", "validation", "test"]
+Metric = Literal["logit_difference", "probability_difference"]
+
+
+class Words(Protocol):
+    """What a task may ask of a model's tokenizer; `engine.models.Model` is one."""
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of `text`, without special tokens."""
+        ...
+
+    def token_id(self, text: str) -> int | None:
+        """Return the id of `text` (a leading space counts) if it is exactly one token, else None."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A clean and a corrupt prompt of equal token length; the answer is the token that follows the clean one.
+
+    `answers` and `wrong_answers` are single tokens of the model, leading space included (" Mary").
+    """
+
+    clean: str
+    corrupt: str
+    answers: tuple[str, ...]
+    wrong_answers: tuple[str, ...]
+
+
+class Task(ABC):
+    """One behaviour: how to make pairs of prompts for it.
+
+    Attributes:
+        title: what the page shows, e.g. "Indirect objects".
+        description: one sentence with an example prompt.
+        metric: the number that faithfulness is measured in: `logit_difference` is the mean logit of the
+            answers minus the mean logit of the wrong answers; `probability_difference` the probability
+            mass on the answers minus the mass on the wrong answers.
+    """
+
+    title: ClassVar[str]
+    description: ClassVar[str]
+    metric: ClassVar[Metric] = "logit_difference"
+
+    @abstractmethod
+    def pairs(self, words: Words, split: Split, n: int, seed: int) -> list[Pair]:
+        """Return up to `n` distinct pairs of one split, drawn with `seed`.
+
+        Words that are not one token of the model are left out. The splits share no prompt, clean or
+        corrupt, whatever the seeds and sizes.
+
+        Raises:
+            RequestError: too few words are left to make the task; the message has the count.
+        """
+
+
+tasks: Registry[Task] = Registry("task", "engine.tasks")

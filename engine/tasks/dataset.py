@@ -1,0 +1,135 @@
+"""Pairs of prompts made ready for a model: tokenised, checked, with answers as token ids.
+
+Prompts of different lengths stay apart: a batch has one length, and nothing is ever padded.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engine.errors import RequestError
+from engine.models.model import Model
+from engine.tasks.base import Metric, Split, tasks
+from engine.tasks.user_file import is_task_file, read_pairs, split_pairs
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One pair, tokenised; clean and corrupt have the same length."""
+
+    clean: str
+    corrupt: str
+    clean_ids: list[int]
+    corrupt_ids: list[int]
+    answers: list[int]
+    wrong_answers: list[int]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The prompts of one split of a task, for one model."""
+
+    items: list[Prompt]
+    metric: Metric
+    notes: list[str] = field(default_factory=list)
+
+    def batches(self, size: int, seed: int | None = None) -> list[list[int]]:
+        """Return batches of at most `size` prompts of equal length, as lists of indices into `items`.
+
+        Batches of one length are of nearly equal size. With a `seed` their composition is shuffled.
+        """
+        by_length: dict[int, list[int]] = {}
+        for index, prompt in enumerate(self.items):
+            by_length.setdefault(len(prompt.clean_ids), []).append(index)
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        batches: list[list[int]] = []
+        for _, members in sorted(by_length.items()):
+            if generator is not None:
+                members = [members[i] for i in torch.randperm(len(members), generator=generator)]
+            count = -(-len(members) // size)
+            batches += [members[i::count] for i in range(count)]
+        return batches
+
+    def tokens(self, indices: list[int], device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the clean and corrupt tokens of prompts of equal length, two of [B, S]."""
+        clean = [self.items[i].clean_ids for i in indices]
+        corrupt = [self.items[i].corrupt_ids for i in indices]
+        return torch.tensor(clean, device=device), torch.tensor(corrupt, device=device)
+
+
+def check_task(task: str) -> None:
+    """Check that a task exists, without a model.
+
+    Raises:
+        RequestError: unknown name (with the nearest), or a broken file.
+    """
+    if is_task_file(task):
+        read_pairs(Path(task))
+    else:
+        tasks.get(task)
+
+
+def load_prompts(
+    task: str, model: Model, split: Split, n: int, seed: int, bos: bool | None = None
+) -> Prompts:
+    """Return up to `n` prompts of a split of a shipped task or of a user's task file.
+
+    Args:
+        task: a task's name, or the path of a file.
+        bos: as in `Model.prompt_ids`.
+
+    Raises:
+        RequestError: unknown task, broken file, a pair of unequal length, an answer that is not one token,
+            a prompt longer than the model's context, or an empty split.
+    """
+    notes: list[str] = []
+    if is_task_file(task):
+        pairs, note = split_pairs(read_pairs(Path(task)), split)
+        notes = [] if note is None else [note]
+        named = [(f"task file '{task}', line {pair.line}", pair) for pair in pairs[:n]]
+        metric: Metric = "logit_difference"
+    else:
+        made = tasks.get(task)
+        metric = made.metric
+        named = [
+            (f"task '{task}', prompt {pair.clean!r}", pair) for pair in made.pairs(model, split, n, seed)
+        ]
+    if not named:
+        raise RequestError(f"task '{task}' has no prompts in its {split} split for this model")
+    items = []
+    for where, pair in named:
+        clean, corrupt = model.prompt_ids(pair.clean, bos), model.prompt_ids(pair.corrupt, bos)
+        if len(clean) != len(corrupt):
+            raise RequestError(
+                f"{where}: clean has {len(clean)} tokens, corrupt {len(corrupt)}; they must be equally long"
+            )
+        if len(clean) > model.shape.n_ctx:
+            raise RequestError(
+                f"{where}: {len(clean)} tokens, but the model's context is {model.shape.n_ctx}"
+            )
+        answers = _answer_ids(model, where, pair.clean, pair.answers)
+        wrong = _answer_ids(model, where, pair.clean, pair.wrong_answers)
+        items.append(Prompt(pair.clean, pair.corrupt, clean, corrupt, answers, wrong))
+    return Prompts(items, metric, notes)
+
+
+def _answer_ids(
+    model: Model, where: str, prompt: str, answers: tuple[str, ...] | list[str] | list[int]
+) -> list[int]:
+    ids: list[int] = []
+    for answer in answers:
+        if isinstance(answer, int):
+            if not 0 <= answer < model.shape.d_vocab:
+                raise RequestError(
+                    f"{where}: token id {answer} is outside the vocabulary of {model.shape.d_vocab}"
+                )
+            ids.append(answer)
+            continue
+        token = model.continuation_id(prompt, answer)
+        if token is None:
+            spaced = "" if answer.startswith(" ") else "; should it start with a space?"
+            raise RequestError(f"{where}: the answer {answer!r} is not one token of this model{spaced}")
+        ids.append(token)
+    return ids

@@ -1,0 +1,74 @@
+"""What all generated tasks share: word lists, stable splits, and drawing distinct pairs of equal length."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from engine.errors import RequestError
+from engine.tasks.base import Pair, Split, Words
+
+# After this many draws in a row without a new pair a split counts as used up.
+FRUITLESS_DRAWS = 3000
+
+
+@cache
+def data(name: str) -> dict[str, Any]:
+    """Return the word lists of `data/<name>.json`; callers must not change them."""
+    return json.loads((Path(__file__).parent / "data" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def split_of(*key: str, train: float = 0.6, validation: float = 0.2) -> Split:
+    """Return the split that the combination `key` belongs to: the same on every machine, seed and size."""
+    digest = hashlib.sha256("\n".join(key).encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    if place < train:
+        return "train"
+    return "validation" if place < train + validation else "test"
+
+
+def one_token(words: Words, candidates: Iterable[str]) -> list[str]:
+    """Return the candidates that are one token of the model after a space."""
+    return [word for word in candidates if words.token_id(f" {word}") is not None]
+
+
+def require(task: str, least: int, found: int, total: int, what: str) -> None:
+    """Check that a model leaves a task enough to work with.
+
+    Raises:
+        RequestError: fewer than `least` were found.
+    """
+    if found < least:
+        raise RequestError(
+            f"task '{task}' needs at least {least} {what} for this model; {found} of {total} are"
+        )
+
+
+def draw_pairs(draw: Callable[[Random], Pair | None], words: Words, n: int, seed_text: str) -> list[Pair]:
+    """Call `draw` until it has given `n` pairs with distinct clean prompts, or nothing new any more.
+
+    Args:
+        draw: makes one random pair, or None where the random choice does not fit.
+        words: the model's tokenizer; pairs of unequal token length are left out.
+        n: number of pairs wanted.
+        seed_text: seeds the random choices.
+    """
+    rng = Random(seed_text)
+    found: dict[str, Pair] = {}
+    fruitless = 0
+    while len(found) < n and fruitless < FRUITLESS_DRAWS:
+        pair = draw(rng)
+        if pair is None or pair.clean in found or not _comparable(pair, words):
+            fruitless += 1
+            continue
+        found[pair.clean] = pair
+        fruitless = 0
+    return list(found.values())
+
+
+def _comparable(pair: Pair, words: Words) -> bool:
+    clean, corrupt = words.encode(pair.clean), words.encode(pair.corrupt)
+    return len(clean) == len(corrupt) and clean != corrupt

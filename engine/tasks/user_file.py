@@ -1,0 +1,162 @@
+"""Task files of the user's own: JSONL, JSON in auto-circuit's form, CSV in EAP-IG's form.
+
+JSONL   one object a line: {"clean": "…", "corrupt": "…", "answers": ["…"], "wrong_answers": ["…"]}
+JSON    {"prompts": [such objects]}
+CSV     columns clean,corrupted,correct_idx,incorrect_idx, the last two token ids or lists of them
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import networkx as nx
+
+from engine.errors import RequestError
+from engine.tasks.base import Split
+
+SUFFIXES = (".jsonl", ".json", ".csv")
+LEAST_TO_SPLIT = 30  # smaller files are used whole
+_LARGEST_FILE = 100_000_000  # bytes
+_SPLIT_SEED = 0
+
+
+@dataclass(frozen=True)
+class FilePair:
+    """One pair of a user's file; answers are strings, or token ids where the file gives ids."""
+
+    line: int
+    clean: str
+    corrupt: str
+    answers: list[str] | list[int]
+    wrong_answers: list[str] | list[int]
+
+
+def is_task_file(task: str) -> bool:
+    """Return whether `task` is meant as a file rather than as a shipped task's name."""
+    return task.endswith(SUFFIXES) or "/" in task or "\\" in task
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_pairs(path: Path) -> list[FilePair]:
+    """Return the pairs of a task file.
+
+    Raises:
+        RequestError: no such file, unknown form, empty, or a broken line; the message has the line number.
+    """
+    if not path.is_file():
+        raise RequestError(f"task file '{path}' does not exist")
+    if path.suffix not in SUFFIXES:
+        raise RequestError(f"task file '{path}' must end in {', '.join(SUFFIXES)}")
+    if path.stat().st_size > _LARGEST_FILE:
+        raise RequestError(f"task file '{path}' has more than {_LARGEST_FILE // 1_000_000} MB")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RequestError(f"task file '{path}' is no UTF-8 text: {error}") from error
+    except OSError as error:
+        raise RequestError(f"task file '{path}' cannot be read: {error.strerror}") from error
+    rows = {".jsonl": _jsonl, ".json": _json, ".csv": _csv}[path.suffix]
+    pairs = [_pair(path, line, row) for line, row in rows(path, text)]
+    if not pairs:
+        raise RequestError(f"task file '{path}' is empty: it needs at least one pair of prompts")
+    return pairs
+
+
+def split_pairs(pairs: list[FilePair], split: Split) -> tuple[list[FilePair], str | None]:
+    """Return the pairs of a split, 60/20/20 by a seeded shuffle, and a note if the file is used whole.
+
+    Pairs that share a prompt, clean or corrupt, go to the same split.
+    """
+    whole = "it is used whole, so the circuit is evaluated on the prompts it was found with"
+    if len(pairs) < LEAST_TO_SPLIT:
+        return pairs, f"the task file has {len(pairs)} pairs, fewer than {LEAST_TO_SPLIT}: {whole}"
+    groups = _groups(pairs)
+    Random(_SPLIT_SEED).shuffle(groups)
+    splits: dict[Split, list[FilePair]] = {"train": [], "validation": [], "test": []}
+    for group in groups:
+        filled = sum(map(len, splits.values())) / len(pairs)
+        splits["train" if filled < 0.6 else "validation" if filled < 0.8 else "test"] += group
+    if not all(splits.values()):
+        return pairs, f"the pairs of the task file share their prompts: {whole}"
+    return splits[split], None
+
+
+def _groups(pairs: list[FilePair]) -> list[list[FilePair]]:
+    """Return the pairs in groups that share no prompt with each other."""
+    texts = nx.Graph((pair.clean, pair.corrupt) for pair in pairs)
+    group_of = {text: i for i, group in enumerate(nx.connected_components(texts)) for text in group}
+    groups: dict[int, list[FilePair]] = {}
+    for pair in pairs:
+        groups.setdefault(group_of[pair.clean], []).append(pair)
+    return list(groups.values())
+
+
+def _jsonl(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(text.split("\n"), 1):  # splitlines() would split inside strings too
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                raise RequestError(f"task file '{path}', line {number}: no JSON ({error.msg})") from error
+
+
+def _json(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RequestError(f"task file '{path}', line {error.lineno}: no JSON ({error.msg})") from error
+    if not isinstance(content, dict) or not isinstance(content.get("prompts"), list):
+        raise RequestError(f"task file '{path}', line 1: an object with a list 'prompts' is needed")
+    yield from enumerate(content["prompts"], 1)
+
+
+def _csv(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    needed = {"clean", "corrupted", "correct_idx", "incorrect_idx"}
+    if missing := needed - set(reader.fieldnames or []):
+        raise RequestError(f"task file '{path}', line 1: columns are missing: {', '.join(sorted(missing))}")
+    for row in reader:
+        number = reader.line_num
+        try:
+            ids = [_ids(row["correct_idx"]), _ids(row["incorrect_idx"])]
+        except (ValueError, TypeError) as error:
+            raise RequestError(
+                f"task file '{path}', line {number}: correct_idx and incorrect_idx must be token ids"
+            ) from error
+        yield (
+            number,
+            {"clean": row["clean"], "corrupt": row["corrupted"], "answers": ids[0], "wrong_answers": ids[1]},
+        )
+
+
+def _ids(text: str) -> list[int]:
+    found = json.loads(text)
+    ids = found if isinstance(found, list) else [found]
+    if {type(x) for x in ids} != {int}:
+        raise ValueError(text)
+    return ids
+
+
+def _pair(path: Path, line: int, row: Any) -> FilePair:
+    where = f"task file '{path}', {'prompt' if path.suffix == '.json' else 'line'} {line}"
+    if not isinstance(row, dict):
+        raise RequestError(f"{where}: an object with clean, corrupt, answers and wrong_answers is needed")
+    for name in ("clean", "corrupt"):
+        if not isinstance(row.get(name), str) or not row[name]:
+            raise RequestError(f"{where}: '{name}' must be a text that is not empty")
+    for name in ("answers", "wrong_answers"):
+        values = row.get(name)
+        kinds = {type(value) for value in values} if isinstance(values, list) else set()
+        if not values or kinds not in ({str}, {int}):
+            raise RequestError(f"{where}: '{name}' must be a list of one or more words, e.g. [\" Mary\"]")
+    return FilePair(line, row["clean"], row["corrupt"], row["answers"], row["wrong_answers"])

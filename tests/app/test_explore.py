@@ -1,0 +1,212 @@
+"""The wiring of the Explore page; what is drawn and clicked is tested in figures/ and browser/."""
+
+import json
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import data
+from engine.runs import RunStore
+from tests.app.fake_run import SIZE, write_fake_run
+
+SHELL = str(Path(__file__).resolve().parents[2] / "app" / "shell.py")
+
+
+@pytest.fixture(autouse=True)
+def fresh_caches():
+    """Caches outlive a test; the folder of runs does not."""
+    import streamlit as st
+
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+@pytest.fixture
+def store(own_runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
+    """A store without the shipped runs."""
+    store = RunStore(own_runs_dir, own_runs_dir / "nothing-shipped")
+    monkeypatch.setattr(data, "RunStore", lambda: store)
+    return store
+
+
+def page(**query: str) -> AppTest:
+    at = AppTest.from_file(SHELL, default_timeout=60)
+    for key, value in query.items():
+        at.query_params[key] = value
+    at.run()
+    assert not at.exception, at.exception
+    return at
+
+
+def views(at: AppTest) -> dict[str, dict]:
+    """What the Plotly views were given, by key."""
+    found = (json.loads(element.proto.json) for element in at.get("bidi_component"))
+    return {view["view"]: view for view in found}
+
+
+def figure(at: AppTest, key: str) -> dict:
+    return json.loads(views(at)[key]["figure"])
+
+
+def drawn(at: AppTest) -> set[str]:
+    return set(next(t for t in figure(at, "graph")["data"] if t.get("name") == "handles")["meta"]["edges"])
+
+
+def text(at: AppTest) -> str:
+    return "\n".join(e.value for part in (at.caption, at.markdown, at.subheader, at.title) for e in part)
+
+
+def test_without_runs_the_page_says_what_to_do(store):
+    at = page()
+    assert "no finished run" in at.info[0].value
+    assert "Discover circuit" in at.info[0].value
+
+
+def test_a_run_is_shown_with_its_metrics_and_provenance(store):
+    run_id = write_fake_run(store)
+    at = page()
+    assert at.title[0].value == "Indirect objects · counterfactual · explorer-4l"
+    metrics = {metric.label: metric for metric in at.metric}
+    assert set(metrics) == {"Edges", "KL to the model", "Faithfulness", "Logit difference", "Same top token"}
+    assert metrics["Edges"].value.endswith("of 1,519")
+    assert "95 %" in metrics["Faithfulness"].delta
+    shown = text(at)
+    for part in (
+        run_id,
+        "edge-pruning",
+        "found under counterfactual",
+        "200 prompts",
+        "seed 0",
+        "a note on this run",
+    ):
+        assert part in shown
+    assert len(drawn(at)) == int(metrics["Edges"].value.split()[0])
+
+
+def test_the_slider_shows_another_circuit_of_the_same_scores(store):
+    write_fake_run(store)
+    at = page()
+    small = drawn(at)
+    assert at.select_slider(key="edges").value == SIZE
+    at.select_slider(key="edges").set_value(700).run()
+    assert not at.exception
+    assert drawn(at) > small
+    assert at.metric[0].value.startswith(str(len(drawn(at))))
+
+
+def test_a_selected_node_is_explained(store):
+    write_fake_run(store)
+    at = page(select="a2.h2", prompt="2")
+    assert "a2.h2" in [heading.value for heading in at.subheader]
+    assert "Head 2 of layer 2" in text(at)
+    assert set(views(at)) == {"graph", "curve", "attention"}
+    assert "prompt 2" in views(at)["attention"]["alt"]
+    table = at.dataframe[-1].value
+    assert list(table.columns) == ["way", "other", "input", "score"]
+    assert list(table["score"]) == sorted(table["score"], reverse=True)
+    at.button(key="clear").click().run()
+    assert "Strongest edges" in text(at)
+    assert "attention" not in views(at)
+
+
+def test_a_selected_edge_is_explained(store):
+    write_fake_run(store)
+    at = page(select="a0.h1->a2.h3<q>")
+    assert "a0.h1 → a2.h3 (query)" in [heading.value for heading in at.subheader]
+    assert "of 1,519" in str(at.table[0].value)
+    at.button(key="go-a2.h3").click().run()
+    assert "a2.h3" in [heading.value for heading in at.subheader]
+
+
+def test_another_ablation_shows_its_finished_evaluation(store, monkeypatch):
+    origin = write_fake_run(store)
+    evaluation = write_fake_run(store, scale=2, kind="evaluate", ablation="zero", circuit=origin)
+    request = store.get(evaluation).request
+    monkeypatch.setattr("app.panels.evaluation.evaluation_request", lambda run_id, ablation: request)
+    own = page()
+    other = page(under="zero")
+    assert not other.exception
+    kl = [next(m for m in at.metric if m.label == "KL to the model").value for at in (own, other)]
+    assert kl[0] != kl[1]
+    assert "evaluated under zero" in text(other)
+    assert drawn(own) == drawn(other)
+
+
+def test_an_evaluation_that_cannot_be_made_says_why(store):
+    write_fake_run(store, model="no-such-model")
+    at = page(under="zero")
+    assert "no-such-model" in at.error[0].value
+    assert "evaluated under counterfactual" in text(at)
+
+
+def test_a_broken_run_is_named_and_the_others_are_shown(store):
+    good = write_fake_run(store)
+    bad = write_fake_run(store, ablation="mean")
+    (store.user_dir / bad / "result.json").write_text('{"schema": 1')
+    at = page()
+    assert bad in at.warning[0].value
+    assert good in text(at)
+
+
+def test_the_url_names_everything_that_is_seen(store):
+    write_fake_run(store)
+    other = write_fake_run(store, ablation="mean", seed=1)
+    at = page(run=other, edges="300", select="m0", metric="faithfulness")
+    assert at.selectbox(key="run").value == other
+    assert at.select_slider(key="edges").value == 300
+    assert at.selectbox(key="metric").value == "faithfulness"
+    assert figure(at, "curve")["layout"]["uirevision"] == "Faithfulness"
+    assert at.query_params == {"run": other, "edges": "300", "select": "m0", "metric": "faithfulness"}
+
+
+@pytest.mark.parametrize(
+    ("models", "said"), [({}, "Choose a model"), ({"no-such-model": ""}, "no-such-model")]
+)
+def test_a_wrong_request_is_one_clear_line(store, monkeypatch, models, said):
+    monkeypatch.setattr("app.panels.new_run.shipped_models", lambda: models)
+    write_fake_run(store)
+    at = page()
+    next(button for button in at.button if button.label == "Discover circuit").click().run()
+    assert not at.exception
+    assert said in at.error[0].value
+    assert "\n" not in at.error[0].value.strip()
+
+
+def test_another_run_opens_at_its_own_size_unless_the_slider_was_moved(store):
+    write_fake_run(store)
+    other = write_fake_run(store, size=300, ablation="mean", seed=1)
+    at = page()
+    at.selectbox(key="run").set_value(other).run()
+    assert at.select_slider(key="edges").value == 300
+    at.select_slider(key="edges").set_value(76).run()
+    at.selectbox(key="run").set_value(at.selectbox(key="run").options[0]).run()
+    assert at.select_slider(key="edges").value == 76
+
+
+def test_an_error_that_nobody_foresaw_is_one_line():
+    def failing() -> None:
+        from app.errors import show_unforeseen
+
+        assert show_unforeseen(ZeroDivisionError("first line\nsecond line"))
+
+    at = AppTest.from_function(failing).run()
+    assert "ZeroDivisionError: first line" in at.error[0].value
+    assert "second line" not in at.error[0].value
+
+
+def test_settings_of_the_ablation_are_in_the_form(store, monkeypatch):
+    asked = []
+    monkeypatch.setattr("app.panels.new_run._start", asked.append)
+    monkeypatch.setattr("app.panels.new_run.shipped_models", lambda: {"explorer-4l": ""})
+    at = page()
+    at.selectbox(key="new-ablation").set_value("mean").run()
+    at.selectbox(key="set-mean-conditioning").set_value("shared")
+    at.number_input(key="set-edge-pruning-steps").set_value(70)
+    at.number_input(key="new-percent").set_value(10.0)
+    at.toggle(key="new-merged").set_value(True)
+    at.button(key="discover").click().run()
+    assert not at.exception
+    request = asked[0]
+    assert (request.ablation, request.ablation_settings) == ("mean", {"conditioning": "shared"})
+    assert (request.settings, request.sparsity, request.qkv) == ({"steps": 70}, 0.9, "merged")

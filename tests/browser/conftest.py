@@ -1,0 +1,123 @@
+"""A server of our own with made-up runs, and a browser page on it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+
+from engine.graph import Graph
+from engine.runs import RunStore
+from tests.app.fake_run import write_fake_run
+from tests.tiny import FAMILIES, save_tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+)
+PATIENCE = 90_000  # ms, an upper bound: machines that test are slow and do other things too
+expect.set_options(timeout=PATIENCE)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running dashboard: its address, the ids of its made-up runs, a tiny model and a task file for it."""
+
+    url: str
+    run: str
+    other: str
+    large: str
+    model: Path
+    task: Path
+
+
+def serve(runs: Path, log: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """Start the dashboard on a free port and wait until it answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)]
+    environment = os.environ | {
+        "CIRCUIT_EXPLORER_RUNS": str(runs),
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(240):
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=1):
+                return process, url
+        except OSError:
+            if process.poll() is not None:
+                break
+            time.sleep(0.25)
+    process.kill()
+    pytest.fail(f"the dashboard did not start:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[Server]:
+    """The dashboard over made-up runs."""
+    folder = tmp_path_factory.mktemp("served")
+    store = RunStore(folder / "runs")
+    run = write_fake_run(store, model="fake-4l")
+    other = write_fake_run(store, model="fake-4l", ablation="mean", seed=1)
+    large = write_fake_run(store, Graph(12, 12), sizes=(300, 1100, 5000), size=1100, model="gpt2")
+    process, url = serve(folder / "runs", folder / "log")
+    yield Server(
+        url, run, other, large, save_tiny(FAMILIES["gpt2"], folder / "tiny"), _task(folder / "next.jsonl")
+    )
+    process.terminate()
+    process.wait(timeout=20)
+
+
+def _task(path: Path) -> Path:
+    """Write pairs whose answer is the word after the first."""
+    pairs = [
+        {
+            "clean": f"w{i} w7 w8",
+            "corrupt": f"w{(i + 9) % 40} w7 w8",
+            "answers": [f" w{i + 1}"],
+            "wrong_answers": [f" w{(i + 10) % 40 + 1}"],
+        }
+        for i in range(40)
+    ]
+    path.write_text("\n".join(json.dumps(pair) for pair in pairs))
+    return path
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
+    started = playwright.chromium.launch(executable_path=chromium, args=FLAGS.split())
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A fresh visitor at 1280 x 800 who fails the test when the page's own JavaScript fails."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
+    context.set_default_timeout(PATIENCE)
+    visitor = context.new_page()
+    failures: list[str] = []
+    visitor.on("pageerror", lambda error: failures.append(str(error)))
+    yield visitor
+    context.close()
+    assert not failures

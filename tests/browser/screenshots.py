@@ -1,0 +1,59 @@
+"""Take the README's pictures from the shipped runs: `python -m tests.browser.screenshots`."""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import expect, sync_playwright
+
+from tests.browser.conftest import FLAGS, PATIENCE, ROOT, serve
+from tests.conftest import CHROMIUM_NAMES
+
+FOLDER = ROOT / "assets" / "screenshots"
+# name -> width, height, colour scheme, query of the address
+PICTURES: dict[str, tuple[int, int, Literal["light", "dark"], str]] = {
+    "explore": (1440, 900, "light", ""),
+    "explore-node": (1440, 1180, "light", "?select={node}"),
+    "explore-dark": (1440, 900, "dark", ""),
+}
+BUSIEST_HEAD = """() => {
+  const { _fullData } = document.querySelector('.st-key-graph .plotly-view');
+  const { customdata, marker } = _fullData.find((one) => one.name === 'nodes');
+  const heads = customdata.map((name, i) => [marker.size[i], name]).filter(([, name]) => name[0] === 'a');
+  return heads.sort((one, other) => other[0] - one[0])[0][1];
+}"""
+
+
+def main() -> int:
+    """Write every picture into assets/screenshots; 1 if there is no Chromium."""
+    chromium = next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
+    if chromium is None:
+        print("no Chromium found (apt-get install chromium)", file=sys.stderr)
+        return 1
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+        process, url = serve(Path(scratch) / "runs", Path(scratch) / "log")
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS.split())
+        try:
+            node = ""
+            for name, (width, height, scheme, query) in PICTURES.items():
+                page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+                page.goto(f"{url}/{query.format(node=node)}")
+                expect(page.locator(".st-key-graph .main-svg").first).to_be_visible(timeout=PATIENCE)
+                expect(page.get_by_text("Export this circuit")).to_be_visible(timeout=PATIENCE)
+                page.wait_for_timeout(1500)  # fonts and tables are painted after they are there
+                node = node or page.evaluate(BUSIEST_HEAD)
+                page.screenshot(path=FOLDER / f"{name}.png")
+                print(FOLDER / f"{name}.png")
+                page.close()
+        finally:
+            browser.close()
+            process.terminate()
+            process.wait(timeout=20)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
