@@ -28,6 +28,27 @@ PATIENCE = 90_000  # ms, an upper bound: machines that test are slow and do othe
 expect.set_options(timeout=PATIENCE)
 
 
+# In the page: true once no script runs and no figure has moved or been redrawn for half a second, which is
+# longer than Plotly waits before it follows a change of width.
+STILL = """() => {
+  const boxes = [...document.querySelectorAll('.plotly-view')].map((view) => {
+    const { x, y, width, height } = view.getBoundingClientRect();
+    return [x, y, width, height, view._fullLayout?.width, view._fullLayout?.height];
+  });
+  const now = JSON.stringify(boxes), running = document.querySelector('.stApp').dataset.testScriptState;
+  if (running !== 'notRunning' || now !== window.lastSeen) {
+    window.lastSeen = now;
+    window.stillSince = performance.now();
+  }
+  return performance.now() - window.stillSince > 500;
+}"""
+
+
+def settled(page: Page) -> None:
+    """Wait until the page is complete and stands still."""
+    page.wait_for_function(STILL)
+
+
 @dataclass(frozen=True)
 class Server:
     """A running dashboard: its address, the ids of its made-up runs, a tiny model and a task file for it."""

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Server
+from tests.browser.conftest import Server, settled
 
 pytestmark = pytest.mark.browser
 
@@ -36,23 +36,26 @@ QUERIES_SHOWN = f"""() => {{ {GRAPH}
 
 
 def opened(page: Page, server: Server, query: str = "") -> Page:
-    """Open a run and wait for its graph."""
+    """Open a run and wait until its page is complete and stands still."""
     page.goto(f"{server.url}/?run={server.run}{query}")
     expect(page.locator(".st-key-graph .main-svg").first).to_be_visible()
     expect(page.locator(".st-key-curve .main-svg").first).to_be_visible()
     expect(page.get_by_text("Export this circuit")).to_be_visible()
+    settled(page)
     return page
 
 
 def click_node(page: Page, name: str) -> None:
-    click(page, *page.evaluate(NODES)[name])
+    click(page, "graph", f"() => ({NODES})()[{name!r}]")
 
 
-def click(page: Page, x: float, y: float) -> None:
-    """Click as a person does: Plotly needs a moment to see what is under the pointer."""
+def click(page: Page, view: str, place: str) -> None:
+    """Click as a person does: on what the figure shows under the pointer. `place` is JavaScript for [x, y]."""
+    settled(page)
+    x, y = page.evaluate(place)
     page.mouse.move(x - 3, y - 3)
     page.mouse.move(x, y)
-    page.wait_for_timeout(150)
+    expect(page.locator(f".st-key-{view} .plotly-view.pointed")).to_be_attached()
     page.mouse.click(x, y)
 
 
@@ -92,10 +95,8 @@ def test_click_on_a_node_shows_it_and_esc_clears(page, server):
 
 def test_click_on_an_edge_shows_it(page, server):
     opened(page, server)
-    place = page.evaluate(STRONGEST_EDGE)
-    page.mouse.move(*place)
+    click(page, "graph", STRONGEST_EDGE)
     expect(page.locator(".st-key-graph .hoverlayer")).to_contain_text("rank")
-    page.mouse.click(*place)
     expect(page.get_by_role("heading", name=re.compile("→"))).to_be_visible()
     expect(page.get_by_text("In this circuit")).to_be_visible()
 
@@ -146,8 +147,7 @@ def test_nonsense_in_the_url_is_no_error(page, server):
 
 def test_click_on_the_curve_moves_the_slider(page, server):
     opened(page, server)
-    x, y = page.evaluate(LAST_BUT_ONE)
-    click(page, x, y)
+    click(page, "curve", LAST_BUT_ONE)
     expect(page).to_have_url(re.compile("edges=700"))
 
 
@@ -188,9 +188,13 @@ def test_a_box_selects_several_nodes(page, server):
     xs, ys = zip(*(nodes[name] for name in inside), strict=True)
     page.mouse.move(xs[0], ys[0])
     page.locator(".st-key-graph [data-val=select]").click()
+    right, bottom = max(xs) + 15, max(ys) + 15
     page.mouse.move(min(xs) - 15, min(ys) - 15)
     page.mouse.down()
-    page.mouse.move(max(xs) + 15, max(ys) + 15, steps=6)
+    page.mouse.move(right, bottom, steps=6)
+    # Let go once the box drawn has followed the pointer.
+    page.wait_for_function(f"""() => [...document.querySelectorAll('.st-key-graph .select-outline')]
+      .some((box) => box.getBoundingClientRect().right > {right - 3})""")
     page.mouse.up()
     expect(page.get_by_role("heading", name=f"{len(inside)} nodes")).to_be_visible()
     page.wait_for_url(lambda url: all(name in url for name in inside))
