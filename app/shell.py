@@ -20,10 +20,12 @@ def shell() -> None:
     scheme = look(st.context.theme.type or "light")
     wordmark = (ASSETS / "wordmark.svg").read_text(encoding="utf-8").replace(LIGHT.ink, scheme.ink)
     st.logo(wordmark, size="large", icon_image=str(ASSETS / "logo.svg"))
-    explore = st.Page(
-        PAGES / "explore.py", title="Explore", icon=":material/hub:", url_path="explore", default=True
-    )
-    st.navigation([explore], position="top").run()
+    pages = [
+        st.Page(PAGES / "explore.py", title="Explore", icon=":material/hub:", url_path="explore", default=True),
+        st.Page(PAGES / "compare.py", title="Compare", icon=":material/compare:", url_path="compare"),
+        st.Page(PAGES / "runs.py", title="Runs", icon=":material/folder_open:", url_path="runs"),
+    ]
+    st.navigation(pages, position="top").run()
 
 
 # Worker processes import the main module of the process that starts them, which is this one: not to be drawn.

@@ -1,7 +1,8 @@
 """What a page remembers of its user: one typed place in the session, and the same in the URL.
 
 The session state is the truth while a page is open. The URL is read when it is opened (or when the user
-goes back in the browser's history) and written after every run of the page, so that it can be shared.
+goes back in the browser's history) and written after every run of the page, so that it can be shared. A
+page that is left keeps its state in the session: the URL it is entered with again is empty.
 """
 
 from collections.abc import Callable
@@ -9,14 +10,14 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
+SHARED = "present"  # parameters that belong to no page: the shell's own
+
 
 @dataclass
 class Explore:
     """The state of the Explore page that is not the value of a widget."""
 
-    select: tuple[str, ...] = ()  # names of nodes, or of one edge
     own_size: int | None = None  # the size that the run last shown was made for
-    written: dict[str, str] = field(default_factory=dict)  # what the URL said when the page last wrote it
 
 
 @dataclass
@@ -38,36 +39,42 @@ def explore() -> Explore:
     return st.session_state.setdefault("explore", Explore())
 
 
-def read_url(convert: dict[str, Callable[[str], object]]) -> None:
+def read_url(page: str, convert: dict[str, Callable[[str], object]], prefix: str = "") -> bool:
     """Take the URL's values into the session, if the page did not write them itself.
 
     Args:
-        convert: per widget key, how to read its text; ValueError drops the value.
+        page: name of the page, for which what it last wrote is remembered.
+        convert: per parameter, how to read its text; ValueError drops the value.
+        prefix: a parameter's value goes to the session state under `prefix` and its name.
+
+    Returns:
+        Whether the URL was taken.
     """
-    state = explore()
-    url = st.query_params.to_dict()
-    if url == state.written:
-        return
-    state.written = url
-    state.select = tuple(name for name in url.get("select", "").split(",") if name)
-    for key, read in convert.items():
-        st.session_state.pop(key, None)
-        if key in url:
+    url = {key: value for key, value in st.query_params.to_dict().items() if key != SHARED}
+    if not url or url == _written(page):
+        return False
+    for name, read in convert.items():
+        st.session_state.pop(prefix + name, None)
+        if name in url:
             try:
-                st.session_state[key] = read(url[key])
+                st.session_state[prefix + name] = read(url[name])
             except ValueError:
                 continue
+    st.session_state.setdefault("written", {})[page] = url
+    return True
 
 
-def write_url(values: dict[str, object], defaults: dict[str, object]) -> None:
+def write_url(page: str, values: dict[str, object], defaults: dict[str, object]) -> None:
     """Put `values` into the URL, leaving out what equals its default."""
-    state = explore()
     url = {key: str(value) for key, value in values.items() if value != defaults.get(key)}
-    if state.select:
-        url["select"] = ",".join(state.select)
-    if url != st.query_params.to_dict():
-        st.query_params.from_dict(url)
-    state.written = url
+    shared = {key: value for key, value in st.query_params.to_dict().items() if key == SHARED}
+    if url | shared != st.query_params.to_dict():
+        st.query_params.from_dict(url | shared)
+    st.session_state.setdefault("written", {})[page] = url
+
+
+def _written(page: str) -> dict[str, str] | None:
+    return st.session_state.get("written", {}).get(page)
 
 
 def take_next_run() -> None:
@@ -78,7 +85,17 @@ def take_next_run() -> None:
 
 def selected(names: tuple[str, ...]) -> None:
     """Select nodes or an edge; () clears."""
-    explore().select = names
+    st.session_state["select"] = names
+
+
+def selection() -> tuple[str, ...]:
+    """Return the names of the selected nodes, or of one edge."""
+    return st.session_state.get("select", ())
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """Read a list of names out of a URL's parameter."""
+    return tuple(name for name in text.split(",") if name)
 
 
 def open_run(run_id: str) -> None:

@@ -21,11 +21,20 @@ from engine.circuit import Circuit
 from engine.errors import CircuitExplorerError
 from engine.run_folder import Run
 
+URL = {
+    "run": str,
+    "edges": int,
+    "under": str,
+    "metric": str,
+    "prompt": lambda text: max(int(text) - 1, 0),
+    "select": state.names_of,
+}
+
 
 def page() -> None:
     """Draw the page: form on the left, picture in the middle, detail on the right."""
     scheme = look(st.context.theme.type or "light")
-    state.read_url({"run": str, "edges": int, "under": str, "metric": str, "prompt": _prompt_index})
+    state.read_url("explore", URL)
     state.take_next_run()
     with st.sidebar:
         run_id = _choose_run()
@@ -48,7 +57,7 @@ def page() -> None:
 
 def _show(opened: Opened, scheme: Look) -> None:
     known = {*opened.graph.nodes, *opened.graph.edge_index}
-    selected = tuple(name for name in state.explore().select if name in known)
+    selected = tuple(name for name in state.selection() if name in known)
     size = st.session_state["edges"] = _size(opened)
     prompts = len(opened.run.result["prompts"])
     prompt = st.session_state.get("prompt", 0)
@@ -74,18 +83,21 @@ def _show(opened: Opened, scheme: Look) -> None:
         _slider_and_curve(opened, shown, size, scheme)
         detail_panel(opened, circuit, selected, prompt, scheme)
     state.write_url(
+        "explore",
         {
             "run": opened.run.run_id,
             "edges": size,
             "under": st.session_state["under"],
             "metric": st.session_state["metric"],
             "prompt": prompt + 1,
+            "select": ",".join(state.selection()),
         },
         {
             "edges": opened.size,
             "under": opened.request.ablation,
             "metric": "kl",
             "prompt": 1,
+            "select": "",
         },
     )
 
@@ -130,7 +142,7 @@ def _graph(opened: Opened, circuit: Circuit, selected: tuple[str, ...], scheme: 
 
 def _on_graph(event: dict[str, Any]) -> None:
     """Take a click, a box or Esc in the graph; shift-click adds a node to the selection."""
-    before = state.explore().select
+    before = state.selection()
     if event["kind"] == "clear":
         state.selected(())
     elif event["kind"] == "box":
@@ -181,10 +193,6 @@ def _size(opened: Opened) -> int:
     if wanted is None or wanted == own:
         return opened.size
     return min(opened.sizes, key=lambda size: abs(size - wanted))
-
-
-def _prompt_index(text: str) -> int:
-    return max(int(text) - 1, 0)
 
 
 page()
