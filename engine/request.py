@@ -11,12 +11,56 @@ from engine.graph import Qkv
 from engine.tasks.base import Split
 
 
+Kind = Literal["discover", "evaluate", "measure", "importance", "import"]
+_LATER = ("circuits", "pairs")  # fields that the first runs had not: while empty they count for nothing
+
+
+class Part(BaseModel):
+    """The circuit of one size of a finished run, dangling edges pruned."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    run: str
+    edges: int = Field(ge=1)
+
+
+class Chosen(BaseModel):
+    """A circuit made of others: `parts` joined, pruned of dangling edges, less what is taken out of it.
+
+    Attributes:
+        name: what its point in the result is called.
+        join: of several parts: the edges in all of them, in any of them, or in the first and no other.
+        parts: circuits of finished runs; none of them means the whole model.
+        without: edges to take out, and nodes, of which every edge out is taken; nothing is pruned after.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=200)
+    join: Literal["intersection", "union", "difference"] = "union"
+    parts: list[Part] = []
+    without: list[str] = []
+
+
+class OwnPair(BaseModel):
+    """A pair of prompts that a user typed, as in a line of a task file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    clean: str = Field(min_length=1, max_length=20_000)
+    corrupt: str = Field(min_length=1, max_length=20_000)
+    answers: list[str] = Field(min_length=1, max_length=100)
+    wrong_answers: list[str] = Field(default=[], max_length=100)
+
+
 class Request(BaseModel):
     """What is asked for. Two requests that are equal give the same run, bit for bit on a CPU.
 
     Attributes:
         kind: "discover" scores every edge of a model for a task; "evaluate" measures the circuits of a
-            finished run (`circuit`) under another ablation.
+            finished run (`circuit`) under another ablation; "measure" measures `circuits`, on `pairs` if
+            there are any; "importance" ablates every node alone; "import" measures an imported circuit file
+            (`circuit` is its sha256) at every size.
         weights_hash, task_hash: sha256 of the model's weight files and of a user's task file (None for a
             shipped task), so that a changed file is a different request.
         settings, ablation_settings: of the method and of the ablation; in a run's request all of them, so
@@ -31,7 +75,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    kind: Literal["discover", "evaluate"] = "discover"
+    kind: Kind = "discover"
     model: str
     weights_hash: str | None = None
     task: str
@@ -49,6 +93,8 @@ class Request(BaseModel):
     bos: bool | None = None
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     circuit: str | None = None
+    circuits: list[Chosen] = []
+    pairs: list[OwnPair] = Field(default=[], max_length=64)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Request":
@@ -58,13 +104,18 @@ class Request(BaseModel):
             raise ValueError("a discovery needs a method")
         if self.kind == "evaluate" and self.circuit is None:
             raise ValueError("an evaluation needs a circuit: the id of a finished run")
+        if self.kind == "import" and self.circuit is None:
+            raise ValueError("an import needs a circuit: the sha256 of a file that was imported")
+        if self.kind == "measure" and not self.circuits:
+            raise ValueError("a measurement needs circuits to measure")
         return self
 
     def run_id(self) -> str:
         """Return the id of the run: readable parts and 8 hexadecimal digits of the request's hash."""
-        content = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
+        fields = self.model_dump(mode="json", by_alias=True)
+        content = json.dumps({k: v for k, v in fields.items() if v or k not in _LATER}, sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()[:8]
-        first = self.method if self.kind == "discover" else "evaluate"
+        first = self.method if self.kind == "discover" else self.kind
         parts = [first or "", _last_part(self.model), _last_part(self.task), self.ablation, digest]
         return "-".join(re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-")[:40] for part in parts)
 
