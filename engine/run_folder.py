@@ -2,8 +2,10 @@
 
     request.json           what was asked (engine.request.Request)
     result.json            what came out: summary, curve, prompts, timings, versions
-    tensors.safetensors    discover runs: "scores" [n_edges], "attention.<i>" [n_layers, n_heads, S, S]
-    circuit.json           discover runs: the circuit at the requested size
+    tensors.safetensors    discover, import: "scores" [n_edges]; discover, own prompts: "attention.<i>"
+                           [n_layers, n_heads, S, S]; importance: "kl", "answer", "wrong_answer"
+                           [n_nodes, n_prompts]
+    circuit.json           discover, import: the circuit at the requested size
 
 Everything is checked when a folder is opened, which reads the header of the tensors alone; the arrays are
 read when asked for. A folder may come from anywhere: sizes are capped and nothing is ever unpickled.
@@ -66,8 +68,9 @@ class Run:
         shipped: whether it came with the program and is read-only.
         request: what was asked.
         result: what came out.
-        circuit: the parsed circuit.json, None for an evaluation; `circuit_at` gives circuits of any size.
-        tensors: "scores" [n_edges] and "attention.<i>" [n_layers, n_heads, S, S]; empty for an evaluation.
+        circuit: the parsed circuit.json of a discovery or an import, else None; `circuit_at` gives circuits of
+            any size.
+        tensors: by name, as far as this kind of run has any.
     """
 
     run_id: str
@@ -82,12 +85,12 @@ class Run:
         """Return the circuit of the highest scores, dangling edges pruned; None takes the requested size.
 
         Raises:
-            RequestError: more edges than the graph has, or an evaluation, which has no scores of its own.
+            RequestError: more edges than the graph has, or a run without scores of its own.
         """
         if self.circuit is None:
-            raise RequestError(
-                f"run '{self.run_id}' is an evaluation: export the run '{self.request.circuit}'"
-            )
+            origin = self.request.circuit
+            instead = "" if origin is None else f": export the run '{origin}'"
+            raise RequestError(f"run '{self.run_id}' has no circuit of its own{instead}")
         asked = circuit_from_json(self.circuit)
         k = self.request.target_edges(asked.graph.n_edges) if edges is None else edges
         return top_edges(asked.graph, self.tensors["scores"], k, asked.about)
@@ -121,6 +124,17 @@ class _Result(BaseModel):
     model: dict[str, Any]
     ablated: dict[str, Any]
     curve: list[_Metrics]
+    metric: str
+    prompts: list[_Prompt]
+
+
+class _Importance(BaseModel):
+    """The fields of an importance run's result.json that every reader relies on."""
+
+    created: str
+    nodes: dict[str, dict[str, _Estimate]]
+    model: dict[str, Any]
+    ablated: dict[str, Any]
     metric: str
     prompts: list[_Prompt]
 
@@ -170,13 +184,15 @@ def _read_run(folder: Path, shipped: bool) -> Run:
     except ValidationError as error:
         raise _FaultError(f"request.json: {first_problem(error)}") from error
     try:
-        form = _Result.model_validate(result)
+        form = (_Importance if request.kind == "importance" else _Result).model_validate(result)
     except ValidationError as error:
         raise _FaultError(f"result.json: {first_problem(error)}") from error
     circuit, tensors = None, Tensors(None)
-    if request.kind == "discover":
+    if request.kind in ("discover", "import"):
         circuit = _read_json(folder / "circuit.json")
+    if circuit is not None or (folder / "tensors.safetensors").exists():
         tensors = _open_tensors(folder / "tensors.safetensors")
+    if circuit is not None and isinstance(form, _Result):
         _check_shapes(tensors, form)
     return Run(folder.name, folder, shipped, request, result, circuit, tensors)
 
