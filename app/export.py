@@ -3,7 +3,8 @@
 from html import escape
 from pathlib import Path
 
-from app.figures.graph import circuit_figure, expand_handles
+from app.figures.edges import expand_handles
+from app.figures.graph import circuit_figure
 from app.figures.style import LIGHT
 from engine.circuit import Circuit
 from engine.discovery.base import methods

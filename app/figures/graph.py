@@ -1,9 +1,6 @@
 """The circuit graph: which edges carry the behaviour.
 
-Edges are drawn in a few dozen traces, one per (kind, strength, sign, dimmed), because plotly.js has one
-width and colour per trace; a trace per edge would be slow. A last, invisible trace `handles` makes every
-edge hoverable and clickable: its `meta` holds names and hover texts once per edge, `expand_handles`
-(or the page's JavaScript) writes them out per point.
+Edges are drawn in one trace per (kind, strength, sign, dimmed); see `app.figures.edges`.
 """
 
 from collections.abc import Sequence
@@ -13,7 +10,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from app.figures.names import edge_label
+from app.figures.edges import POINTS, handles, line_trace, swatch, thinner
 from app.figures.nodes import node_traces
 from app.figures.places import (
     INPUT_Y,
@@ -34,8 +31,6 @@ MOST_EDGES = 1000  # drawn; more is slow in the browser and illegible
 WIDTHS = (0.9, 1.5, 2.5, 4.2)  # px, weakest quarter of the edges first
 OPACITIES = (0.32, 0.48, 0.68, 0.92)
 DIMMED = 0.08
-POINTS = 20  # of a drawn curve
-HANDLES = slice(2, 18)  # the points that answer the pointer: not those under the nodes' markers
 
 
 @dataclass(frozen=True)
@@ -93,19 +88,10 @@ def circuit_figure(
 
     traces = _edge_traces(paths, kinds, drawn.quarter, negative, dimmed, scheme)
     traces += _legend(kinds, negative, scheme)
-    traces.append(_handles(circuit, drawn, paths))
+    traces.append(handles(circuit, drawn.edges, paths, kinds.tolist()))
     near = chosen | set(ends[lit].ravel().tolist()) if chosen or picked else set(range(len(graph.nodes)))
     traces += node_traces(circuit, places, near, chosen, scheme)
-    return go.Figure({"data": traces, "layout": _layout(graph, scheme)}, skip_invalid=False)
-
-
-def expand_handles(figure: go.Figure) -> go.Figure:
-    """Write the hover text of every edge out per point, for a figure that leaves the page (HTML)."""
-    traces: Any = figure.select_traces({"name": "handles"})
-    for trace in traces:
-        texts = [text for text in trace.meta["hover"] for _ in range(trace.meta["points"])]
-        trace.update(text=texts, hovertemplate="%{text}<extra></extra>")
-    return figure
+    return go.Figure({"data": traces, "layout": graph_layout(graph, scheme)}, skip_invalid=False)
 
 
 def _edge_traces(
@@ -116,85 +102,32 @@ def _edge_traces(
     dimmed: np.ndarray,
     scheme: Look,
 ) -> list[dict[str, Any]]:
-    """One trace per style; a gap (NaN) parts the curves. Dimmed first, then weak before strong."""
-    gapped = np.concatenate([paths, np.full((len(paths), 1, 2), np.nan, dtype=np.float32)], axis=1)
-    thinner = min(
-        1.0, max(0.45, (130 / max(len(paths), 1)) ** 0.5)
-    )  # many edges at full width cover the page
+    """One trace per style. Dimmed first, then weak before strong."""
+    factor = thinner(len(paths))
     traces = []
     for dim in (True, False):
         for level in range(4):
+            opacity = DIMMED if dim else 0.95 if dimmed.any() else OPACITIES[level]
             for kind in KIND_NAMES:
                 for minus in (False, True):
                     mask = (kinds == kind) & (quarter == level) & (negative == minus) & (dimmed == dim)
-                    if not mask.any():
-                        continue
-                    lines = gapped[mask].reshape(-1, 2)
-                    opacity = DIMMED if dim else 0.95 if dimmed.any() else OPACITIES[level]
-                    traces.append(
-                        {
-                            "type": "scatter",
-                            "mode": "lines",
-                            "x": lines[:, 0],
-                            "y": lines[:, 1],
-                            "line": {
-                                "color": scheme.kinds[kind],
-                                "width": WIDTHS[level] * thinner,
-                                "dash": "dot" if minus else "solid",
-                            },
-                            "opacity": opacity,
-                            "hoverinfo": "skip",
-                            "legendgroup": kind,
-                            "showlegend": False,
-                        }
-                    )
+                    if mask.any():
+                        width, colour = WIDTHS[level] * factor, scheme.kinds[kind]
+                        traces.append(line_trace(paths[mask], colour, width, opacity, kind, minus))
     return traces
 
 
 def _legend(kinds: np.ndarray, negative: np.ndarray, scheme: Look) -> list[dict[str, Any]]:
-    """Legend-only traces at full strength and in fixed order, whatever was drawn first."""
+    """Swatches in fixed order."""
     present = set(kinds.tolist())
-    swatches = [(KIND_NAMES[k], k, scheme.kinds[k], "solid") for k in KIND_NAMES if k in present]
+    swatches = [swatch(KIND_NAMES[kind], kind, scheme.kinds[kind]) for kind in KIND_NAMES if kind in present]
     if negative.any():
-        swatches.append(("negative", "negative", scheme.ink, "dot"))
-    return [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "x": [None],
-            "y": [None],
-            "line": {"color": colour, "width": 3.5, "dash": dash},
-            "name": name,
-            "legendgroup": group,
-            "hoverinfo": "skip",
-        }
-        for name, group, colour, dash in swatches
-    ]
+        swatches.append(swatch("negative", "negative", scheme.ink, dotted=True))
+    return swatches
 
 
-def _handles(circuit: Circuit, drawn: Drawn, paths: np.ndarray) -> dict[str, Any]:
-    """The trace that answers the pointer: no marks, so the browser holds nothing for it but coordinates."""
-    points = paths[:, HANDLES]
-    names = [circuit.graph.edge_names[i] for i in drawn.edges]
-    kinds = edge_kinds(circuit.graph)[drawn.edges].tolist()
-    n = len(names)
-    texts = [
-        f"<b>{edge_label(name)}</b><br>rank {n - i} of {circuit.n_edges}, score {circuit.scores[edge]:.3g}"
-        for i, (name, edge) in enumerate(zip(names, drawn.edges, strict=True))
-    ]
-    return {
-        "type": "scatter",
-        "mode": "none",
-        "name": "handles",
-        "x": points[..., 0].ravel(),
-        "y": points[..., 1].ravel(),
-        "hoverinfo": "text",
-        "showlegend": False,
-        "meta": {"edges": names, "kinds": kinds, "hover": texts, "points": points.shape[1]},
-    }
-
-
-def _layout(graph: Graph, scheme: Look) -> dict[str, Any]:
+def graph_layout(graph: Graph, scheme: Look) -> dict[str, Any]:
+    """Return the layout of a picture of circuits of `graph`; the same for all of them."""
     heads, layers = range(graph.n_heads), range(graph.n_layers)
     x0, x1 = x_range(graph)
     axis = {

@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from app.figures.graph import DIMMED, MOST_EDGES, circuit_figure, drawn_edges, expand_handles
+from app.figures.edges import expand_handles
+from app.figures.graph import DIMMED, MOST_EDGES, circuit_figure, drawn_edges
 from app.figures.names import edge_label, node_role
 from app.figures.nodes import node_traces
 from app.figures.places import curves, edge_kinds, node_places, x_range, y_range
