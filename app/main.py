@@ -21,8 +21,6 @@ async def plotly_js(_request: object) -> FileResponse:
     )
 
 
-app = st.App(
-    Path(__file__).with_name("shell.py"),
-    on_script_error=show_unforeseen,
-    routes=[Route(f"{PLOTLY_ROUTE}/plotly.min.js", plotly_js)],
-)
+ROUTES = [Route(f"{PLOTLY_ROUTE}/plotly.min.js", plotly_js)]
+
+app = st.App(Path(__file__).with_name("shell.py"), on_script_error=show_unforeseen, routes=ROUTES)

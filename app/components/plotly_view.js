@@ -1,5 +1,6 @@
 // Draws a Plotly figure with Plotly.react, so that zoom, pan and hidden legend groups outlive every change
-// of the data, and reports clicks. plotly.js comes from the installed Python package: nothing from outside.
+// of the data, and reports clicks. Views of one link look at the same place: where one goes, the others follow.
+// plotly.js comes from the installed Python package: nothing from outside.
 
 const load = (url) => (window.circuitExplorerPlotly ??= new Promise((resolve, reject) => {
   const script = document.createElement("script");
@@ -12,49 +13,67 @@ const load = (url) => (window.circuitExplorerPlotly ??= new Promise((resolve, re
   document.head.append(script);
 }));
 
-// Where the user looks in each view, kept for the whole visit: it survives changes of page.
+// What the user chose, kept for the whole visit, so that it survives changes of page: the axis ranges looked at
+// (by link or view, and by the figure's coordinates), and the legend groups hidden in each view.
 const places = (window.circuitExplorerPlaces ??= {});
+const hiddenIn = (window.circuitExplorerHidden ??= {});
+
+const groupOf = (data) => data.link ?? data.view;
+const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+const ranges = ({ xaxis, yaxis }) => ({ x: [...(xaxis?.range ?? [])], y: [...(yaxis?.range ?? [])] });
+const look = (view, { x, y }) => window.Plotly.relayout(view, { "xaxis.range": [...x], "yaxis.range": [...y] });
+
+// The linked views on the page in their order on it, `host` among them.
+const group = ({ latest }) => [...document.querySelectorAll(".plotly-view")]
+  .filter((view) => view.wired && groupOf(view.latest.data) === groupOf(latest.data));
+
+function moved(host) {
+  if (host.led) return; // it follows another one
+  const { place, home } = host.latest;
+  const here = ranges(host._fullLayout);
+  places[place] = same(here, home) ? undefined : here;
+  for (const view of group(host)) {
+    if (view === host || view.latest.place !== place || same(ranges(view._fullLayout), here)) continue;
+    view.led = true;
+    look(view, here).finally(() => { view.led = false; });
+  }
+}
 
 const icons = {
   reset: { width: 24, height: 24, path: "M12 4V1L7 6l5 5V7a5 5 0 1 1-5 5H5a7 7 0 1 0 7-8z" },
   full: { width: 24, height: 24, path: "M4 4h6v2H6v4H4zM14 4h6v6h-2V6h-4zM4 14h2v4h4v2H4zM18 14h2v6h-6v-2h4z" },
 };
 
-function prepare(figure, place) {
+function prepare(figure, place, hidden) {
   // What the user chose goes into the figure before it is drawn; hover texts of edges are written out.
   for (const trace of figure.data) {
-    if (place.hidden.has(trace.legendgroup)) trace.visible = trace.showlegend === false ? false : "legendonly";
+    if (hidden.has(trace.legendgroup)) trace.visible = trace.showlegend === false ? false : "legendonly";
     const edges = trace.meta?.edges;
     if (!edges) continue;
     const per = trace.meta.points;
     trace.text = trace.meta.hover.flatMap((text, i) =>
-      Array(per).fill(place.hidden.has(trace.meta.kinds[i]) ? "" : text));
+      Array(per).fill(hidden.has(trace.meta.kinds[i]) ? "" : text));
     trace.customdata = edges.flatMap((name) => Array(per).fill(name));
     trace.hovertemplate = "%{text}<extra></extra>";
   }
-  if (place.ranges && place.frame === figure.layout.uirevision) {
-    figure.layout.xaxis.range = place.ranges.x;
-    figure.layout.yaxis.range = place.ranges.y;
-  } else {
-    place.ranges = undefined;
-    place.frame = figure.layout.uirevision;
+  if (places[place]) {
+    figure.layout.xaxis.range = [...places[place].x];
+    figure.layout.yaxis.range = [...places[place].y];
   }
 }
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const host = parentElement.querySelector(".plotly-view");
-  const place = (places[data.view] ??= { hidden: new Set(), ranges: undefined, frame: undefined });
+  const hidden = (hiddenIn[data.view] ??= new Set());
   const figure = JSON.parse(data.figure);
-  const home = { x: [...(figure.layout.xaxis?.range ?? [])], y: [...(figure.layout.yaxis?.range ?? [])] };
+  const place = `${groupOf(data)} ${figure.layout.uirevision}`; // other coordinates are another place
   const first = !host.wired;
   host.style.height = `${Math.round(Math.max(data.height, Math.min(host.offsetWidth * data.ratio, innerHeight * 0.72)))}px`;
   host.setAttribute("aria-label", data.alt);
-  host.latest = { setTriggerValue, home, data };
+  host.latest = { setTriggerValue, home: ranges(figure.layout), place, data };
 
   const reset = () => {
-    place.ranges = undefined;
-    const { x, y } = host.latest.home;
-    if (x.length) window.Plotly.relayout(host, { "xaxis.range": [...x], "yaxis.range": [...y] });
+    if (host.latest.home.x.length) look(host, host.latest.home);
   };
   const draw = async () => {
     let Plotly;
@@ -65,7 +84,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       return;
     }
     if (host.latest.data !== data) return; // a newer figure came while the library was loading
-    prepare(figure, place);
+    prepare(figure, place, hidden);
     await Plotly.react(host, figure.data, figure.layout, {
       displaylogo: false,
       doubleClick: false,
@@ -96,18 +115,22 @@ export default function ({ data, parentElement, setTriggerValue }) {
       if (ids.length) send({ kind: "box", ids });
     });
     host.on("plotly_doubleclick", reset);
-    host.on("plotly_relayout", (change) => {
-      if (!Object.keys(change).some((key) => key.startsWith("xaxis.range") || key.startsWith("yaxis.range"))) return;
-      const { xaxis, yaxis } = host.layout;
-      const here = { x: [...xaxis.range], y: [...yaxis.range] };
-      place.ranges = JSON.stringify(here) === JSON.stringify(host.latest.home) ? undefined : here;
+    const isMove = (change) => Object.keys(change).some((key) => /^[xy]axis\.range/.test(key));
+    host.on("plotly_relayout", (change) => isMove(change) && moved(host));
+    host.on("plotly_relayouting", (change) => {
+      if (!isMove(change)) return;
+      // While the user drags or turns the wheel: no more often than the screen is painted.
+      host.frame ??= requestAnimationFrame(() => {
+        host.frame = undefined;
+        if (host.isConnected) moved(host);
+      });
     });
     host.on("plotly_legendclick", ({ curveNumber, data: traces }) => {
       const group = traces[curveNumber].legendgroup;
       if (!group) return true;
-      place.hidden.has(group) ? place.hidden.delete(group) : place.hidden.add(group);
+      hidden.has(group) ? hidden.delete(group) : hidden.add(group);
       const visible = traces.map((t) =>
-        place.hidden.has(t.legendgroup) ? (t.showlegend === false ? false : "legendonly") : true);
+        hidden.has(t.legendgroup) ? (t.showlegend === false ? false : "legendonly") : true);
       Plotly.restyle(host, { visible });
       return false;
     });
@@ -116,7 +139,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     host.on("plotly_unhover", () => host.classList.remove("pointed"));
     host.onEscape = (event) => {
       const typing = event.target.closest?.("input, textarea, [role=dialog], [role=listbox]");
-      if (event.key === "Escape" && host.latest.data.clearable && !typing) send({ kind: "clear" });
+      const speaker = group(host).find((view) => view.latest.data.clearable); // one of them is enough
+      if (event.key === "Escape" && speaker === host && !typing) send({ kind: "clear" });
     };
     document.addEventListener("keydown", host.onEscape);
     host.watcher = new ResizeObserver(() => host.isConnected && host.offsetWidth && Plotly.Plots.resize(host));

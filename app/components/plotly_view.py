@@ -46,6 +46,7 @@ def plotly_view(
     zoom: bool = False,
     box: bool = False,
     clearable: bool = False,
+    link: str | None = None,
 ) -> None:
     """Draw `figure` and report what the user does in it.
 
@@ -60,7 +61,9 @@ def plotly_view(
         bar: show the bar of buttons (image, zoom, reset, fullscreen) while the pointer is over the figure.
         zoom: the wheel zooms.
         box: offer selection by a box.
-        clearable: Esc is reported.
+        clearable: Esc is reported (by the first of linked views alone).
+        link: views of one link and one `layout.uirevision` show the same ranges of their axes: zooming,
+            panning or resetting one moves the others at once.
     """
 
     def forward() -> None:
@@ -80,6 +83,7 @@ def plotly_view(
             "zoom": zoom,
             "box": box,
             "clearable": clearable,
+            "link": link,
             "plotly": f"{PLOTLY_ROUTE}/plotly.min.js?v={plotly.__version__}",
         },
         on_event_change=forward,

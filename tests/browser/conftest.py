@@ -20,6 +20,7 @@ from tests.app.fake_run import write_fake_run
 from tests.tiny import FAMILIES, save_tiny
 
 ROOT = Path(__file__).resolve().parents[2]
+MAIN = ROOT / "app" / "main.py"
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync"
@@ -61,12 +62,12 @@ class Server:
     task: Path
 
 
-def serve(runs: Path, log: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """Start the dashboard on a free port and wait until it answers."""
+def serve(runs: Path, log: Path, main: Path = MAIN) -> tuple[subprocess.Popen[bytes], str]:
+    """Start the dashboard (or what else is in `main`) on a free port and wait until it answers."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)]
+    command = [sys.executable, "-m", "streamlit", "run", str(main), "--server.port", str(port)]
     environment = os.environ | {
         "CIRCUIT_EXPLORER_RUNS": str(runs),
         "OMP_NUM_THREADS": "1",

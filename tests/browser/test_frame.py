@@ -1,0 +1,122 @@
+"""The frame around the pages and the view that draws figures, in a real browser."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import serve, settled
+
+pytestmark = pytest.mark.browser
+
+# A page of three graphs: two of one link and one shape, one of another shape.
+LINKED = """
+import streamlit as st
+
+from app.components.plotly_view import plotly_view
+from app.figures.graph import circuit_figure
+from app.figures.style import look
+from engine.circuit import top_edges
+from engine.graph import Graph
+from tests.app.fake_run import fake_scores
+
+graphs = {"left": Graph(4, 8), "right": Graph(4, 8), "other": Graph(3, 4)}
+heard = st.session_state.setdefault("heard", [])
+size = st.select_slider("Edges", [100, 200])
+for place, (name, graph) in zip(st.columns(3), graphs.items(), strict=True):
+    with place:
+        circuit = top_edges(graph, fake_scores(graph, len(name)), size)
+        figure = circuit_figure(circuit, look("light"))
+        plotly_view(
+            figure, name, f"Graph {name}", 420, heard.append, zoom=True, clearable=True, link="compare"
+        )
+st.text(f"heard {heard}")
+"""
+RANGES = """() => Object.fromEntries(['left', 'right', 'other'].map((name) => {
+  const { xaxis, yaxis } = document.querySelector(`.st-key-${name} .plotly-view`)._fullLayout;
+  return [name, [...xaxis.range, ...yaxis.range]];
+}))"""
+MAIN = """
+import streamlit as st
+
+from app.main import ROUTES
+
+app = st.App({page!r}, routes=ROUTES)
+"""
+MIDDLE = """(name) => {
+  const view = document.querySelector(`.st-key-${name} .plotly-view`);
+  const { left, top, width, height } = view.getBoundingClientRect();
+  return [left + width / 2, top + height / 2];
+}"""
+
+
+@pytest.fixture(scope="module")
+def linked(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[str]:
+    """The address of the page of linked graphs."""
+    folder = tmp_path_factory.mktemp("linked")
+    (folder / "page.py").write_text(LINKED)
+    (folder / "main.py").write_text(MAIN.format(page=str(folder / "page.py")))
+    process, url = serve(folder / "runs", folder / "log", folder / "main.py")
+    yield url
+    process.terminate()
+    process.wait(timeout=20)
+
+
+def ranges(page: Page) -> dict[str, list[float]]:
+    return page.evaluate(RANGES)
+
+
+def until_ranges(page: Page, test: str) -> None:
+    page.wait_for_function(f"() => {{ const now = ({RANGES})(); return {test}; }}")
+
+
+@pytest.fixture
+def graphs(page: Page, linked: str) -> Page:
+    """The page of linked graphs, complete and at rest."""
+    page.goto(linked)
+    for name in ("left", "right", "other"):
+        expect(page.locator(f".st-key-{name} .main-svg").first).to_be_visible()
+    settled(page)
+    return page
+
+
+def test_linked_views_move_together_while_the_pointer_moves(graphs):
+    home = ranges(graphs)
+    assert home["left"] == home["right"] != home["other"]
+    x, y = graphs.evaluate(MIDDLE, "left")
+    graphs.mouse.move(x, y)
+    graphs.mouse.down()
+    graphs.mouse.move(x + 60, y + 40, steps=5)
+    until_ranges(
+        graphs, f"now.right[0] < {home['right'][0] - 0.1} && now.right[3] > {home['right'][3] + 0.1}"
+    )
+    graphs.mouse.up()
+    settled(graphs)
+    panned = ranges(graphs)
+    assert panned["right"] == pytest.approx(panned["left"])
+    assert panned["other"] == home["other"]
+
+    x, y = graphs.evaluate(MIDDLE, "right")
+    graphs.mouse.move(x, y)
+    graphs.mouse.wheel(0, -300)
+    width = panned["left"][1] - panned["left"][0]
+    until_ranges(graphs, f"now.left[1] - now.left[0] < {0.97 * width}")
+    settled(graphs)
+    zoomed = ranges(graphs)
+    assert zoomed["left"] == pytest.approx(zoomed["right"])
+    slider = graphs.locator("input[type=range]")
+    slider.focus()
+    slider.press("ArrowRight")
+    settled(graphs)
+    assert ranges(graphs) == zoomed
+
+    graphs.mouse.move(x, y)
+    graphs.mouse.dblclick(x, y)
+    until_ranges(graphs, f"JSON.stringify(now) === JSON.stringify({home})")
+
+
+def test_esc_is_reported_once_by_linked_views(graphs):
+    graphs.keyboard.press("Escape")
+    expect(graphs.get_by_text("heard")).to_have_text("heard [{'kind': 'clear'}]")
+    settled(graphs)
+    expect(graphs.get_by_text("heard")).to_have_text("heard [{'kind': 'clear'}]")
