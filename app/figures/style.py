@@ -4,7 +4,7 @@ The palette is Okabe and Ito's, which stays apart under the common kinds of colo
 ground its blue is too dark, so its sky blue stands in. Sign is shown by dashes, never by colour.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import plotly.graph_objects as go
@@ -12,6 +12,8 @@ import plotly.graph_objects as go
 Mode = Literal["light", "dark"]
 
 FONT = '"Source Sans", "Source Sans 3", "Helvetica Neue", Arial, sans-serif'
+
+LARGE = 1.4  # text on a beamer over text on a screen
 
 # What an edge leads into: kind of reader -> words for the legend.
 KIND_NAMES = {
@@ -26,7 +28,12 @@ KIND_NAMES = {
 
 @dataclass(frozen=True)
 class Look:
-    """One page colour scheme; every colour is a CSS colour."""
+    """How figures of one page look.
+
+    Attributes:
+        mode, …: the colours, each a CSS colour.
+        text: how large text and what holds it are, 1 on a screen and more on a beamer.
+    """
 
     mode: Mode
     ground: str
@@ -38,6 +45,12 @@ class Look:
     accent: str
     fill: str
     kinds: dict[str, str] = field(default_factory=dict)
+    runs: tuple[str, ...] = ()  # of runs side by side, in this order
+    text: float = 1.0
+
+    def size(self, pixels: float) -> float:
+        """Return `pixels` on a screen (of a font, of a margin that holds text) as they are in this look."""
+        return round(pixels * self.text, 1)
 
 
 LIGHT = Look(
@@ -58,6 +71,7 @@ LIGHT = Look(
         "mlp": "#CC79A7",
         "logits": "#333333",
     },
+    runs=("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"),
 )
 
 DARK = Look(
@@ -78,12 +92,14 @@ DARK = Look(
         "mlp": "#D98FB8",
         "logits": "#E0E0E0",
     },
+    runs=("#56B4E9", "#E8762C", "#14B88A", "#D98FB8", "#F0E442", "#A6B8FF"),
 )
 
 
-def look(mode: str) -> Look:
-    """Return the colour scheme called `mode` ("light" or "dark")."""
-    return DARK if mode == "dark" else LIGHT
+def look(mode: str, large: bool = False) -> Look:
+    """Return the look called `mode` ("light" or "dark"), with `large` type for a beamer."""
+    scheme = DARK if mode == "dark" else LIGHT
+    return replace(scheme, text=LARGE) if large else scheme
 
 
 def base_layout(scheme: Look, **changes: object) -> dict[str, object]:
@@ -92,16 +108,22 @@ def base_layout(scheme: Look, **changes: object) -> dict[str, object]:
         "template": "none",
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": FONT, "color": scheme.ink, "size": 13},
+        "font": {"family": FONT, "color": scheme.ink, "size": scheme.size(13)},
         "hoverlabel": {
             "bgcolor": scheme.ground,
             "bordercolor": scheme.faint,
-            "font": {"family": FONT, "color": scheme.ink, "size": 13},
+            "font": {"family": FONT, "color": scheme.ink, "size": scheme.size(13)},
             "align": "left",
         },
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": scheme.muted, "activecolor": scheme.accent},
     }
     return layout | changes
+
+
+def faded(colour: str, opacity: float) -> str:
+    """Return a colour "#RRGGBB" with an opacity from 0 to 1."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"
 
 
 def escape(text: str) -> str:
