@@ -78,15 +78,39 @@ def top_edges(graph: Graph, scores: np.ndarray, k: int, about: dict[str, Any] | 
     return Circuit(graph, prune_dangling(graph, kept), scores, about or {})
 
 
-def circuit_to_json(circuit: Circuit, d_model: int) -> dict[str, Any]:
-    """Return `circuit.json` as a dictionary: the edges kept, in the form MIB and EAP-IG use, plus ours."""
+def check_graph(circuit: Circuit, graph: Graph, model: str) -> None:
+    """Check that a circuit is of the graph of `model`.
+
+    Raises:
+        RequestError: it is not; the message describes both.
+    """
+    if circuit.graph != graph:
+        raise RequestError(
+            f"the circuit does not fit '{model}': it is of {_describe(circuit.graph)}, "
+            f"the model has {_describe(graph)}"
+        )
+
+
+def _describe(graph: Graph) -> str:
+    return f"{graph.n_layers} layers, {graph.n_heads} heads, qkv={graph.qkv}, parallel={graph.parallel}"
+
+
+def circuit_to_json(circuit: Circuit, d_model: int, ranking: bool = False) -> dict[str, Any]:
+    """Return `circuit.json` as a dictionary: the edges kept, in the form MIB and EAP-IG use, plus ours.
+
+    Args:
+        circuit: the circuit.
+        d_model: of its model.
+        ranking: list every edge that has a score, those outside the circuit too.
+    """
     graph = circuit.graph
+    listed = circuit.kept | np.isfinite(circuit.scores) if ranking else circuit.kept
     edges = {
         graph.edge_names[i]: {
             "score": None if np.isnan(score := circuit.scores[i]) else float(score),
-            "in_graph": True,
+            "in_graph": bool(circuit.kept[i]),
         }
-        for i in np.flatnonzero(circuit.kept)
+        for i in np.flatnonzero(listed)
     }
     model = {
         "id": circuit.about.get("model"),

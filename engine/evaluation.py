@@ -60,6 +60,10 @@ class Evaluator:
         mask = torch.from_numpy(kept).to(like.device, like.dtype)
         return [self.forward(batch.clean, batch.replacement, mask) for batch in self.batches]
 
+    def values(self, kept: np.ndarray) -> metrics.Values:
+        """Return the per-prompt metrics of the circuit with the edges `kept`, in the order of `order`."""
+        return self._values(self.logits(kept))
+
     def measure(self, circuit: Circuit) -> tuple[dict[str, Any], list[list[list[Any]]]]:
         """Return one point of a curve for a circuit, and its top predictions on the prompts shown."""
         logits = self.logits(circuit.kept)
@@ -104,11 +108,11 @@ def curve(
     """Return the part of `result.json` that says how good the circuits of a ranking are, at every size.
 
     Args:
-        scores: [n_edges], higher keeps first.
+        scores: [n_edges], higher keeps first; an edge without a score (nan) is in no circuit.
         requested: the size that `summary` is about.
     """
     points, tops, summary, measured = [], {}, {}, {}
-    grid = edge_grid(graph.n_edges, requested)
+    grid = edge_grid(int(np.isfinite(scores).sum()), requested)
     for done, k in enumerate(grid):
         report(done, len(grid), f"evaluating {k} of {graph.n_edges} edges")
         circuit = top_edges(graph, scores, k, about)
@@ -121,11 +125,13 @@ def curve(
         if k == requested:
             summary = point
     report(len(grid), len(grid), "evaluated")
+    return {"summary": summary, **ends(evaluator), "curve": points, "circuit_top": tops}
+
+
+def ends(evaluator: Evaluator) -> dict[str, Any]:
+    """Return what every result says of its scale: ablating nothing, ablating everything, and the metric."""
     return {
-        "summary": summary,
         "model": evaluator.summary(evaluator.model),
         "ablated": evaluator.summary(evaluator.ablated),
-        "curve": points,
         "metric": evaluator.prompts.metric,
-        "circuit_top": tops,
     }

@@ -1,6 +1,6 @@
 """Carry out a request: the one entry point from a request to a finished run.
 
-model, task, ablation ─► method ─► scores ─► circuits of every size ─► evaluation ─► run folder
+model, task, ablation ─► what the request's kind finds (`engine.findings`) ─► run folder
 """
 
 import platform
@@ -12,18 +12,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel
 
 from engine.ablations.base import ablations
-from engine.circuit import Circuit, circuit_to_json, top_edges
-from engine.discovery.base import Problem, Report, methods
+from engine.circuit import Circuit, check_graph, circuit_to_json
+from engine.combine import chosen_edges
+from engine.discovery.base import Report, methods
 from engine.errors import RequestError
-from engine.evaluation import SHOWN, Evaluator, curve
+from engine.evaluation import SHOWN, Evaluator
+from engine.findings import FINDINGS, Work, with_scores
 from engine.graph import Graph
+from engine.imports import kept_circuit, ranking
 from engine.memory import memory_errors
 from engine.models import find_model, shape_of_folder, weights_hash
 from engine.request import Request
-from engine.runs import Run, RunStore
+from engine.runs import RunStore
 from engine.settings import parse_settings
 from engine.tasks.dataset import check_task
 from engine.tasks.user_file import file_hash, is_task_file
@@ -41,16 +43,13 @@ def completed(request: Request, store: RunStore) -> Request:
         RequestError: unknown model, task, method, ablation or run; settings out of range; too many edges.
     """
     if request.kind == "evaluate":
-        origin = _with_scores(store, request.circuit or "").request
+        origin = with_scores(store, request.circuit or "").request
         same = ("model", "weights_hash", "task", "task_hash", "qkv", "bos", "dtype", "edges", "seed")
         request = request.model_copy(
             update={name: getattr(origin, name) for name in same} | {"sparsity": None}
         )
-    shape = shape_of_folder(find_model(request.model))
-    n_edges = shape.graph(request.qkv).n_edges
-    edges = request.target_edges(n_edges)
-    if edges > n_edges:
-        raise RequestError(f"{edges} edges were asked for, but the graph of '{request.model}' has {n_edges}")
+    graph = shape_of_folder(find_model(request.model)).graph(request.qkv)
+    edges = _edges(request, graph, store)
     check_task(request.task)
     ablation = parse_settings(ablations.get(request.ablation).Settings, request.ablation_settings)
     update: dict[str, Any] = {
@@ -64,7 +63,7 @@ def completed(request: Request, store: RunStore) -> Request:
         settings = parse_settings(methods.get(request.method).Settings, request.settings)
         update["settings"] = settings.model_dump(mode="json")
         if (start := update["settings"].get("warm_start")) is not None:
-            _with_scores(store, start)
+            with_scores(store, start)
     if request.kind == "evaluate":
         for name, what in (
             ("weights_hash", f"model '{request.model}'"),
@@ -99,94 +98,54 @@ def run(request: Request, report: Report, store: RunStore, checkpoint: Path | No
     with memory_errors(request) as memory:
         bench = prepare(request)
         memory.needed = bench.bytes_needed
-        about = {
-            "model": request.model,
-            "task": request.task,
-            "method": request.method,
-            "ablation": request.ablation,
-        }
-        assert request.edges is not None
         # Before the long part, so that a fault in the prompts evaluated on is found at once.
         evaluator = bench.evaluator(request)
-        if request.kind == "evaluate":
-            origin = _with_scores(store, request.circuit or "")
-            scores, found = origin.tensors["scores"], {}
-            about["method"] = origin.request.method
-        else:
-            scores, found = _discover(request, bench, store, _part(report, 2, 88), checkpoint)
-        discovered = time.perf_counter()
-        measured = curve(evaluator, bench.forward.graph, scores, request.edges, _part(report, 88, 99), about)
+        found = FINDINGS[request.kind](Work(request, bench, evaluator, store, checkpoint), report)
         prompts, attention = _shown(bench, evaluator)
     result = {
         "schema": 1,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **measured,
-        "history": found.get("history", {}),
+        **found.result,
+        "history": found.history,
         "prompts": prompts,
         "timings": {
             "seconds": round(time.perf_counter() - started, 3),
-            "discovery_seconds": round(discovered - started, 3),
-            "evaluation_seconds": round(time.perf_counter() - discovered, 3),
+            "discovery_seconds": round(found.discovered - started, 3),
+            "evaluation_seconds": round(time.perf_counter() - found.discovered, 3),
         },
         "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
         "device": str(bench.model.device),
         "dtype": str(bench.model.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "conditioning": bench.conditioning,
-        "notes": list(
-            dict.fromkeys([*bench.training.notes, *evaluator.prompts.notes, *found.get("notes", [])])
-        ),
+        "notes": list(dict.fromkeys([*bench.training.notes, *evaluator.prompts.notes, *found.notes])),
     }
-    if request.kind == "evaluate":
-        return store.write(request, result)
-    circuit = top_edges(bench.forward.graph, scores, request.edges, about)
-    tensors = {"scores": scores} | {f"attention.{i}": pattern for i, pattern in enumerate(attention)}
-    return store.write(request, result, tensors, circuit_to_json(circuit, bench.model.shape.d_model))
+    tensors = dict(found.tensors)
+    if request.kind == "discover" or request.pairs:
+        tensors |= {f"attention.{i}": pattern for i, pattern in enumerate(attention)}
+    circuit = None if found.circuit is None else circuit_to_json(found.circuit, bench.model.shape.d_model)
+    return store.write(request, result, tensors or None, circuit)
 
 
-def _discover(
-    request: Request, bench: Workbench, store: RunStore, report: Report, checkpoint: Path | None
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Return scores [n_edges] and what else the method has to say."""
-    assert request.method is not None
-    assert request.edges is not None
-    method = methods.get(request.method)
-    settings = parse_settings(method.Settings, request.settings)
-    problem = Problem(
-        forward=bench.forward,
-        prepare=lambda size: bench.batches(bench.training, bench.training.batches(size, request.seed)),
-        target_edges=request.edges,
-        warm_start=_warm_start(settings, store, bench.forward.graph.n_edges),
-        checkpoint=checkpoint,
-    )
-    found = method.discover(problem, settings, request.seed, report)
-    return found.scores.numpy(), {"history": found.history, "notes": found.notes}
-
-
-def _with_scores(store: RunStore, run_id: str) -> Run:
-    """Return a run that has scores of its own.
+def _edges(request: Request, graph: Graph, store: RunStore) -> int | None:
+    """Return the size of the circuit that is asked for; None where circuits or nodes are asked for by name.
 
     Raises:
-        RequestError: no such run, or an evaluation.
+        RequestError: more edges than the graph has, or circuits that are not there.
     """
-    found = store.get(run_id)
-    if found.request.kind == "evaluate":
-        raise RequestError(
-            f"run '{run_id}' is an evaluation; take the run it evaluates: '{found.request.circuit}'"
-        )
-    return found
-
-
-def _warm_start(settings: BaseModel, store: RunStore, n_edges: int) -> torch.Tensor | None:
-    name = getattr(settings, "warm_start", None)
-    if name is None:
+    if request.kind == "measure":
+        for chosen in request.circuits:
+            chosen_edges(chosen, graph, store)
         return None
-    scores = _with_scores(store, name).tensors["scores"]
-    if len(scores) != n_edges:
+    if request.kind == "importance":
+        return None
+    if request.kind == "import":
+        return ranking(kept_circuit(store, request.circuit or "")).edges
+    if (edges := request.target_edges(graph.n_edges)) > graph.n_edges:
         raise RequestError(
-            f"run '{name}' has {len(scores)} edges, this graph {n_edges}: no warm start from it"
+            f"{edges} edges were asked for, but the graph of '{request.model}' has {graph.n_edges}"
         )
-    return torch.from_numpy(scores)
+    return edges
 
 
 def _shown(bench: Workbench, evaluator: Evaluator) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
@@ -211,15 +170,6 @@ def _shown(bench: Workbench, evaluator: Evaluator) -> tuple[list[dict[str, Any]]
     return prompts, patterns
 
 
-def _part(report: Report, first: int, last: int) -> Report:
-    """Return a report that fills the part from `first` to `last` per cent of another."""
-
-    def part(done: int, total: int, message: str) -> None:
-        report(first + (last - first) * done // max(total, 1), 100, message)
-
-    return part
-
-
 def evaluate_circuit(circuit: Circuit, request: Request, report: Report) -> dict[str, Any]:
     """Return the metrics of one circuit, as `circuit-explorer evaluate` prints them.
 
@@ -235,11 +185,7 @@ def evaluate_circuit(circuit: Circuit, request: Request, report: Report) -> dict
         bench = prepare(request)
         memory.needed = bench.bytes_needed
         graph = bench.forward.graph
-        if graph != circuit.graph:
-            raise RequestError(
-                f"the circuit does not fit '{request.model}': it is of {_describe(circuit.graph)}, "
-                f"the model has {_describe(graph)}"
-            )
+        check_graph(circuit, graph, request.model)
         report(1, 3, "preparing prompts")
         evaluator = bench.evaluator(request)
         report(2, 3, "evaluating")
@@ -250,7 +196,3 @@ def evaluate_circuit(circuit: Circuit, request: Request, report: Report) -> dict
         "ablation": request.ablation,
         "conditioning": bench.conditioning,
     }
-
-
-def _describe(graph: Graph) -> str:
-    return f"{graph.n_layers} layers, {graph.n_heads} heads, qkv={graph.qkv}, parallel={graph.parallel}"

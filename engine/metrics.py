@@ -62,9 +62,14 @@ def summarise(
         metric: the task's metric, which faithfulness is measured in.
         seed: of the resampling.
     """
-    summary = {name: _interval((value,), _mean, seed) for name, value in values.items()}
+    summary = {name: estimate(value, seed) for name, value in values.items()}
     summary["faithfulness"] = _interval((values[metric], model[metric], ablated[metric]), _faithfulness, seed)
     return summary
+
+
+def estimate(values: np.ndarray, seed: int) -> Summary:
+    """Return the mean of per-prompt values [n] with its 95 % bootstrap interval."""
+    return _interval((values,), _mean, seed)
 
 
 def _mean(values: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from engine.graph import Qkv
 from engine.tasks.base import Split
 
-
 Kind = Literal["discover", "evaluate", "measure", "importance", "import"]
 _LATER = ("circuits", "pairs")  # fields that the first runs had not: while empty they count for nothing
 
@@ -50,7 +49,7 @@ class OwnPair(BaseModel):
     clean: str = Field(min_length=1, max_length=20_000)
     corrupt: str = Field(min_length=1, max_length=20_000)
     answers: list[str] = Field(min_length=1, max_length=100)
-    wrong_answers: list[str] = Field(default=[], max_length=100)
+    wrong_answers: list[str] = Field(min_length=1, max_length=100)
 
 
 class Request(BaseModel):

@@ -68,8 +68,8 @@ class Run:
         shipped: whether it came with the program and is read-only.
         request: what was asked.
         result: what came out.
-        circuit: the parsed circuit.json of a discovery or an import, else None; `circuit_at` gives circuits of
-            any size.
+        circuit: the parsed circuit.json of a discovery or an import, else None; `circuit_at` gives those of
+            other sizes.
         tensors: by name, as far as this kind of run has any.
     """
 

@@ -11,7 +11,7 @@ from engine.memory import check_memory
 from engine.models import Model, load_model
 from engine.request import Request
 from engine.settings import parse_settings
-from engine.tasks.dataset import Prompts, load_prompts
+from engine.tasks.dataset import Prompts, load_prompts, own_prompts
 
 EVALUATION_SEED = 0  # of the prompts evaluated on, so that runs of different seeds are measured on the same
 
@@ -41,10 +41,13 @@ class Workbench:
         return prepared
 
     def evaluator(self, request: Request) -> Evaluator:
-        """Return the evaluator on the prompts of the request's split."""
-        prompts = load_prompts(
-            request.task, self.model, request.split, request.n_prompts, EVALUATION_SEED, request.bos
-        )
+        """Return the evaluator on the prompts of the request's split, or on the pairs the user typed."""
+        if request.pairs:
+            prompts = own_prompts(request.task, self.model, request.pairs, request.bos)
+        else:
+            prompts = load_prompts(
+                request.task, self.model, request.split, request.n_prompts, EVALUATION_SEED, request.bos
+            )
         indices = prompts.batches(EVALUATION_BATCH)
         order = [i for members in indices for i in members]
         names = self.model.token_strings

@@ -177,7 +177,9 @@ def test_an_evaluation_has_no_scores_to_start_from(asked: Request, store: RunSto
     request = Request(kind="evaluate", model=asked.model, task=asked.task, ablation="zero", circuit=origin)
     evaluation = experiments.run(request, nothing, store)
     for wrong in (change(request, circuit=evaluation), change(asked, settings={"warm_start": evaluation})):
-        with pytest.raises(RequestError, match=f"is an evaluation; take the run it evaluates: '{origin}'"):
+        with pytest.raises(
+            RequestError, match=f"has no scores of its own; take the run it evaluates: '{origin}'"
+        ):
             experiments.completed(wrong, store)
 
 

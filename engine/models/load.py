@@ -15,6 +15,7 @@ from engine.models.catalogue import find_model, weights_hash
 from engine.models.families import build_transformer, family_of, shape_of
 from engine.models.model import Model
 from engine.models.shape import ModelShape
+from engine.models.tokens import Tokens
 from engine.models.transformer import Transformer
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -53,6 +54,23 @@ def load_model(model: str, device: str | None = None, dtype: str | None = None) 
             f"model '{model}' cannot be loaded from '{folder}': {_first_line(error)}"
         ) from error
     return model_from_network(model, network, tokenizer, weights_hash(folder), target)
+
+
+def load_tokens(model: str) -> Tokens:
+    """Load the tokenizer of a model alone, which takes milliseconds.
+
+    Raises:
+        RequestError: unknown model, refused family, broken tokenizer.
+    """
+    folder = find_model(model)
+    shape = shape_of_folder(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # tokenizers raises kinds of its own
+        raise RequestError(
+            f"the tokenizer of '{model}' cannot be loaded from '{folder}': {_first_line(error)}"
+        ) from error
+    return Tokens(model, shape, tokenizer)
 
 
 def shape_of_folder(folder: Path) -> ModelShape:

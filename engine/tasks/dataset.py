@@ -3,6 +3,7 @@
 Prompts of different lengths stay apart: a batch has one length, and nothing is ever padded.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +12,12 @@ from torch import Tensor
 
 from engine.errors import RequestError
 from engine.models.model import Model
-from engine.tasks.base import Metric, Split, tasks
-from engine.tasks.user_file import is_task_file, read_pairs, split_pairs
+from engine.models.tokens import Tokens
+from engine.request import OwnPair
+from engine.tasks.base import Metric, Pair, Split, tasks
+from engine.tasks.user_file import FilePair, is_task_file, read_pairs, split_pairs
+
+AnyPair = Pair | FilePair | OwnPair
 
 
 @dataclass(frozen=True)
@@ -98,36 +103,56 @@ def load_prompts(
         ]
     if not named:
         raise RequestError(f"task '{task}' has no prompts in its {split} split for this model")
-    items = []
-    for where, pair in named:
-        clean, corrupt = model.prompt_ids(pair.clean, bos), model.prompt_ids(pair.corrupt, bos)
-        if len(clean) != len(corrupt):
-            raise RequestError(
-                f"{where}: clean has {len(clean)} tokens, corrupt {len(corrupt)}; they must be equally long"
-            )
-        if len(clean) > model.shape.n_ctx:
-            raise RequestError(
-                f"{where}: {len(clean)} tokens, but the model's context is {model.shape.n_ctx}"
-            )
-        answers = _answer_ids(model, where, pair.clean, pair.answers)
-        wrong = _answer_ids(model, where, pair.clean, pair.wrong_answers)
-        items.append(Prompt(pair.clean, pair.corrupt, clean, corrupt, answers, wrong))
-    return Prompts(items, metric, notes)
+    return Prompts([tokenise(model, where, pair, bos) for where, pair in named], metric, notes)
+
+
+def own_prompts(task: str, model: Model, pairs: Sequence[AnyPair], bos: bool | None = None) -> Prompts:
+    """Return the prompts of pairs that a user typed, to be measured in the metric of `task`.
+
+    Raises:
+        RequestError: as for a task file; the message says which pair.
+    """
+    metric: Metric = "logit_difference" if is_task_file(task) else tasks.get(task).metric
+    named = [(f"pair {i}", pair) for i, pair in enumerate(pairs, 1)]
+    return Prompts([tokenise(model, where, pair, bos) for where, pair in named], metric)
+
+
+def tokenise(tokens: Tokens, where: str, pair: AnyPair, bos: bool | None = None) -> Prompt:
+    """Return a pair as token ids.
+
+    Args:
+        tokens: the text side of the model.
+        where: what to call the pair in a message.
+        bos: as in `Tokens.prompt_ids`.
+
+    Raises:
+        RequestError: unequal length, longer than the context, an answer that is not one token.
+    """
+    clean, corrupt = tokens.prompt_ids(pair.clean, bos), tokens.prompt_ids(pair.corrupt, bos)
+    if len(clean) != len(corrupt):
+        raise RequestError(
+            f"{where}: clean has {len(clean)} tokens, corrupt {len(corrupt)}; they must be equally long"
+        )
+    if len(clean) > tokens.shape.n_ctx:
+        raise RequestError(f"{where}: {len(clean)} tokens, but the model's context is {tokens.shape.n_ctx}")
+    answers = _answer_ids(tokens, where, pair.clean, pair.answers)
+    wrong = _answer_ids(tokens, where, pair.clean, pair.wrong_answers)
+    return Prompt(pair.clean, pair.corrupt, clean, corrupt, answers, wrong)
 
 
 def _answer_ids(
-    model: Model, where: str, prompt: str, answers: tuple[str, ...] | list[str] | list[int]
+    tokens: Tokens, where: str, prompt: str, answers: Sequence[str] | Sequence[int]
 ) -> list[int]:
     ids: list[int] = []
     for answer in answers:
         if isinstance(answer, int):
-            if not 0 <= answer < model.shape.d_vocab:
+            if not 0 <= answer < tokens.shape.d_vocab:
                 raise RequestError(
-                    f"{where}: token id {answer} is outside the vocabulary of {model.shape.d_vocab}"
+                    f"{where}: token id {answer} is outside the vocabulary of {tokens.shape.d_vocab}"
                 )
             ids.append(answer)
             continue
-        token = model.continuation_id(prompt, answer)
+        token = tokens.continuation_id(prompt, answer)
         if token is None:
             spaced = "" if answer.startswith(" ") else "; should it start with a space?"
             raise RequestError(f"{where}: the answer {answer!r} is not one token of this model{spaced}")
