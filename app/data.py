@@ -21,7 +21,7 @@ FIRST = ("explorer-4l", "ioi", "counterfactual")  # the run a first visitor sees
 
 @dataclass(frozen=True)
 class Opened:
-    """A finished discovery run with what every picture of it needs.
+    """A finished run that has a graph of its own, with what every picture of it needs.
 
     Attributes:
         run: the run.
@@ -59,7 +59,7 @@ def store() -> RunStore:
 
 @dataclass(frozen=True)
 class Shelf:
-    """The discovery runs there are, and the folders that could not be opened."""
+    """The runs with a graph of their own, and the folders that could not be opened."""
 
     runs: dict[str, Run]
     broken: list[BrokenRun]
@@ -86,7 +86,7 @@ def shelf() -> Shelf:
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _shelf(stamps: tuple[int, ...]) -> Shelf:
     # Runs appear whole or not at all, so a folder's time of change tells whether to look again.
-    runs = [run for run in store().list() if run.request.kind == "discover"]
+    runs = [run for run in store().list() if run.circuit is not None]
     runs.sort(key=lambda run: (not run.shipped, _subject(run.request) != FIRST))
     return Shelf({run.run_id: run for run in runs}, store().list_broken())
 
@@ -97,16 +97,14 @@ def _subject(request: Request) -> tuple[str, str, str]:
 
 @st.cache_resource(max_entries=12, show_spinner=False)
 def open_run(run_id: str) -> Opened:
-    """Open a discovery run.
+    """Open a run that has a graph of its own.
 
     Raises:
         RequestError: there is no such run, or its folder is broken.
     """
     run = store().get(run_id)
     if run.circuit is None:
-        raise RequestError(
-            f"run '{run_id}' is an evaluation and has no graph of its own; open the run it evaluates"
-        )
+        raise RequestError(f"run '{run_id}' has no graph of its own; open the run it was made for")
     sizes: dict[int, int] = {}
     for point in run.result["curve"]:
         # More edges of which all dangle make the same circuit, and too few make none.
@@ -155,11 +153,18 @@ def provenance(opened: Opened, shown: Run) -> str:
         shown: the run whose evaluation is shown, `opened.run` itself or an evaluation of it.
     """
     request = opened.request
-    task, method = title_of("task", request.task), title_of("method", request.method or "")
     return (
-        f"{model_name(request.model)} · {task} · {method}, found under {request.ablation}, "
+        f"{model_name(request.model)} · {title_of('task', request.task)} · {found_by(opened)}, "
         f"{evaluated(shown)} · seed {request.seed} · run {shown.run_id}"
     )
+
+
+def found_by(opened: Opened) -> str:
+    """Return how a run's circuit came about: the method and its ablation, or that it was imported."""
+    if opened.request.kind == "import":
+        method = opened.about.get("method")
+        return "imported" if method is None else f"imported, of method {method}"
+    return f"{title_of('method', opened.request.method or '')}, found under {opened.request.ablation}"
 
 
 def evaluated(shown: Run) -> str:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app.data import Opened, store, title_of
+from app.data import Opened, found_by, store
 from app.jobs import evaluation_request, job_of, queue
 from engine.ablations.base import ablations
 from engine.errors import CircuitExplorerError
@@ -29,14 +29,15 @@ def evaluation_choice(opened: Opened) -> tuple[Run, str]:
         args=(opened,),
         persist_state="session",
     )
-    found = f"Found by {title_of('method', opened.request.method or '')} under {own} ablation, "
+    found = found_by(opened)
+    found = f"{found[0].upper()}{found[1:]}, "
     if under == own:
-        return opened.run, f"{found}evaluated under the same."
+        return opened.run, f"{found}evaluated under {own}."
     try:
         run_id = evaluation_request(opened.run.run_id, under).run_id()
     except CircuitExplorerError as error:
         st.error(f"Under {under} it cannot be evaluated: {error}", icon=":material/error:")
-        return opened.run, f"{found}evaluated under the same."
+        return opened.run, f"{found}evaluated under {own}."
     if run_id in store():
         return store().get(run_id), f"{found}evaluated under {under}."
     job = job_of(run_id)
