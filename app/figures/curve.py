@@ -1,11 +1,12 @@
 """Metric over edges kept: how small the circuit may be before it stops standing in for the model."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 
-from app.figures.style import Look, base_layout
+from app.figures.style import Look, base_layout, escape
 
 METRIC_NAMES = {
     "kl": "KL to the model (nats)",
@@ -26,6 +27,31 @@ def interval_text(estimate: dict[str, Any]) -> str:
     return "no interval" if low is None or high is None else f"95 %: {low:.3g} – {high:.3g}"
 
 
+@dataclass(frozen=True)
+class Series:
+    """One curve of a chart.
+
+    Attributes:
+        name: what its trace is called, and its entry in the legend.
+        curve: points `{"edges_requested": …, "n_edges": …, metric: {"mean": …, "ci95": [low, high]}}`.
+        colour, fill: of the line and of its band.
+        symbol, dash: of its marks and of its line.
+        at: the point to mark, by its `edges_requested`.
+    """
+
+    name: str
+    curve: list[dict[str, Any]]
+    colour: str
+    fill: str
+    symbol: str = "circle"
+    dash: str = "solid"
+    at: int | None = None
+
+    def points(self, metric: str) -> list[dict[str, Any]]:
+        """Return the points where there is a circuit and the metric is defined."""
+        return [point for point in self.curve if point["n_edges"] > 0 and point[metric]["mean"] is not None]
+
+
 def curve_figure(
     curve: list[dict[str, Any]],
     metric: str,
@@ -36,48 +62,59 @@ def curve_figure(
     """Return the curve of one metric over edges kept (log axis; KL log too) with its 95 % interval as a band.
 
     Args:
-        curve: points `{"edges_requested": …, "n_edges": …, metric: {"mean": …, "ci95": [low, high]}}`.
+        curve: points as in `Series`.
         metric: which metric to show.
         scheme: colours of the page.
         at: the point to mark, by its `edges_requested`.
         model: the full model's value, drawn as a dashed line.
     """
-    points = [point for point in curve if point["n_edges"] > 0 and point[metric]["mean"] is not None]
-    floor = LEAST_KL if metric == "kl" else -math.inf
+    series = Series("circuit", curve, scheme.accent, scheme.fill, at=at)
+    estimates = [point[metric] for point in series.points(metric)]
+    figure = go.Figure(layout=chart_layout(estimates, metric, scheme, model))
+    add_series(figure, series, metric, scheme)
+    return figure
+
+
+def add_series(figure: go.Figure, series: Series, metric: str, scheme: Look, label: str = "") -> None:
+    """Draw a curve with its band and the mark of its place.
+
+    Args:
+        label: a first line of every hover text.
+    """
+    points, group = series.points(metric), escape(series.name)
     x = [point["n_edges"] for point in points]
-    mean = [max(point[metric]["mean"], floor) for point in points]
+    mean = [height(point[metric]["mean"], metric) for point in points]
     # One prompt alone has no interval.
     banded = [
-        (point["n_edges"], *(max(end, floor) for end in point[metric]["ci95"]))
+        (point["n_edges"], *(height(end, metric) for end in point[metric]["ci95"]))
         for point in points
         if None not in point[metric]["ci95"]
     ]
-    name = METRIC_NAMES[metric]
-    values = [*mean, *(value for _, *ends in banded for value in ends), *([] if model is None else [model])]
-    figure = go.Figure(layout=_layout(scheme, name, _kl_axis(values) if metric == "kl" else _axis(values)))
     figure.add_scatter(
         x=[at for at, _, _ in banded] + [at for at, _, _ in reversed(banded)],
         y=[high for _, _, high in banded] + [low for _, low, _ in reversed(banded)],
         fill="toself",
-        fillcolor=scheme.fill,
+        fillcolor=series.fill,
         mode="none",
         hoverinfo="skip",
         name="95 % interval",
+        legendgroup=group,
+        showlegend=False,
     )
+    first = f"{escape(label)}<br>" if label else ""
     figure.add_scatter(
         x=x,
         y=mean,
         mode="lines+markers",
-        name="circuit",
-        line={"color": scheme.accent, "width": 2},
-        marker={"size": 6, "color": scheme.accent},
+        name=group,
+        legendgroup=group,
+        line={"color": series.colour, "width": 2, "dash": series.dash},
+        marker={"size": 6, "color": series.colour, "symbol": series.symbol},
         customdata=[point["edges_requested"] for point in points],
         text=[f"<b>{point[metric]['mean']:.3g}</b><br>{interval_text(point[metric])}" for point in points],
-        hovertemplate="%{x:,} edges: %{text}<extra></extra>",
+        hovertemplate=f"{first}%{{x:,}} edges: %{{text}}<extra></extra>",
     )
-    if model is not None:
-        figure.add_hline(y=model, line={"color": scheme.muted, "width": 1, "dash": "dash"})
-    marked = [i for i, point in enumerate(points) if point["edges_requested"] == at]
+    marked = [i for i, point in enumerate(points) if point["edges_requested"] == series.at]
     if marked:
         i = marked[0]
         figure.add_vline(x=x[i], line={"color": scheme.ring, "width": 1})
@@ -88,8 +125,34 @@ def curve_figure(
             name="shown",
             hoverinfo="skip",
             marker={"size": 11, "color": scheme.ground, "line": {"color": scheme.ring, "width": 3}},
+            legendgroup=group,
+            showlegend=False,
         )
-    return figure
+
+
+def height(value: float, metric: str) -> float:
+    """Return where a value of a metric stands on its axis: that of KL is logarithmic and ends at a foot."""
+    return max(value, LEAST_KL) if metric == "kl" else value
+
+
+def chart_layout(
+    estimates: list[dict[str, Any]], metric: str, scheme: Look, model: float | None = None
+) -> dict[str, Any]:
+    """Return the layout of a chart of a metric over edges kept.
+
+    Args:
+        estimates: everything drawn, `{"mean": …, "ci95": [low, high]}`; the axis holds it all.
+        model: the full model's value, drawn as a dashed line.
+    """
+    ends = [value for estimate in estimates for value in (estimate["mean"], *estimate["ci95"])]
+    values = [height(value, metric) for value in [*ends, model] if value is not None]
+    layout = _layout(scheme, METRIC_NAMES[metric], _kl_axis(values) if metric == "kl" else _axis(values))
+    if model is not None:
+        line = {"color": scheme.muted, "width": 1, "dash": "dash"}
+        layout["shapes"] = [
+            {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "y0": model, "y1": model, "line": line}
+        ]
+    return layout
 
 
 def _axis(values: list[float]) -> dict[str, Any]:

@@ -1,0 +1,243 @@
+"""One of several circuits side by side: what all have is thin and pale, what it alone has is strong.
+
+Every picture has the coordinates of `app.figures.graph`, so that a node stands at the same place in all.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from app.figures.attention import DARK_SCALE, LIGHT_SCALE
+from app.figures.edges import POINTS, handles, line_trace, swatch, thinner
+from app.figures.graph import DIMMED, Drawn, drawn_edges, graph_layout
+from app.figures.marks import Mark
+from app.figures.nodes import node_traces
+from app.figures.places import curves, edge_kinds, edge_nodes, mlp_column, node_places
+from app.figures.style import Look, base_layout, escape
+from engine.circuit import Circuit
+from engine.overlap import Overlap, used_nodes
+
+ALL, SOME, ALONE = "all", "some", "alone"  # which of the circuits side by side have an edge
+WIDTHS = {
+    ALL: (0.8, 0.9, 1.0, 1.2),
+    SOME: (1.2, 1.4, 1.7, 2.2),
+    ALONE: (1.4, 1.8, 2.6, 3.8),
+}  # px, by quarter
+OPACITIES = {ALL: 0.4, SOME: 0.85, ALONE: 0.9}
+SWATCHES = {ALL: 1.2, SOME: 2.4, ALONE: 3.8}  # px
+
+
+def edge_classes(kept: Sequence[np.ndarray]) -> np.ndarray:
+    """Return which of several circuits have an edge, str [n_edges]: all, some, alone (one), or "" (none).
+
+    Args:
+        kept: bool [n_edges] of each circuit; one circuit alone has all its edges alone.
+    """
+    count = np.sum(kept, axis=0)
+    return np.select([count == 0, count == 1, count == len(kept)], ["", ALONE, ALL], SOME)
+
+
+def compare_figure(
+    circuit: Circuit,
+    mark: Mark,
+    among: Mapping[str, Circuit],
+    title: tuple[str, str],
+    scheme: Look,
+    selected: Sequence[str] = (),
+    signed: bool = False,
+) -> go.Figure:
+    """Return the picture of one of several circuits.
+
+    Args:
+        circuit: the one shown.
+        mark: its letter and colour.
+        among: by letter the circuits of the same graph it is compared with, itself among them.
+        title: two lines over the picture, plain text.
+        scheme: colours of the page.
+        selected: names of nodes, or of an edge; what touches them stays strong, the rest is dimmed.
+        signed: scores are signed effects, so negative ones are dotted.
+    """
+    graph = circuit.graph
+    drawn = drawn_edges(circuit, signed)
+    edges, ends = drawn.edges, edge_nodes(graph)
+    chosen = {graph.nodes.index(name) for name in selected if name in graph.nodes}
+    picked = [graph.edge_index[name] for name in selected if name in graph.edge_index]
+    near = chosen | set(ends[picked].ravel().tolist())
+    lit = np.isin(edges, picked) | np.isin(ends[edges], list(chosen)).any(axis=1)
+    if near:
+        near |= set(ends[edges[lit]].ravel().tolist())
+    dimmed = ~lit if near else np.zeros(len(edges), dtype=bool)
+    classes = edge_classes([other.kept for other in among.values()])
+    negative = circuit.scores[edges] < 0 if signed else np.zeros(len(edges), dtype=bool)
+    places = node_places(graph)
+    kinds = edge_kinds(graph)[edges]
+    paths = curves(places[ends[edges, 0]], places[ends[edges, 1]], kinds, POINTS, outward=mlp_column(graph))
+
+    traces = _edge_traces(paths, classes[edges], drawn, negative, dimmed, mark, scheme)
+    traces += _legend(classes[circuit.kept], len(among), negative, mark, scheme)
+    having = np.array([other.kept for other in among.values()])
+    members = [
+        f"in {_listed([letter for letter, has in zip(among, having[:, i], strict=True) if has])}"
+        for i in edges
+    ]
+    traces.append(handles(circuit, edges, paths, classes[edges].tolist(), members if len(among) > 1 else ()))
+    traces += _nodes(circuit, places, near or set(range(len(graph.nodes))), chosen, among, mark, scheme)
+    return go.Figure({"data": traces, "layout": _layout(circuit, mark, title, scheme)}, skip_invalid=False)
+
+
+def overlap_figure(
+    letters: Sequence[str], overlaps: Mapping[tuple[int, int], Overlap], scheme: Look
+) -> go.Figure:
+    """Return the matrix of Jaccard indices of several circuits, with the number shared in each cell.
+
+    Args:
+        letters: of the circuits, in order.
+        overlaps: by the places of two circuits, the first smaller; pairs without one stay empty.
+    """
+    n = len(letters)
+    jaccard, shared, texts = (
+        np.full((n, n), np.nan),
+        np.full((n, n), "", dtype=object),
+        np.full((n, n), "", dtype=object),
+    )
+    for (i, j), overlap in overlaps.items():
+        for row, column in ((i, j), (j, i)):
+            jaccard[row, column] = np.nan if overlap.jaccard is None else overlap.jaccard
+            shared[row, column] = f"{overlap.jaccard:.2f}" if overlap.jaccard is not None else "–"
+            texts[row, column] = (
+                f"<b>{letters[i]} and {letters[j]}</b><br>{overlap.shared:,} shared, "
+                f"{overlap.expected:.1f} expected by chance"
+            )
+    figure = go.Figure(
+        go.Heatmap(
+            z=jaccard,
+            zmin=0,
+            zmax=1,
+            colorscale=DARK_SCALE if scheme.mode == "dark" else LIGHT_SCALE,
+            showscale=False,
+            xgap=2,
+            ygap=2,
+            hoverongaps=False,
+            text=shared,
+            texttemplate="%{text}",
+            textfont={"size": scheme.size(13)},
+            customdata=texts,
+            hovertemplate="%{customdata}<br>Jaccard %{z:.3f}<extra></extra>",
+        ),
+        layout=base_layout(
+            scheme, margin={"l": 8, "r": 8, "t": 8, "b": 8}, hovermode="closest", dragmode=False
+        ),
+    )
+    labels = {"tickvals": list(range(n)), "ticktext": list(letters), "showgrid": False, "zeroline": False}
+    labels |= {
+        "ticks": "",
+        "fixedrange": True,
+        "tickfont": {"size": scheme.size(13), "color": scheme.ink},
+        "automargin": True,
+    }
+    figure.update_xaxes(**labels, side="top", range=[-0.5, n - 0.5])
+    figure.update_yaxes(**labels, range=[n - 0.5, -0.5])
+    return figure
+
+
+def _edge_traces(
+    paths: np.ndarray,
+    classes: np.ndarray,
+    drawn: Drawn,
+    negative: np.ndarray,
+    dimmed: np.ndarray,
+    mark: Mark,
+    scheme: Look,
+) -> list[dict[str, Any]]:
+    """One trace per style: dimmed first, then shared ones, then this circuit's own; weak before strong."""
+    factor, colours = thinner(len(paths)), _colours(mark, scheme)
+    traces = []
+    for dim in (True, False):
+        for group in (ALL, SOME, ALONE):
+            opacity = DIMMED if dim else 0.95 if dimmed.any() else OPACITIES[group]
+            for quarter in range(4):
+                for minus in (False, True):
+                    mask = (
+                        (classes == group)
+                        & (drawn.quarter == quarter)
+                        & (negative == minus)
+                        & (dimmed == dim)
+                    )
+                    if mask.any():
+                        width = WIDTHS[group][quarter] * factor
+                        traces.append(line_trace(paths[mask], colours[group], width, opacity, group, minus))
+    return traces
+
+
+def _legend(
+    classes: np.ndarray, n: int, negative: np.ndarray, mark: Mark, scheme: Look
+) -> list[dict[str, Any]]:
+    """Swatches with the number of edges each stands for, in fixed order."""
+    names = {ALONE: "edges"} if n == 1 else {ALONE: f"only {mark.letter}", ALL: "in both"}
+    if n > 2:
+        names |= {SOME: f"in {'2' if n == 3 else f'2 to {n - 1}'} of {n}", ALL: f"in all {n}"}
+    colours = _colours(mark, scheme)
+    swatches = [
+        swatch(f"{name} ({int((classes == group).sum()):,})", group, colours[group], SWATCHES[group])
+        for group, name in names.items()
+    ]
+    if negative.any():
+        swatches.append(swatch("negative", "negative", scheme.ink, dotted=True))
+    return swatches
+
+
+def _colours(mark: Mark, scheme: Look) -> dict[str, str]:
+    return {ALL: scheme.muted, SOME: scheme.muted, ALONE: mark.colour}
+
+
+def _nodes(
+    circuit: Circuit,
+    places: np.ndarray,
+    near: set[int],
+    chosen: set[int],
+    among: Mapping[str, Circuit],
+    mark: Mark,
+    scheme: Look,
+) -> list[dict[str, Any]]:
+    """The nodes; those that no other circuit uses have a rim in this one's colour."""
+    traces = node_traces(circuit, places, near, chosen, scheme)
+    others = [used_nodes(other) for letter, other in among.items() if letter != mark.letter]
+    if not others:
+        return traces
+    elsewhere = np.any(others, axis=0)
+    for trace in traces:
+        if trace["name"] != "nodes":
+            continue
+        index = {name: i for i, name in enumerate(circuit.graph.nodes)}
+        line = trace["marker"]["line"]
+        for place, name in enumerate(trace["customdata"]):
+            i = index[name]
+            if i in near and i not in chosen and not elsewhere[i] and name not in ("input", "logits"):
+                line["color"][place], line["width"][place] = mark.colour, 2.4
+    return traces
+
+
+def _layout(circuit: Circuit, mark: Mark, title: tuple[str, str], scheme: Look) -> dict[str, Any]:
+    layout = graph_layout(circuit.graph, scheme)
+    glyph = f'<span style="color:{mark.colour}">{mark.glyph}</span>'
+    second = f'<span style="font-size:{scheme.size(12)}px;color:{scheme.muted}">{escape(title[1])}</span>'
+    layout["title"] = {
+        "text": f"{glyph} <b>{mark.letter}</b>  {escape(title[0])}<br>{second}",
+        "font": {"size": scheme.size(15), "color": scheme.ink},
+        "x": 0,
+        "xref": "container",
+        "xanchor": "left",
+        "y": 1,
+        "yref": "container",
+        "yanchor": "top",
+        "pad": {"l": 4, "t": 2},
+    }
+    layout["margin"] |= {"t": scheme.size(70)}
+    return layout
+
+
+def _listed(letters: list[str]) -> str:
+    """Return letters as words: "A", "A and C", "A, B and C"."""
+    return letters[0] if len(letters) == 1 else f"{', '.join(letters[:-1])} and {letters[-1]}"
