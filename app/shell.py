@@ -4,7 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.figures.style import LIGHT, look
+from app.figures.style import LIGHT
+from app.presentation import page_look, presentation_switch
 
 PAGES = Path(__file__).parent / "pages"
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -17,15 +18,18 @@ def shell() -> None:
     """Draw the frame and the page in it."""
     st.set_page_config(page_title="Circuit Explorer", page_icon=str(ASSETS / "logo.svg"), layout="wide")
     st.html(STYLE)
-    scheme = look(st.context.theme.type or "light")
-    wordmark = (ASSETS / "wordmark.svg").read_text(encoding="utf-8").replace(LIGHT.ink, scheme.ink)
+    wordmark = (ASSETS / "wordmark.svg").read_text(encoding="utf-8").replace(LIGHT.ink, page_look().ink)
     st.logo(wordmark, size="large", icon_image=str(ASSETS / "logo.svg"))
     pages = [
-        st.Page(PAGES / "explore.py", title="Explore", icon=":material/hub:", url_path="explore", default=True),
+        st.Page(
+            PAGES / "explore.py", title="Explore", icon=":material/hub:", url_path="explore", default=True
+        ),
         st.Page(PAGES / "compare.py", title="Compare", icon=":material/compare:", url_path="compare"),
         st.Page(PAGES / "runs.py", title="Runs", icon=":material/folder_open:", url_path="runs"),
     ]
-    st.navigation(pages, position="top").run()
+    page = st.navigation(pages, position="top")
+    presentation_switch(page.url_path)
+    page.run()
 
 
 # Worker processes import the main module of the process that starts them, which is this one: not to be drawn.

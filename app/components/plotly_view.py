@@ -14,6 +14,8 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.components.v2 import component
 
+from app.presentation import page_look
+
 PLOTLY_FOLDER = Path(plotly.__file__).parent / "package_data"
 PLOTLY_ROUTE = "/plotly"
 
@@ -76,7 +78,8 @@ def plotly_view(
         data={
             "view": key,
             "figure": figure.to_json(),
-            "height": height,
+            # What is as high as the window allows is so in a presentation too.
+            "height": height if ratio else round(page_look().size(height)),
             "ratio": ratio,
             "alt": alt,
             "bar": bar,

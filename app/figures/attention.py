@@ -3,7 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from app.figures.style import DARK, Look, base_layout, escape
+from app.figures.style import Look, base_layout, escape
 
 LIGHT_SCALE = [[0.0, "#F4F7FA"], [0.25, "#B9D3EA"], [0.6, "#4F93C9"], [1.0, "#08306B"]]
 DARK_SCALE = [[0.0, "#1A1F26"], [0.3, "#1F4E79"], [0.7, "#4FA3DB"], [1.0, "#D6ECFF"]]
@@ -27,13 +27,16 @@ def attention_figure(pattern: np.ndarray, tokens: list[str], scheme: Look) -> go
         "zeroline": False,
         "ticks": "",
     }
-    labels |= {"tickfont": {"size": 12 if n <= 16 else 10, "color": scheme.muted}, "fixedrange": True}
+    labels |= {
+        "tickfont": {"size": scheme.size(12 if n <= 16 else 10), "color": scheme.muted},
+        "fixedrange": True,
+    }
     figure = go.Figure(
         go.Heatmap(
             z=shown,
             zmin=0,
             zmax=1,
-            colorscale=DARK_SCALE if scheme is DARK else LIGHT_SCALE,
+            colorscale=DARK_SCALE if scheme.mode == "dark" else LIGHT_SCALE,
             showscale=False,
             xgap=1,
             ygap=1,

@@ -13,7 +13,7 @@ Mode = Literal["light", "dark"]
 
 FONT = '"Source Sans", "Source Sans 3", "Helvetica Neue", Arial, sans-serif'
 
-LARGE = 1.4  # text on a beamer over text on a screen
+LARGE = 1.5  # text on a beamer over text on a screen
 
 # What an edge leads into: kind of reader -> words for the legend.
 KIND_NAMES = {

@@ -6,19 +6,21 @@ import streamlit as st
 
 from app import state
 from app.components.plotly_view import plotly_view
-from app.data import Opened, evaluated, open_run, point_at, provenance, run_title, shelf
+from app.data import Opened, evaluated, open_run, point_at, provenance, run_title, shelf, store
 from app.figures.curve import METRIC_NAMES, curve_figure
 from app.figures.graph import MOST_EDGES, circuit_figure
-from app.figures.style import Look, look
-from app.panels.detail import detail_panel
+from app.figures.style import Look
+from app.panels.detail import WAYS, detail_panel
 from app.panels.evaluation import evaluation_choice
 from app.panels.exports import export_buttons
 from app.panels.jobs import jobs_panel
 from app.panels.metrics import metrics_row
 from app.panels.new_run import new_run_form
 from app.panels.prompts import prompts_table
+from app.presentation import page_look
 from engine.circuit import Circuit
 from engine.errors import CircuitExplorerError
+from engine.notes import read_notes
 from engine.run_folder import Run
 
 URL = {
@@ -28,12 +30,14 @@ URL = {
     "metric": str,
     "prompt": lambda text: max(int(text) - 1, 0),
     "select": state.names_of,
+    "trace": str,
+    "detail": str,
 }
 
 
 def page() -> None:
     """Draw the page: form on the left, picture in the middle, detail on the right."""
-    scheme = look(st.context.theme.type or "light")
+    scheme = page_look()
     state.read_url("explore", URL)
     state.take_next_run()
     with st.sidebar:
@@ -62,6 +66,8 @@ def _show(opened: Opened, scheme: Look) -> None:
     prompts = len(opened.run.result["prompts"])
     prompt = st.session_state.get("prompt", 0)
     st.session_state["prompt"] = prompt = prompt if prompt < prompts else 0
+    if st.session_state.get("trace") not in WAYS:
+        st.session_state["trace"] = "neighbours"
 
     head, choice = st.columns([2.05, 1], vertical_alignment="bottom", gap="medium")
     with choice:
@@ -81,7 +87,7 @@ def _show(opened: Opened, scheme: Look) -> None:
         export_buttons(opened, circuit)
     with side:
         _slider_and_curve(opened, shown, size, scheme)
-        detail_panel(opened, circuit, selected, prompt, scheme)
+        detail_panel(opened, circuit, selected, size, shown, scheme)
     state.write_url(
         "explore",
         {
@@ -91,6 +97,8 @@ def _show(opened: Opened, scheme: Look) -> None:
             "metric": st.session_state["metric"],
             "prompt": prompt + 1,
             "select": ",".join(state.selection()),
+            "trace": st.session_state["trace"],
+            "detail": st.session_state.get("detail", "Edges"),
         },
         {
             "edges": opened.size,
@@ -98,6 +106,8 @@ def _show(opened: Opened, scheme: Look) -> None:
             "metric": "kl",
             "prompt": 1,
             "select": "",
+            "trace": "neighbours",
+            "detail": "Edges",
         },
     )
 
@@ -118,7 +128,8 @@ def _choose_run() -> str | None:
 
 
 def _graph(opened: Opened, circuit: Circuit, selected: tuple[str, ...], scheme: Look) -> None:
-    figure = circuit_figure(circuit, scheme, selected, opened.signed)
+    pins = read_notes(store(), opened.run).pins
+    figure = circuit_figure(circuit, scheme, selected, opened.signed, st.session_state["trace"], pins)
     shown = min(circuit.n_edges, MOST_EDGES)
     layers = opened.graph.n_layers
     plotly_view(

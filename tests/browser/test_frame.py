@@ -1,5 +1,6 @@
 """The frame around the pages and the view that draws figures, in a real browser."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -120,3 +121,53 @@ def test_esc_is_reported_once_by_linked_views(graphs):
     expect(graphs.get_by_text("heard")).to_have_text("heard [{'kind': 'clear'}]")
     settled(graphs)
     expect(graphs.get_by_text("heard")).to_have_text("heard [{'kind': 'clear'}]")
+
+
+def test_presentation_hides_the_form_and_enlarges_type(page, server):
+    page.goto(f"{server.url}/?run={server.run}")
+    graph = page.locator(".st-key-graph .xtick text").first
+    expect(graph).to_be_visible()
+    settled(page)
+    form = page.get_by_role("button", name=re.compile("Discover circuit"))
+    expect(form).to_be_visible()
+    title = page.get_by_role("heading", level=1)
+    before = title.bounding_box()["height"], graph.bounding_box()["height"]
+
+    page.get_by_role("button", name="Present", exact=True).click()
+    expect(form).not_to_be_visible()
+    expect(page).to_have_url(re.compile("present=1"))
+    settled(page)
+    after = title.bounding_box()["height"], graph.bounding_box()["height"]
+    assert min(new / old for new, old in zip(after, before, strict=True)) > 1.1
+    page.get_by_role("link", name="Runs").click()
+    expect(page).to_have_url(re.compile("runs.*present=1"))
+    page.get_by_role("link", name="Explore").click()
+    expect(page).to_have_url(re.compile(f"run={server.run}&present=1"))
+
+    page.get_by_role("button", name="Leave presentation").click()
+    expect(form).to_be_visible()
+    page.wait_for_url(lambda url: "present" not in url)
+
+
+def test_a_presentation_can_be_bookmarked_and_left_by_going_back(page, server):
+    page.goto(f"{server.url}/?run={server.run}")
+    page.get_by_role("button", name="Present", exact=True).click()
+    page.wait_for_url(lambda url: "present=1" in url)
+    bookmark = page.url
+    settled(page)
+    page.go_back()
+    expect(page.get_by_role("button", name="Present", exact=True)).to_be_visible()
+    page.goto(bookmark)
+    expect(page.get_by_role("button", name="Leave presentation")).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("Discover circuit"))).not_to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1920, 1080)])
+def test_a_presentation_needs_no_sideways_scrolling(page, server, width, height):
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(f"{server.url}/?run={server.run}&present=1")
+    expect(page.locator(".st-key-graph .main-svg").first).to_be_visible()
+    settled(page)
+    wide = page.evaluate("""() => [...document.querySelectorAll('.stMain, .stMainBlockContainer')]
+      .map((block) => block.scrollWidth - block.clientWidth)""")
+    assert max(wide) <= 0
