@@ -6,6 +6,7 @@ from pathlib import Path
 import streamlit as st
 from starlette.responses import FileResponse
 from starlette.routing import Route
+from streamlit.runtime.pages_manager import PagesManager
 
 from app.components.plotly_view import PLOTLY_FOLDER, PLOTLY_ROUTE
 from app.errors import show_unforeseen
@@ -20,6 +21,10 @@ async def plotly_js(_request: object) -> FileResponse:
         PLOTLY_FOLDER / "plotly.min.js", headers={"Cache-Control": "public, max-age=31536000, immutable"}
     )
 
+
+# Until the shell has run once, Streamlit takes a folder `pages` for the pages of an app of the old kind, and
+# would show the first visitor of /compare that page without its frame.
+PagesManager.uses_pages_directory = False
 
 ROUTES = [Route(f"{PLOTLY_ROUTE}/plotly.min.js", plotly_js)]
 
