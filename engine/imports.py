@@ -8,16 +8,14 @@ another request.
 
 import hashlib
 import json
-import os
 import re
-import tempfile
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from engine.circuit import Circuit, circuit_from_json, circuit_to_json, prune_dangling
 from engine.errors import RequestError
+from engine.files import write_whole
 from engine.runs import RunStore
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -34,10 +32,7 @@ def keep_circuit(store: RunStore, circuit: Circuit, d_model: int) -> str:
     digest = hashlib.sha256(content).hexdigest()
     folder = store.user_dir / ".imports"
     folder.mkdir(exist_ok=True)
-    handle, unfinished = tempfile.mkstemp(dir=folder)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    Path(unfinished).replace(folder / f"{digest}.json")
+    write_whole(folder / f"{digest}.json", content)
     return digest
 
 
