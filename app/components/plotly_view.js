@@ -68,7 +68,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const figure = JSON.parse(data.figure);
   const place = `${groupOf(data)} ${figure.layout.uirevision}`; // other coordinates are another place
   const first = !host.wired;
-  host.style.height = `${Math.round(Math.max(data.height, Math.min(host.offsetWidth * data.ratio, innerHeight * 0.72)))}px`;
+  const wanted = Math.max(host.offsetWidth * data.ratio, data.height * data.growth);
+  host.style.height = `${Math.round(Math.max(data.height, Math.min(wanted, innerHeight * 0.72)))}px`;
   host.setAttribute("aria-label", data.alt);
   host.latest = { setTriggerValue, home: ranges(figure.layout), place, data };
 

@@ -56,7 +56,7 @@ def plotly_view(
         figure: a two-axis figure; while its `layout.uirevision` is the same, zoom and pan are kept.
         key: identity of the view on the page, also the name of the image it saves.
         alt: what a screen reader says.
-        height: in px, at least.
+        height: in px, at least; in a presentation as much higher as text is larger, if that fits the window.
         ratio: height over width, where that makes the figure higher and it still fits the window.
         on_event: called before the rerun with `{"kind": "click", "id": customdata of the point, "add": shift
             was down}`, `{"kind": "box", "ids": [...]}` or `{"kind": "clear"}` (Esc).
@@ -78,8 +78,8 @@ def plotly_view(
         data={
             "view": key,
             "figure": figure.to_json(),
-            # What is as high as the window allows is so in a presentation too.
-            "height": height if ratio else round(page_look().size(height)),
+            "height": height,
+            "growth": page_look().text,
             "ratio": ratio,
             "alt": alt,
             "bar": bar,

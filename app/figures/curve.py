@@ -175,7 +175,7 @@ def _kl_axis(values: list[float]) -> dict[str, Any]:
 
 
 def _layout(scheme: Look, name: str, y_axis: dict[str, Any]) -> dict[str, Any]:
-    quiet = {"size": 12, "color": scheme.muted}
+    quiet = {"size": scheme.size(12), "color": scheme.muted}
     axis = {"tickfont": quiet, "gridcolor": scheme.band, "zeroline": False, "linecolor": scheme.faint}
     x_axis = {
         "type": "log",
@@ -189,7 +189,7 @@ def _layout(scheme: Look, name: str, y_axis: dict[str, Any]) -> dict[str, Any]:
     return base_layout(
         scheme,
         showlegend=False,
-        margin={"l": 44, "r": 10, "t": 8, "b": 38},
+        margin={"l": scheme.size(44), "r": 10, "t": 8, "b": scheme.size(38)},
         hovermode="closest",
         dragmode=False,
         uirevision=name,

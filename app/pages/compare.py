@@ -4,7 +4,6 @@ import streamlit as st
 
 from app import state
 from app.data import shelf
-from app.figures.style import look
 from app.panels.compare_choice import (
     choose_runs,
     choose_size,
@@ -19,6 +18,7 @@ from app.panels.compare_graphs import edge_table, graphs
 from app.panels.compare_metrics import choose_metric, curves_chart, metrics_table
 from app.panels.compare_overlap import overlap_panel
 from app.panels.jobs import jobs_panel
+from app.presentation import page_look
 
 URL = {
     "runs": lambda text: list(state.names_of(text)),
@@ -32,7 +32,7 @@ URL = {
 
 def page() -> None:
     """Draw the page: what is chosen on top, pictures, then what they have in common and how good they are."""
-    scheme = look(st.context.theme.type or "light")
+    scheme = page_look()
     state.read_url("compare", URL, prefix="compare-")
     with st.sidebar:
         jobs_panel()
