@@ -175,9 +175,11 @@ def _legend(
     classes: np.ndarray, n: int, negative: np.ndarray, mark: Mark, scheme: Look
 ) -> list[dict[str, Any]]:
     """Swatches with the number of edges each stands for, in fixed order."""
-    names = {ALONE: "edges"} if n == 1 else {ALONE: f"only {mark.letter}", ALL: "in both"}
+    names = {ALONE: f"only {mark.letter}" if n > 1 else "edges"}
     if n > 2:
-        names |= {SOME: f"in {'2' if n == 3 else f'2 to {n - 1}'} of {n}", ALL: f"in all {n}"}
+        names[SOME] = f"in {'2' if n == 3 else f'2 to {n - 1}'} of {n}"
+    if n > 1:
+        names[ALL] = "in both" if n == 2 else f"in all {n}"
     colours = _colours(mark, scheme)
     swatches = [
         swatch(f"{name} ({int((classes == group).sum()):,})", group, colours[group], SWATCHES[group])
@@ -222,19 +224,18 @@ def _nodes(
 def _layout(circuit: Circuit, mark: Mark, title: tuple[str, str], scheme: Look) -> dict[str, Any]:
     layout = graph_layout(circuit.graph, scheme)
     glyph = f'<span style="color:{mark.colour}">{mark.glyph}</span>'
-    second = f'<span style="font-size:{scheme.size(12)}px;color:{scheme.muted}">{escape(title[1])}</span>'
-    layout["title"] = {
-        "text": f"{glyph} <b>{mark.letter}</b>  {escape(title[0])}<br>{second}",
-        "font": {"size": scheme.size(15), "color": scheme.ink},
-        "x": 0,
-        "xref": "container",
-        "xanchor": "left",
-        "y": 1,
-        "yref": "container",
-        "yanchor": "top",
-        "pad": {"l": 4, "t": 2},
-    }
-    layout["margin"] |= {"t": scheme.size(70)}
+    lines = (
+        (f"{glyph} <b>{mark.letter}</b>  {escape(title[0])}", 15, scheme.ink, 44),
+        (escape(title[1]), 12, scheme.muted, 27),
+    )
+    place = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom"}
+    layout["annotations"] = [
+        place
+        | {"text": text, "font": {"size": scheme.size(size), "color": colour}, "showarrow": False}
+        | {"xshift": -scheme.size(42), "yshift": scheme.size(up)}
+        for text, size, colour, up in lines
+    ]
+    layout["margin"] |= {"t": scheme.size(72)}
     return layout
 
 

@@ -28,12 +28,12 @@ class Point:
     symbol: str
 
 
-def run_series(
-    mark: Mark, label: str, curve: list[dict[str, Any]], scheme: Look, at: int | None = None
+def marked_series(
+    mark: Mark, name: str, curve: list[dict[str, Any]], scheme: Look, at: int | None = None
 ) -> Series:
-    """Return the curve of a run as it is drawn among others."""
+    """Return a curve as it is drawn among others."""
     fill = faded(mark.colour, 0.12 if scheme.mode == "light" else 0.16)
-    return Series(f"{mark.letter}  {label}", curve, mark.colour, fill, mark.symbol, mark.dash, at)
+    return Series(name, curve, mark.colour, fill, mark.symbol, mark.dash, at)
 
 
 def curves_figure(

@@ -4,7 +4,11 @@ import streamlit as st
 
 from app import state
 from app.data import shelf
+from app.figures.style import Look
+from app.jobs import queue
+from app.panels.compare_ablations import ablations_panel
 from app.panels.compare_choice import (
+    Compared,
     choose_runs,
     choose_size,
     choose_under,
@@ -13,12 +17,15 @@ from app.panels.compare_choice import (
     open_runs,
     side_by_side,
 )
+from app.panels.compare_combined import combined_panel
 from app.panels.compare_evaluations import OWN
-from app.panels.compare_graphs import edge_table, graphs
+from app.panels.compare_graphs import circuit_graph, edge_table, selection
 from app.panels.compare_metrics import choose_metric, curves_chart, metrics_table
 from app.panels.compare_overlap import overlap_panel
 from app.panels.jobs import jobs_panel
 from app.presentation import page_look
+
+NARROWEST = 480  # px of a picture: less crowds its marks
 
 URL = {
     "runs": lambda text: list(state.names_of(text)),
@@ -27,15 +34,19 @@ URL = {
     "metric": str,
     "select": state.names_of,
     "of": str,
+    "on": str,
+    "with": str,
+    "same": str,
 }
 
 
 def page() -> None:
-    """Draw the page: what is chosen on top, pictures, then what they have in common and how good they are."""
+    """Draw the page: what is chosen on top, then the pictures, what they share, and how good they are."""
     scheme = page_look()
     state.read_url("compare", URL, prefix="compare-")
-    with st.sidebar:
-        jobs_panel()
+    if queue().jobs():  # without any, the pictures have the whole width
+        with st.sidebar:
+            jobs_panel()
     st.title("Compare", anchor=False)
     there = shelf()
     if not there.runs:
@@ -56,43 +67,58 @@ def page() -> None:
         return
     size = choose_size(opened)
     compared = side_by_side(opened, size, under, there.label, scheme)
-    shapes = groups(compared)
     missing(compared, under)
-    graphs(shapes, compared, scheme)
     if len(compared) == 1:
         st.info("Choose another run above to compare this one with.", icon=":material/compare:")
-    left, right = st.columns(2, gap="medium")
-    with left:
-        if len(compared) > 1:
-            overlap_panel(shapes, compared, scheme)
-    with right:
-        edge_table(shapes)
-    left, right = st.columns(2, gap="medium")
-    with left:
-        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.subheader("Curves", anchor=False, width="content")
-            metric = choose_metric()
-        curves_chart(compared, metric, scheme)
-    with right:
-        metrics_table(compared)
+    metric = _side_by_side(compared, scheme)
+    combined_panel(groups(compared), metric, scheme)
+    ablations_panel(compared, metric, scheme)
+    first = opened[0]
     state.write_url(
         "compare",
         {
             "runs": ",".join(chosen),
             "edges": size,
-            "under": under,
-            "metric": metric,
-            "select": ",".join(st.session_state.get("compare-select", ())),
-            "of": st.session_state.get("compare-of", "edges"),
+            "select": ",".join(selection()),
+            **{name: st.session_state.get(f"compare-{name}") for name in _DEFAULTS},
+            "on": st.session_state.get("compare-on", first.run.run_id),
+            "with": st.session_state.get("compare-with", first.request.ablation),
+            "same": st.session_state["compare-same"],
         },
         {
-            "edges": opened[0].size,
-            "under": OWN,
-            "metric": "kl",
+            "edges": first.size,
             "select": "",
-            "of": "edges",
+            **_DEFAULTS,
+            "on": first.run.run_id,
+            "with": first.request.ablation,
+            "same": first.run.run_id,
         },
     )
+
+
+_DEFAULTS = {"under": OWN, "metric": "kl", "of": "edges"}
+
+
+def _side_by_side(compared: list[Compared], scheme: Look) -> str:
+    """Draw pictures, overlap, edges, curves and metrics in as many columns as fit; return the metric."""
+    shapes = groups(compared)
+    group_of = {one.run_id: group for group in shapes for one in group}
+    even = len(compared) in (2, 4)
+    grid = st.grid(2 if even else 3, min_column_width=NARROWEST, gap="medium", key="compare-grid")
+    for place, one in enumerate(compared):
+        with grid.cell():
+            circuit_graph(one, group_of[one.run_id], place, scheme)
+    if len(compared) > 1:
+        with grid.cell():
+            overlap_panel(shapes, compared, scheme)
+    with grid.cell():
+        edge_table(shapes)
+    with grid.cell():
+        metric = choose_metric()
+        curves_chart(compared, metric, scheme)
+    with grid.cell(column_span=1 if even else "all"):
+        metrics_table(compared)
+    return metric
 
 
 page()

@@ -38,6 +38,11 @@ class Compared:
     evaluation: Evaluation
 
     @property
+    def name(self) -> str:
+        """Its letter and what tells it apart: "A  Indirect objects · mean"."""
+        return f"{self.mark.letter}  {self.label}"
+
+    @property
     def run_id(self) -> str:
         """The run's id."""
         return self.opened.run.run_id

@@ -17,7 +17,6 @@ from app.panels.compare_choice import Compared
 from engine.graph import Graph
 
 WIDEST_LABEL = 58  # characters that fit over a picture
-NARROWEST = 480  # px of a picture: less crowds the marks
 
 
 def selection() -> tuple[str, ...]:
@@ -25,17 +24,14 @@ def selection() -> tuple[str, ...]:
     return st.session_state.get("compare-select", ())
 
 
-def graphs(groups: list[list[Compared]], compared: list[Compared], scheme: Look) -> None:
-    """Draw one picture a run, two or three side by side."""
-    columns = 2 if len(compared) in (2, 4) else 3
-    among = {one.run_id: group for group in groups for one in group}
-    with st.grid(columns, min_column_width=NARROWEST, gap="small", key="compare-graphs") as grid:
-        for place, one in enumerate(compared):
-            with grid.cell():
-                _graph(one, among[one.run_id], place, scheme)
+def circuit_graph(one: Compared, group: list[Compared], place: int, scheme: Look) -> None:
+    """Draw the picture of one circuit.
 
-
-def _graph(one: Compared, group: list[Compared], place: int, scheme: Look) -> None:
+    Args:
+        one: the run.
+        group: the runs of the same graph, itself among them.
+        place: where it stands on the page, from 0 on.
+    """
     circuit, selected = one.circuit, selection()
     known = tuple(name for name in selected if name in one.opened.graph.nodes or name in _edges(one))
     figure = compare_figure(

@@ -7,30 +7,30 @@ import pandas as pd
 import streamlit as st
 
 from app.components.plotly_view import plotly_view
-from app.data import evaluated
 from app.figures.curve import METRIC_NAMES, interval_text
-from app.figures.curves import curves_figure, run_series
+from app.figures.curves import curves_figure, marked_series
 from app.figures.style import Look
 from app.panels.compare_choice import Compared
 from app.panels.compare_evaluations import unlike
-from engine.runs import Run
 
 METRICS = ("kl", "faithfulness", "logit_difference", "probability_difference", "agreement", "accuracy")
 
 
-def choose_metric(width: int | str = 250) -> str:
-    """Draw the switch of the metric of every curve on the page and return it."""
+def choose_metric() -> str:
+    """Draw the heading of the curves with the switch of their metric, and return the metric."""
     if st.session_state.get("compare-metric") not in METRICS:
         st.session_state["compare-metric"] = "kl"
-    return st.selectbox(
-        "Metric of the curves",
-        METRICS,
-        format_func=METRIC_NAMES.__getitem__,
-        key="compare-metric",
-        label_visibility="collapsed",
-        persist_state="session",
-        width=width,  # type: ignore[arg-type]
-    )
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.subheader("Curves", anchor=False, width="content")
+        return st.selectbox(
+            "Metric of the curves",
+            METRICS,
+            format_func=METRIC_NAMES.__getitem__,
+            key="compare-metric",
+            label_visibility="collapsed",
+            persist_state="session",
+            width=250,
+        )
 
 
 def metrics_table(compared: list[Compared]) -> None:
@@ -38,7 +38,7 @@ def metrics_table(compared: list[Compared]) -> None:
     st.subheader("Metrics", anchor=False)
     rows = [(one.mark.sign, one.point) for one in compared]
     st.dataframe(
-        table_of(rows),
+        by_metric(rows),
         hide_index=True,
         alt="Metrics of every circuit with 95 % intervals",
         column_config={"metric": st.column_config.TextColumn(width=150, pinned=True)},
@@ -63,7 +63,7 @@ def curves_chart(compared: list[Compared], metric: str, scheme: Look) -> None:
     series, full = [], set()
     for one in compared:
         if (run := one.evaluation.run) is not None:
-            series.append(run_series(one.mark, one.label, run.result["curve"], scheme, one.size))
+            series.append(marked_series(one.mark, one.name, run.result["curve"], scheme, one.size))
             full.add(run.result["model"][metric]["mean"] if metric == run.result["metric"] else None)
     if not series:
         st.info("None of the runs is evaluated under this ablation yet. Start it above.")
@@ -80,12 +80,12 @@ def curves_chart(compared: list[Compared], metric: str, scheme: Look) -> None:
     )
 
 
-def provenance_lines(runs: Sequence[tuple[str, Run]]) -> None:
-    """Draw where the numbers of each run come from, one line each."""
-    st.caption("  \n".join(f"{sign}: {evaluated(run)} · run {run.run_id}" for sign, run in runs))
+def by_circuit(rows: Sequence[tuple[str, dict[str, Any] | None]], first: str) -> pd.DataFrame:
+    """Return `by_metric` turned: one row a circuit, its name in the column `first`."""
+    return by_metric(rows).set_index("metric").T.rename_axis(first).reset_index()
 
 
-def table_of(rows: Sequence[tuple[str, dict[str, Any] | None]]) -> pd.DataFrame:
+def by_metric(rows: Sequence[tuple[str, dict[str, Any] | None]]) -> pd.DataFrame:
     """Return metrics as text, one row a metric and one column a circuit.
 
     Args:

@@ -1,0 +1,209 @@
+"""Circuits made of those side by side: what all share, what any has, what one has alone.
+
+The case study of Edge Pruning (Bhaskar et al. 2024, section 5): circuits for one task asked in two ways share
+most of their edges, and the shared ones are measured as a circuit of their own.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from app.components.plotly_view import plotly_view
+from app.data import evaluated, store
+from app.figures.curve import METRIC_NAMES
+from app.figures.curves import Point, curves_figure, marked_series
+from app.figures.style import Look
+from app.jobs import job_of, measure_request
+from app.panels.compare_choice import Compared
+from app.panels.compare_evaluations import evaluation, submit_all
+from app.panels.compare_metrics import by_circuit
+from engine.ablations.base import ablations
+from engine.combine import chosen_edges
+from engine.errors import CircuitExplorerError
+from engine.graph import Graph
+from engine.request import Chosen, Part, Request
+from engine.runs import Run
+
+
+@dataclass(frozen=True)
+class Combined:
+    """One of the circuits measured.
+
+    Attributes:
+        chosen: what it is made of; its name tells it apart whatever the letters are.
+        name: what it is called on the page.
+        short: what stands beside its mark.
+        colour, symbol: of its mark.
+    """
+
+    chosen: Chosen
+    name: str
+    short: str
+    colour: str
+    symbol: str
+
+
+def combined_panel(groups: list[list[Compared]], metric: str, scheme: Look) -> None:
+    """Draw the circuits that can be made of runs of one graph, and the button that measures them."""
+    st.subheader("Circuits made of these", anchor=False)
+    group = next((group for group in groups if len(group) > 1), None)
+    if group is None:
+        st.caption(
+            "Choose two runs of one model: what they share can then be measured as a circuit of its own."
+        )
+        return
+    circuits = combinations_of(group, scheme)
+    on, under = _choose(group)
+    try:
+        request = measure_request(
+            on.opened.request.model,
+            on.opened.request.task,
+            under,
+            [one.chosen for one in circuits],
+            on.run_id,
+        )
+        run = store().get(request.run_id()) if request.run_id() in store() else None
+        sizes = _sizes(group[0].opened.graph, tuple(one.chosen.model_dump_json() for one in circuits))
+    except CircuitExplorerError as error:
+        st.error(f"They cannot be measured: {error}", icon=":material/error:")
+        return
+    left, right = st.columns(2, gap="medium")
+    with left:
+        if run is None:
+            _not_measured(request, len(circuits), under)
+        else:
+            _chart(group, circuits, run, on, under, metric, scheme)
+    with right:
+        _table(circuits, sizes, run)
+
+
+def combinations_of(group: list[Compared], scheme: Look) -> list[Combined]:
+    """Return the circuits to measure: what all share, what any has, then each alone and what only it has.
+
+    The runs are put in the order of their ids, so that the same ones make the same request in any order.
+    """
+    parts = {one.run_id: Part(run=one.run_id, edges=one.size) for one in sorted(group, key=_run_id)}
+    every = list(parts.values())
+    shared = "both" if len(group) == 2 else f"all {len(group)}"
+    found = [
+        Combined(
+            Chosen(name="in all", join="intersection", parts=every),
+            f"in {shared} (∩)",
+            "∩",
+            scheme.ink,
+            "hexagon",
+        ),
+        Combined(Chosen(name="in any", join="union", parts=every), "in any (∪)", "∪", scheme.ink, "hexagon2"),
+    ]
+    for one in group:
+        part, mark = parts[one.run_id], one.mark
+        others = [other for run_id, other in parts.items() if run_id != one.run_id]
+        alone = Chosen(name=one.run_id, parts=[part])
+        only = Chosen(name=f"only {one.run_id}", join="difference", parts=[part, *others])
+        found += [
+            Combined(alone, f"{mark.sign}, the whole", mark.letter, mark.colour, mark.symbol),
+            Combined(
+                only, f"only in {mark.letter}", f"only {mark.letter}", mark.colour, f"{mark.symbol}-open"
+            ),
+        ]
+    return found
+
+
+def _run_id(one: Compared) -> str:
+    return one.run_id
+
+
+def _choose(group: list[Compared]) -> tuple[Compared, str]:
+    """Draw what they are measured on and under and return it."""
+    runs = {one.run_id: one for one in group}
+    if st.session_state.get("compare-on") not in runs:
+        st.session_state["compare-on"] = group[0].run_id
+    if st.session_state.get("compare-with") not in ablations.names():
+        st.session_state["compare-with"] = group[0].opened.request.ablation
+    left, right = st.columns(2, gap="medium")
+    on = left.selectbox(
+        "Measured on the task of",
+        list(runs),
+        key="compare-on",
+        format_func=lambda run_id: runs[run_id].name,
+        help="The task, the prompts and the model of this run.",
+        persist_state="session",
+    )
+    under = right.selectbox(
+        "Measured under",
+        ablations.names(),
+        key="compare-with",
+        format_func=lambda name: ablations.get(name).title,
+        help="The ablation that stands in for the edges outside a circuit.",
+        persist_state="session",
+    )
+    return runs[on], under
+
+
+def _not_measured(request: Request, n: int, under: str) -> None:
+    job = job_of(request.run_id())
+    if job is not None and job.active:
+        st.info(f"Being measured under {under}.", icon=":material/hourglass:")
+        return
+    st.markdown(
+        "What all of them share, what any of them has and what one has alone, pruned of dangling edges: "
+        "each can be measured as a circuit of its own."
+    )
+    st.button(
+        f"Measure these {n} circuits",
+        key="compare-measure",
+        icon=":material/play_arrow:",
+        on_click=submit_all,
+        args=([request],),
+    )
+
+
+def _chart(
+    group: list[Compared],
+    circuits: list[Combined],
+    run: Run,
+    on: Compared,
+    under: str,
+    metric: str,
+    scheme: Look,
+) -> None:
+    """The circuits as marks, among the curves of the runs that were measured on the same task."""
+    points = {point["name"]: point for point in run.result["curve"]}
+    marks = [Point(one.name, one.short, points[one.chosen.name], one.colour, one.symbol) for one in circuits]
+    series = []
+    for one in group:
+        same = (one.opened.request.model, one.opened.request.task) == (run.request.model, run.request.task)
+        measured = evaluation(one.opened, under, one.mark.sign).run
+        if same and measured is not None:
+            series.append(marked_series(one.mark, one.name, measured.result["curve"], scheme))
+    figure = curves_figure(series, metric, scheme, points=marks)
+    alt = f"{METRIC_NAMES[metric]} of circuits made of others. The table beside it has the numbers."
+    plotly_view(figure, "compare-combined", alt, 320 + 19 * len(series))
+    words = " The curves are the circuits of every size of the runs found for this task." if series else ""
+    st.caption(f"On the task of {on.mark.sign}, {evaluated(run)} · run {run.run_id}.{words}")
+
+
+def _table(circuits: list[Combined], sizes: list[int], run: Run | None) -> None:
+    if run is None:
+        table = {"circuit": [one.name for one in circuits], "Edges": [f"{size:,}" for size in sizes]}
+    else:
+        points = {point["name"]: point for point in run.result["curve"]}
+        table = by_circuit([(one.name, points[one.chosen.name]) for one in circuits], "circuit")
+    st.dataframe(
+        table,
+        hide_index=True,
+        height=36 + 35 * len(circuits),
+        alt="Circuits made of others, with their sizes and metrics",
+        column_config={
+            "circuit": st.column_config.TextColumn(width=115, pinned=True),
+            "Edges": st.column_config.TextColumn(width=55),
+        },
+    )
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Graph: repr})
+def _sizes(graph: Graph, circuits: tuple[str, ...]) -> list[int]:
+    """Return how many edges each circuit has; cached because every part is a run to be read."""
+    kept = [chosen_edges(Chosen.model_validate_json(text), graph, store()) for text in circuits]
+    return [int(np.sum(one)) for one in kept]
