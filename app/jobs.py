@@ -6,7 +6,6 @@ from typing import Any
 import streamlit as st
 
 from app.data import store
-from engine.experiments import completed
 from engine.jobs import Job, JobQueue
 from engine.request import Chosen, OwnPair, Request
 
@@ -88,4 +87,6 @@ def _details(run_id: str) -> dict[str, Any]:
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _completed(**fields: Any) -> Request:
+    from engine.experiments import completed  # takes a second to import, which no page that shows a run needs
+
     return completed(Request.model_validate(fields), store())

@@ -6,8 +6,6 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-
 from engine.errors import RequestError
 
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "models"
@@ -38,6 +36,8 @@ def find_model(model: str) -> Path:
     ) + f"shipped models: {', '.join(shipped) or 'none'}"
     if not _HUB_ID.fullmatch(model):
         raise RequestError(f"unknown model '{model}': no such folder, and no Hugging Face id; {hint}")
+    from huggingface_hub import snapshot_download  # few models are not here already
+
     try:
         return _checked(Path(snapshot_download(model, allow_patterns=_FILES)))
     except RequestError:

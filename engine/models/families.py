@@ -7,17 +7,18 @@ The weights come from TransformerBridge's state dict, which names them alike for
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PretrainedConfig
-from transformers.activations import ACT2FN
 
 from engine.errors import RequestError
 from engine.models.shape import ModelShape
 from engine.models.transformer import Block, Transformer
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ REFUSED = {
 }
 
 
-def family_of(config: PretrainedConfig) -> Family:
+def family_of(config: "PretrainedConfig") -> Family:
     """Return the family of a Hugging Face configuration.
 
     Raises:
@@ -84,7 +85,7 @@ def family_of(config: PretrainedConfig) -> Family:
     return FAMILIES[name]
 
 
-def shape_of(config: PretrainedConfig) -> ModelShape:
+def shape_of(config: "PretrainedConfig") -> ModelShape:
     """Return the sizes in a Hugging Face configuration of a supported family."""
     n_heads = config.num_attention_heads
     return ModelShape(
@@ -101,7 +102,7 @@ def shape_of(config: PretrainedConfig) -> ModelShape:
 
 
 def build_transformer(
-    config: PretrainedConfig, state: dict[str, Tensor], rotary_embedding: nn.Module | None
+    config: "PretrainedConfig", state: dict[str, Tensor], rotary_embedding: nn.Module | None
 ) -> Transformer:
     """Return the frozen transformer of a supported family.
 
@@ -131,7 +132,7 @@ def build_transformer(
 
 
 def _block(
-    state: dict[str, Tensor], family: Family, config: PretrainedConfig, shape: ModelShape, layer: int
+    state: dict[str, Tensor], family: Family, config: "PretrainedConfig", shape: ModelShape, layer: int
 ) -> Block:
     name = f"blocks.{layer}"
 
@@ -174,7 +175,7 @@ def _block(
     )
 
 
-def _window(config: PretrainedConfig, layer: int) -> int | None:
+def _window(config: "PretrainedConfig", layer: int) -> int | None:
     """Return how far back `layer` looks, None for without limit.
 
     Qwen lists the kind of every layer; Mistral's single setting holds for all.
@@ -196,10 +197,14 @@ def _rotary_tables(module: nn.Module, like: Tensor) -> Callable[[int], tuple[Ten
 
 def _activation(name: str) -> Callable[[Tensor], Tensor]:
     # The same function as Hugging Face's, which computes it in seven passes over memory instead of one.
-    return partial(functional.gelu, approximate="tanh") if name == "gelu_new" else ACT2FN[name]
+    if name == "gelu_new":
+        return partial(functional.gelu, approximate="tanh")
+    from transformers.activations import ACT2FN  # takes a second to import; see engine.models.load
+
+    return ACT2FN[name]
 
 
-def _first(config: PretrainedConfig, *names: str) -> Any:
+def _first(config: "PretrainedConfig", *names: str) -> Any:
     """Return the value of the first of `names` that the configuration has."""
     for name in names:
         if getattr(config, name, None) is not None:

@@ -1,14 +1,17 @@
-"""Load a model: one loader over TransformerBridge for shipped, local and Hugging Face models."""
+"""Load a model: one loader over TransformerBridge for shipped, local and Hugging Face models.
+
+transformers and TransformerLens take seconds to import: that is left to the functions that need them, for the
+dashboard shows finished runs without.
+"""
 
 import io
 import os
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from engine.errors import CircuitExplorerError, RequestError, unknown_name
 from engine.models.catalogue import find_model, weights_hash
@@ -17,6 +20,9 @@ from engine.models.model import Model
 from engine.models.shape import ModelShape
 from engine.models.tokens import Tokens
 from engine.models.transformer import Transformer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -38,6 +44,8 @@ def load_model(model: str, device: str | None = None, dtype: str | None = None) 
         RequestError: unknown model, device or dtype, refused family, pickled or broken weights.
         CircuitExplorerError: our arithmetic does not reproduce this model.
     """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     folder = find_model(model)
     shape_of_folder(folder)
     target = _device(device)
@@ -62,6 +70,8 @@ def load_tokens(model: str) -> Tokens:
     Raises:
         RequestError: unknown model, refused family, broken tokenizer.
     """
+    from transformers import AutoTokenizer
+
     folder = find_model(model)
     shape = shape_of_folder(folder)
     try:
@@ -79,6 +89,8 @@ def shape_of_folder(folder: Path) -> ModelShape:
     Raises:
         RequestError: its configuration cannot be read, or its family is refused.
     """
+    from transformers import AutoConfig
+
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (ValueError, OSError, KeyError) as error:
@@ -88,7 +100,7 @@ def shape_of_folder(folder: Path) -> ModelShape:
 
 
 def model_from_network(
-    model: str, network: PreTrainedModel, tokenizer: Any, digest: str, device: torch.device
+    model: str, network: "PreTrainedModel", tokenizer: Any, digest: str, device: torch.device
 ) -> Model:
     """Wrap a Hugging Face network that is already in memory; it is moved to `device` and frozen.
 
@@ -96,7 +108,7 @@ def model_from_network(
         RequestError: refused family.
         CircuitExplorerError: our arithmetic does not reproduce this network.
     """
-    from transformer_lens.model_bridge import TransformerBridge  # takes seconds to import, and only here
+    from transformer_lens.model_bridge import TransformerBridge
 
     config = network.config
     family_of(config)
