@@ -1,18 +1,22 @@
 """A circuit: the edges kept, from scores or from a file; `circuit.json` in and out."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.errors import RequestError
-from engine.graph import Graph
+from engine.graph import Graph, Qkv, shared_graph
 
 SCHEMA = 1
 _MOST_SOURCES = 1700  # a graph of 4 million edges; a file must not make us build a larger one
-_LARGEST_FILE = 64_000_000  # bytes; a circuit.json with every edge of a 32,491-edge graph has about 2 million
+_LARGEST_SCORE = float(np.finfo(np.float32).max)  # scores are kept in single precision
+_LONGEST_NAME = 1000  # of a model or a task, which may be a path
+
+
+class UnknownGraphError(RequestError):
+    """A circuit file does not say which graph it is of: its model must be named."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,57 +128,90 @@ def circuit_to_json(circuit: Circuit, d_model: int, ranking: bool = False) -> di
     return {"schema": SCHEMA, "model": model, **about, **rest}
 
 
-def circuit_from_json(content: Any) -> Circuit:
-    """Return the circuit in a parsed `circuit.json`; edges it does not list are ablated.
+def graph_from_json(content: dict[str, Any]) -> Graph | None:
+    """Return the graph that a parsed circuit file is of; None if it does not say.
+
+    Args:
+        content: with the sizes under "model" as in our circuit.json, or under "cfg" as in EAP-IG's files.
+
+    Raises:
+        RequestError: the sizes are no sizes, or of a graph that is larger than can be opened.
+    """
+    ours, theirs = content.get("model"), content.get("cfg")
+    sizes = ours if isinstance(ours, dict) else theirs if isinstance(theirs, dict) else None
+    if sizes is None:
+        return None
+    n_layers, n_heads = (sizes.get(name) for name in ("n_layers", "n_heads"))
+    if not (type(n_layers) is int and type(n_heads) is int and min(n_layers, n_heads) >= 1):
+        raise RequestError("no circuit: 'model' needs 'n_layers' and 'n_heads', whole numbers from 1 on")
+    qkv = content.get("qkv", "split")
+    if qkv not in ("split", "merged"):
+        raise RequestError(f"circuit with qkv={qkv!r}; it is 'split' or 'merged'")
+    return graph_of_sizes(n_layers, n_heads, qkv, bool(sizes.get("parallel", sizes.get("parallel_attn_mlp"))))
+
+
+def graph_of_sizes(n_layers: int, n_heads: int, qkv: Qkv, parallel: bool) -> Graph:
+    """Return a graph whose sizes come from a file.
+
+    Raises:
+        RequestError: it is larger than can be opened.
+    """
+    if n_layers * (n_heads + 1) > _MOST_SOURCES:
+        raise RequestError(f"a circuit of {n_layers} layers and {n_heads} heads is larger than can be opened")
+    return shared_graph(n_layers, n_heads, qkv, parallel)
+
+
+def circuit_from_json(content: Any, graph: Graph | None = None) -> Circuit:
+    """Return the circuit in a parsed `circuit.json`, or in a JSON file of EAP-IG.
+
+    Args:
+        content: the parsed file; edges it does not list are ablated.
+        graph: of a file that does not say which graph it is of.
 
     Raises:
         RequestError: the content is not a circuit; the message says what is wrong.
+        UnknownGraphError: the content does not say which graph it is of, and `graph` is None.
     """
     if not isinstance(content, dict) or not isinstance(content.get("edges"), dict):
         raise RequestError("no circuit: a JSON object with an object 'edges' is needed")
     if content.get("schema", SCHEMA) != SCHEMA:
         raise RequestError(f"circuit of schema {content['schema']!r}; this version reads schema {SCHEMA}")
+    if (graph := graph_from_json(content) or graph) is None:
+        raise UnknownGraphError("the file does not say which graph it is of, in 'n_layers' and 'n_heads'")
+    if (total := content.get("n_edges_total", graph.n_edges)) != graph.n_edges:
+        raise RequestError(f"the file says its graph has {total!r} edges, but it has {graph.n_edges}")
     model = content.get("model")
-    model = model if isinstance(model, dict) else {}
-    n_layers, n_heads = (model.get(name) for name in ("n_layers", "n_heads"))
-    if not (isinstance(n_layers, int) and isinstance(n_heads, int) and min(n_layers, n_heads) >= 1):
-        raise RequestError("no circuit: 'model' needs 'n_layers' and 'n_heads', whole numbers from 1 on")
-    if n_layers * (n_heads + 1) > _MOST_SOURCES:
-        raise RequestError(f"a circuit of {n_layers} layers and {n_heads} heads is larger than can be opened")
-    qkv = content.get("qkv", "split")
-    if qkv not in ("split", "merged"):
-        raise RequestError(f"circuit with qkv={qkv!r}; it is 'split' or 'merged'")
-    graph = Graph(n_layers, n_heads, qkv, bool(model.get("parallel", False)))
-    kept, scores = np.zeros(graph.n_edges, dtype=bool), np.full(graph.n_edges, np.nan)
-    for index, (name, edge) in zip(
-        graph.indices(list(content["edges"])), content["edges"].items(), strict=True
-    ):
+    about = {key: content.get(key) for key in ("task", "method", "ablation")}
+    about["model"] = model.get("id") if isinstance(model, dict) else model
+    edges = {}
+    for name, edge in content["edges"].items():
         if not isinstance(edge, dict):
-            raise RequestError(f"edge '{name}' is no object with 'score' and 'in_graph'")
-        score = edge.get("score")
-        if score is not None and not isinstance(score, int | float):
-            raise RequestError(f"edge '{name}' has a score that is no number: {score!r}")
-        kept[index] = bool(edge.get("in_graph", True))
-        scores[index] = np.nan if score is None else score
-    about = {key: content.get(key) for key in ("task", "method", "ablation")} | {"model": model.get("id")}
-    return Circuit(graph, kept, scores, about)
+            raise RequestError(f"edge '{name[:80]}' is no object with 'score' and 'in_graph'")
+        edges[name] = edge.get("score"), bool(edge.get("in_graph", True))
+    return circuit_of_edges(graph, edges, about)
 
 
-def read_circuit(path: Path) -> Circuit:
-    """Return the circuit in a JSON file.
+def circuit_of_edges(
+    graph: Graph, edges: Mapping[str, tuple[float | None, bool]], about: dict[str, Any]
+) -> Circuit:
+    """Return the circuit that a file describes edge by edge.
+
+    Args:
+        graph: the graph.
+        edges: by name, the score (None or nan if there is none) and whether the edge is kept.
+        about: what the file says of model, task, method and ablation, None where it says nothing.
 
     Raises:
-        RequestError: no such file, too large, no JSON, or no circuit; the message names the file.
+        RequestError: a name is no edge of the graph, a score is no finite number, or `about` is no text.
     """
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise RequestError(
-                f"'{path}' has more than {_LARGEST_FILE // 1_000_000} MB; no circuit is that large"
-            )
-        return circuit_from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"'{path}' cannot be read: {error}") from error
-    except json.JSONDecodeError as error:
-        raise RequestError(f"'{path}' is no JSON: {error}") from error
-    except RequestError as error:
-        raise RequestError(f"'{path}': {error}") from error
+    for key, value in about.items():
+        if not (value is None or (isinstance(value, str) and len(value) <= _LONGEST_NAME)):
+            raise RequestError(f"the circuit's {key} is not a name: {str(value)[:80]}")
+    kept, scores = np.zeros(graph.n_edges, dtype=bool), np.full(graph.n_edges, np.nan)
+    for index, (name, (score, in_graph)) in zip(graph.indices(list(edges)), edges.items(), strict=True):
+        given = score is not None and score == score  # nan is no score
+        if given and not (isinstance(score, int | float) and abs(score) <= _LARGEST_SCORE):
+            raise RequestError(f"edge '{name}' has a score that is no number: {str(score)[:80]!r}")
+        kept[index] = in_graph
+        scores[index] = score if given else np.nan
+    return Circuit(graph, kept, scores, about)

@@ -27,6 +27,7 @@ def to_json(run: Run, circuit: Circuit) -> str:
 def to_graphml(run: Run, circuit: Circuit) -> str:
     """Return the nodes and edges of the circuit as GraphML, for Gephi, yEd and networkx."""
     graph = circuit.graph.to_networkx(circuit.kept, circuit.scores)
+    graph.graph.update({key: value for key, value in circuit.about.items() if value is not None})
     return "\n".join(nx.generate_graphml(graph, named_key_ids=True)) + "\n"
 
 

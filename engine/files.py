@@ -1,8 +1,10 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and JSON that comes from anywhere."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -20,3 +22,18 @@ def write_whole(path: Path, content: bytes) -> None:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def parse_json(content: bytes) -> Any:
+    """Return what is in a JSON file.
+
+    Raises:
+        ValueError: it is no JSON, nested too deep, or has text that is no Unicode.
+    """
+    try:
+        parsed = json.loads(content.decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    if b"\\ud" in content.lower():  # half a surrogate pair can be read, but no browser can be sent it
+        json.dumps(parsed, ensure_ascii=False).encode("utf-8")
+    return parsed

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import RequestError
-from engine.files import write_whole
+from engine.files import parse_json, write_whole
 from engine.run_folder import Run
 from engine.runs import RunStore
 
@@ -46,8 +46,8 @@ def read_notes(store: RunStore, run: Run) -> Notes:
     try:
         if path.stat().st_size > _MAX_BYTES:
             return Notes()
-        return parse_notes(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError, RequestError):
+        return parse_notes(parse_json(path.read_bytes()))
+    except (OSError, ValueError, RequestError):
         return Notes()
 
 

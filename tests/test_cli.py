@@ -302,6 +302,20 @@ def test_evaluate_a_foreign_circuit(capfd: pytest.CaptureFixture[str], found: di
     refused(capfd, arguments, "schema 7")
 
 
+@pytest.mark.parametrize("form", ["graphml", "csv"])
+def test_evaluate_an_exported_file(
+    capfd: pytest.CaptureFixture[str], found: dict[str, Any], tmp_path: Path, form: str
+):
+    file = tmp_path / f"circuit.{form}"
+    main(["export", found["folder"], "--format", form, "--out", str(file)])
+    asked = ["--model", found["model"], "--task", found["task"], "--ablation", "counterfactual"]
+    assert run_json(capfd, ["evaluate", "--circuit", str(file), *asked])["kl"] == found["kl"]
+    few = tmp_path / "few.csv"
+    few.write_text("edge\ninput->logits\nm0->logits\ninput->m0\n")
+    refused(capfd, ["evaluate", "--circuit", str(few), *asked[2:]], "few.csv", "does not say its model")
+    assert run_json(capfd, ["evaluate", "--circuit", str(few), *asked])["n_edges"] == 3
+
+
 def test_export_every_format(capfd: pytest.CaptureFixture[str], found: dict[str, Any], tmp_path: Path):
     run = RunStore().get(Path(found["folder"]))
     assert run.circuit is not None

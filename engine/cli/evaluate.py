@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from engine.circuit import Circuit, read_circuit, top_edges
+from engine.circuit import Circuit, UnknownGraphError, top_edges
+from engine.circuit_file import LARGEST, read_circuit_file
 from engine.cli.common import (
     AblationName,
     Bos,
@@ -24,7 +25,9 @@ from engine.runs import RunStore, open_run
 
 
 def evaluate(
-    circuit: Annotated[str, typer.Option(help="A circuit.json, a run id or the folder of a run.")],
+    circuit: Annotated[
+        str, typer.Option(help="A circuit file (JSON, GraphML, CSV), a run id or the folder of a run.")
+    ],
     ablation: AblationName,
     model: Annotated[
         str | None, typer.Option(help="The circuit's own model if not given.", show_default=False)
@@ -44,7 +47,10 @@ def evaluate(
 ) -> None:
     """Evaluate a circuit of a run or of a file, keeping its edges and ablating all others."""
     given = {"model": model, "task": task, "bos": bos, "dtype": dtype}
-    kept, origin = _circuit(circuit, ablation, edges, RunStore(runs_dir))
+    if Path(circuit).is_file():
+        kept, origin = _of_file(Path(circuit), model, edges)
+    else:
+        kept, origin = _of_run(circuit, ablation, edges, RunStore(runs_dir))
     fields = origin | {name: value for name, value in given.items() if value is not None}
     for name in ("model", "task"):
         if not fields.get(name):
@@ -63,14 +69,29 @@ def evaluate(
         print_metrics(measured)
 
 
-def _circuit(
+def _of_file(path: Path, model: str | None, edges: int | None) -> tuple[Circuit, dict[str, object]]:
+    """Return the circuit in a file, and what the file says of the request to evaluate it."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise RequestError(f"'{path}' cannot be read: {error.strerror}") from error
+    try:
+        read = read_circuit_file(str(path), data)
+    except UnknownGraphError as error:
+        if model is None:
+            raise RequestError(f"'{path}' does not say its model: give --model") from error
+        from engine.models import find_model, shape_of_folder  # brings torch
+
+        read = read_circuit_file(str(path), data, shape_of_folder(find_model(model)).graph())
+    kept = read if edges is None else top_edges(read.graph, read.scores, edges, read.about)
+    return kept, {"model": read.about["model"], "task": read.about["task"], "qkv": read.graph.qkv}
+
+
+def _of_run(
     circuit: str, ablation: str, edges: int | None, store: RunStore
 ) -> tuple[Circuit, dict[str, object]]:
-    """Return the circuit, and what its run or file says of the request to evaluate it."""
-    if Path(circuit).is_file():
-        read = read_circuit(Path(circuit))
-        kept = read if edges is None else top_edges(read.graph, read.scores, edges, read.about)
-        return kept, {"model": read.about["model"], "task": read.about["task"], "qkv": read.graph.qkv}
+    """Return the circuit of a run, and what the run says of the request to evaluate it."""
     run = open_run(store, circuit)
     kept = run.circuit_at(edges)
     same = ("model", "task", "qkv", "bos", "dtype", "seed")
