@@ -9,7 +9,7 @@ import streamlit as st
 
 from engine.ablations.base import ablations
 from engine.circuit import Circuit, circuit_from_json, top_edges
-from engine.discovery.base import methods
+from engine.discovery.base import has_signed_scores, methods
 from engine.errors import CircuitExplorerError, RequestError
 from engine.graph import Graph
 from engine.request import Request
@@ -116,7 +116,7 @@ def open_run(run_id: str) -> Opened:
         )
     asked = run.result["summary"]["n_edges"]
     size = min(sizes, key=lambda requested: abs(sizes[requested] - asked))
-    signed = getattr(methods.get(run.request.method or ""), "signed", False)
+    signed = has_signed_scores(run.request.method)
     circuit = circuit_from_json(run.circuit)
     return Opened(run, circuit.graph, run.tensors["scores"], circuit.about, signed, sizes, size)
 

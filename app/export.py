@@ -7,7 +7,7 @@ from app.figures.edges import expand_handles
 from app.figures.graph import circuit_figure
 from app.figures.style import LIGHT
 from engine.circuit import Circuit
-from engine.discovery.base import methods
+from engine.discovery.base import has_signed_scores
 from engine.runs import Run
 
 _PAGE = """<!DOCTYPE html>
@@ -47,7 +47,7 @@ def to_html(run: Run, circuit: Circuit) -> str:
         circuit: the circuit to show.
     """
     request, graph = run.request, circuit.graph
-    signed = getattr(methods.get(request.method), "signed", False) if request.method else False
+    signed = has_signed_scores(request.method)
     figure = expand_handles(circuit_figure(circuit, LIGHT, signed=signed))
     figure.update_layout(height=max(560, 47 * (graph.n_layers + 4)))
     order = (-circuit.scores).argsort(kind="stable")

@@ -3,7 +3,7 @@
 Edges are drawn in one trace per (kind, strength, sign, dimmed); see `app.figures.edges`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from app.figures.edges import POINTS, handles, line_trace, swatch, thinner
-from app.figures.nodes import node_traces
+from app.figures.nodes import node_traces, pin_trace
 from app.figures.places import (
     INPUT_Y,
     curves,
@@ -26,6 +26,7 @@ from app.figures.places import (
 from app.figures.style import KIND_NAMES, Look, base_layout
 from engine.circuit import Circuit
 from engine.graph import Graph
+from engine.paths import Way, traced_edges
 
 MOST_EDGES = 1000  # drawn; more is slow in the browser and illegible
 WIDTHS = (0.9, 1.5, 2.5, 4.2)  # px, weakest quarter of the edges first
@@ -64,22 +65,29 @@ def drawn_edges(circuit: Circuit, signed: bool, most: int = MOST_EDGES) -> Drawn
 
 
 def circuit_figure(
-    circuit: Circuit, scheme: Look, selected: Sequence[str] = (), signed: bool = False
+    circuit: Circuit,
+    scheme: Look,
+    selected: Sequence[str] = (),
+    signed: bool = False,
+    way: Way = "neighbours",
+    pins: Mapping[str, str] | None = None,
 ) -> go.Figure:
     """Return the picture of a circuit.
 
     Args:
         circuit: graph, kept edges and scores.
         scheme: colours of the page.
-        selected: names of nodes, or of edges; what touches them stays strong, the rest is dimmed.
+        selected: names of nodes, or of edges; what is traced from them stays strong, the rest is dimmed.
         signed: scores are signed effects, so negative ones are dotted.
+        way: which edges are traced from what is selected.
+        pins: notes on nodes that the user pinned; they get a star.
     """
     graph = circuit.graph
     drawn = drawn_edges(circuit, signed)
     ends = edge_nodes(graph)[drawn.edges]
     chosen = {graph.nodes.index(name) for name in selected if name in graph.nodes}
     picked = {graph.edge_index[name] for name in selected if name in graph.edge_index}
-    lit = np.isin(ends, list(chosen)).any(axis=1) | np.isin(drawn.edges, list(picked))
+    lit = traced_edges(graph, circuit.kept, selected, way)[drawn.edges]
     places = node_places(graph)
     kinds = edge_kinds(graph)[drawn.edges]
     paths = curves(places[ends[:, 0]], places[ends[:, 1]], kinds, POINTS, outward=mlp_column(graph))
@@ -91,6 +99,8 @@ def circuit_figure(
     traces.append(handles(circuit, drawn.edges, paths, kinds.tolist()))
     near = chosen | set(ends[lit].ravel().tolist()) if chosen or picked else set(range(len(graph.nodes)))
     traces += node_traces(circuit, places, near, chosen, scheme)
+    if pins:
+        traces.append(pin_trace(graph, places, pins, scheme))
     return go.Figure({"data": traces, "layout": graph_layout(graph, scheme)}, skip_invalid=False)
 
 
@@ -135,7 +145,7 @@ def graph_layout(graph: Graph, scheme: Look) -> dict[str, Any]:
         "zeroline": False,
         "showline": False,
         "ticks": "",
-        "tickfont": {"size": 12, "color": scheme.muted},
+        "tickfont": {"size": scheme.size(12), "color": scheme.muted},
     }
     bands = [
         {
@@ -153,7 +163,7 @@ def graph_layout(graph: Graph, scheme: Look) -> dict[str, Any]:
     ]
     return base_layout(
         scheme,
-        margin={"l": 46, "r": 4, "t": 34, "b": 24},
+        margin={"l": scheme.size(46), "r": 4, "t": scheme.size(34), "b": scheme.size(24)},
         shapes=bands,
         dragmode="pan",
         hovermode="closest",
@@ -166,7 +176,7 @@ def graph_layout(graph: Graph, scheme: Look) -> dict[str, Any]:
             "yanchor": "bottom",
             "itemsizing": "trace",
             "itemwidth": 30,
-            "font": {"size": 12, "color": scheme.ink},
+            "font": {"size": scheme.size(12), "color": scheme.ink},
         },
         xaxis=axis
         | {

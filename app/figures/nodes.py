@@ -1,13 +1,16 @@
 """The nodes of the circuit graph."""
 
+from collections.abc import Mapping
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
 
 from app.figures.names import node_role, short_label
 from app.figures.places import edge_nodes
-from app.figures.style import Look
+from app.figures.style import Look, escape
 from engine.circuit import Circuit
+from engine.graph import Graph
 
 
 def node_traces(
@@ -32,11 +35,13 @@ def node_traces(
     used, unused = np.flatnonzero(shown), np.flatnonzero(~shown)
     dense = graph.n_heads > 16
     largest = max(int(degree.max()), 1)
-    sizes = (18 if dense else 25) + (7 if dense else 10) * np.sqrt(degree[used] / largest)
+    # Half as much larger as text is: the places stay, and marks that grow with it would touch.
+    grown = 1.0 if dense else (1 + scheme.text) / 2
+    sizes = grown * ((18 if dense else 25) + (7 if dense else 10) * np.sqrt(degree[used] / largest))
     quiet = "rgba(128,128,128,0.45)"
     rims = [scheme.ring if i in chosen else scheme.ink if i in near else quiet for i in used]
     names = [graph.nodes[i] for i in used]
-    sizes = np.where(np.isin(names, ["input", "logits"]), 26, sizes)
+    sizes = np.where(np.isin(names, ["input", "logits"]), 26 * grown, sizes)
     return [
         {
             "type": "scatter",
@@ -58,7 +63,7 @@ def node_traces(
             "y": places[used, 1],
             "text": ["" if name in ("input", "logits") else short_label(name) for name in names],
             "textfont": {
-                "size": 8 if dense else 11 if graph.n_heads <= 12 else 9.5,
+                "size": grown * (8 if dense else 11 if graph.n_heads <= 12 else 9.5),
                 "color": [scheme.ink if i in near else quiet for i in used],
             },
             "marker": {
@@ -78,6 +83,28 @@ def node_traces(
             "cliponaxis": False,
         },
     ]
+
+
+def pin_trace(graph: Graph, places: np.ndarray, pins: Mapping[str, str], scheme: Look) -> dict[str, Any]:
+    """Return the stars beside pinned nodes; their hover text is the note, a click is one on the node."""
+    pinned = [i for i, name in enumerate(graph.nodes) if name in pins]
+    notes = [pins[graph.nodes[i]] for i in pinned]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "pins",
+        "x": places[pinned, 0] + 0.25,
+        "y": places[pinned, 1] + 0.2,
+        "marker": {"symbol": "star", "size": 12, "color": scheme.ring},
+        "customdata": [graph.nodes[i] for i in pinned],
+        "text": [
+            f"<b>{graph.nodes[i]}</b>, pinned" + "".join(f"<br>{line}" for line in wrap(escape(note), 48))
+            for i, note in zip(pinned, notes, strict=True)
+        ],
+        "hovertemplate": "%{text}<extra></extra>",
+        "showlegend": False,
+        "cliponaxis": False,
+    }
 
 
 def _symbol(node: str) -> str:

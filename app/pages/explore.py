@@ -1,5 +1,6 @@
 """Explore: which edges carry this behaviour?"""
 
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -16,6 +17,8 @@ from app.panels.exports import export_buttons
 from app.panels.jobs import jobs_panel
 from app.panels.metrics import metrics_row
 from app.panels.new_run import new_run_form
+from app.panels.own_prompts import FIELDS as OWN_FIELDS
+from app.panels.own_prompts import own_prompts
 from app.panels.prompts import prompts_table
 from app.presentation import page_look
 from engine.circuit import Circuit
@@ -23,7 +26,8 @@ from engine.errors import CircuitExplorerError
 from engine.notes import read_notes
 from engine.run_folder import Run
 
-URL = {
+EXAMPLES, OWN = "Examples", "Your own pair"
+URL: dict[str, Callable[[str], object]] = {
     "run": str,
     "edges": int,
     "under": str,
@@ -32,6 +36,8 @@ URL = {
     "select": state.names_of,
     "trace": str,
     "detail": str,
+    "prompts": str,
+    **dict.fromkeys(OWN_FIELDS, str),
 }
 
 
@@ -66,6 +72,8 @@ def _show(opened: Opened, scheme: Look) -> None:
     prompts = len(opened.run.result["prompts"])
     prompt = st.session_state.get("prompt", 0)
     st.session_state["prompt"] = prompt = prompt if prompt < prompts else 0
+    if st.session_state.get("prompts") not in (EXAMPLES, OWN):
+        st.session_state["prompts"] = EXAMPLES
     if st.session_state.get("trace") not in WAYS:
         st.session_state["trace"] = "neighbours"
 
@@ -82,9 +90,20 @@ def _show(opened: Opened, scheme: Look) -> None:
         st.caption(provenance(opened, shown))
         for note in shown.result["notes"]:
             st.caption(f":material/info: {note}")
-        st.subheader("Prompts", anchor=False)
-        prompts_table(shown.result, size)
         export_buttons(opened, circuit)
+        st.subheader("Prompts", anchor=False)
+        chosen = st.segmented_control(
+            "Prompts",
+            [EXAMPLES, OWN],
+            key="prompts",
+            required=True,
+            label_visibility="collapsed",
+            persist_state="session",
+        )
+        if chosen == OWN:
+            own_prompts(opened, circuit, size, shown.request.ablation, scheme)
+        else:
+            prompts_table(shown.result, size)
     with side:
         _slider_and_curve(opened, shown, size, scheme)
         detail_panel(opened, circuit, selected, size, shown, scheme)
@@ -99,6 +118,8 @@ def _show(opened: Opened, scheme: Look) -> None:
             "select": ",".join(state.selection()),
             "trace": st.session_state["trace"],
             "detail": st.session_state.get("detail", "Edges"),
+            "prompts": st.session_state["prompts"],
+            **(_own_pair() if st.session_state["prompts"] == OWN else {}),
         },
         {
             "edges": opened.size,
@@ -108,6 +129,7 @@ def _show(opened: Opened, scheme: Look) -> None:
             "select": "",
             "trace": "neighbours",
             "detail": "Edges",
+            "prompts": EXAMPLES,
         },
     )
 
@@ -204,6 +226,10 @@ def _size(opened: Opened) -> int:
     if wanted is None or wanted == own:
         return opened.size
     return min(opened.sizes, key=lambda size: abs(size - wanted))
+
+
+def _own_pair() -> dict[str, str]:
+    return {name: st.session_state[name] for name in OWN_FIELDS}
 
 
 page()

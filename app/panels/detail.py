@@ -5,20 +5,46 @@ import pandas as pd
 import streamlit as st
 
 from app import state
-from app.components.plotly_view import plotly_view
-from app.data import Opened, model_name
-from app.figures.attention import attention_figure
+from app.data import Opened
 from app.figures.names import edge_label, node_role
 from app.figures.places import edge_kinds, edge_nodes
 from app.figures.style import KIND_NAMES, Look
+from app.panels.attention import attention_panel
+from app.panels.edge import edge_panel
+from app.panels.effects import effects_panel
+from app.panels.pins import note_field, pin_button, pins_list
 from engine.circuit import Circuit
+from engine.paths import Way
+from engine.runs import Run
+
+WAYS: dict[Way, str] = {
+    "neighbours": "its edges",
+    "upstream": "what feeds it",
+    "downstream": "what it feeds",
+    "both": "both",
+}
 
 
 def detail_panel(
-    opened: Opened, circuit: Circuit, selected: tuple[str, ...], prompt: int, scheme: Look
+    opened: Opened,
+    circuit: Circuit,
+    selected: tuple[str, ...],
+    size: int,
+    shown: Run,
+    scheme: Look,
 ) -> None:
-    """Draw the panel for what is selected, or the strongest edges and a hint if nothing is."""
+    """Draw the panel for what is selected, or the strongest edges and a hint if nothing is.
+
+    Args:
+        opened: the run shown.
+        circuit: its circuit of the size shown.
+        selected: nodes, or one edge.
+        size: edges requested of that circuit.
+        shown: the run whose evaluation is shown; its ablation stands in for what is removed.
+        scheme: colours of the page.
+    """
     if not selected:
+        pins_list(opened)
         st.markdown("**Strongest edges**")
         st.caption(":material/ads_click: Click a node or an edge of the graph for its details.")
         _edge_table(circuit, circuit.kept, alt="The strongest edges of the circuit")
@@ -26,57 +52,67 @@ def detail_panel(
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         name = edge_label(selected[0]) if len(selected) == 1 else f"{len(selected)} nodes"
         st.subheader(name, anchor=False, width="content")
-        st.button(
-            "Clear",
-            key="clear",
-            on_click=state.selected,
-            args=((),),
-            help="Esc does the same",
-            type="tertiary",
-            icon=":material/close:",
-        )
-    if selected[0] in circuit.graph.edge_index:
-        _edge(circuit, selected[0])
-    else:
-        _nodes(opened, circuit, selected, prompt, scheme)
-
-
-def _edge(circuit: Circuit, name: str) -> None:
-    index = circuit.graph.edge_index[name]
-    rank = int((circuit.scores > circuit.scores[index]).sum()) + 1
-    source, reader = name.split("->")
-    st.caption(f"{node_role(source)} → {node_role(reader.split('<')[0])}".capitalize())
-    st.table(
-        {
-            "Score": f"{circuit.scores[index]:.4g}",
-            "Rank": f"{rank:,} of {circuit.graph.n_edges:,}",
-            "In this circuit": "yes" if circuit.kept[index] else "no",
-        },
-        border="horizontal",
+        with st.container(horizontal=True, width="content"):
+            if len(selected) == 1 and selected[0] in circuit.graph.nodes:
+                pin_button(opened, selected[0])
+            st.button(
+                "Clear",
+                key="clear",
+                on_click=state.selected,
+                args=((),),
+                help="Esc does the same",
+                type="tertiary",
+                icon=":material/close:",
+            )
+    st.pills(
+        "Highlight",
+        list(WAYS),
+        key="trace",
+        wrap=True,
+        format_func=WAYS.__getitem__,
+        required=True,
+        help="Within the circuit: the edges that touch what is selected, every path from the input to it, or "
+        "every path from it to the logits.",
+        persist_state="session",
     )
-    ends = [source, reader.split("<")[0]]
-    for column, end in zip(st.columns(2), ends, strict=True):
-        column.button(
-            f"Select {end}", key=f"go-{end}", on_click=state.selected, args=((end,),), width="stretch"
-        )
+    if selected[0] in circuit.graph.edge_index:
+        edge_panel(opened, circuit, selected[0], size, shown.request.ablation)
+    else:
+        _nodes(opened, circuit, selected, scheme)
 
 
-def _nodes(opened: Opened, circuit: Circuit, names: tuple[str, ...], prompt: int, scheme: Look) -> None:
+def _nodes(opened: Opened, circuit: Circuit, names: tuple[str, ...], scheme: Look) -> None:
     graph = circuit.graph
     chosen = [graph.nodes.index(name) for name in names]
     ends = edge_nodes(graph)
     into = circuit.kept & np.isin(ends[:, 1], chosen)
     out = circuit.kept & np.isin(ends[:, 0], chosen)
+    what = node_role(names[0]) if len(names) == 1 else ", ".join(names)
+    st.caption(f"{what[0].upper()}{what[1:]} · edges in {into.sum()}, out {out.sum()}")
+    view = "Edges"
     if len(names) == 1:
-        st.caption(f"{node_role(names[0]).capitalize()} · edges in {into.sum()}, out {out.sum()}")
-    else:
-        st.caption(f"{', '.join(names)} · edges in {into.sum()}, out {out.sum()}")
-    if (into | out).any():
+        views = ["Edges", "Effects", *(["Attention"] if names[0].startswith("a") else []), "Note"]
+        if st.session_state.get("detail") not in views:
+            st.session_state["detail"] = "Edges"
+        view = st.pills(
+            "Detail",
+            views,
+            key="detail",
+            wrap=True,
+            required=True,
+            label_visibility="collapsed",
+            persist_state="session",
+        )
+    if view == "Effects":
+        effects_panel(opened, names[0], scheme)
+    elif view == "Attention":
+        attention_panel(opened, names[0], scheme)
+    elif view == "Note":
+        note_field(opened, names[0])
+    elif (into | out).any():
         _edge_table(circuit, into | out, into, alt=f"Edges of {', '.join(names)}")
     else:
         st.text("None of its edges is in the circuit at this size. Move the slider to keep more edges.")
-    if len(names) == 1 and names[0].startswith("a"):
-        _attention(opened, names[0], prompt, scheme)
 
 
 def _edge_table(circuit: Circuit, mask: np.ndarray, into: np.ndarray | None = None, alt: str = "") -> None:
@@ -104,32 +140,4 @@ def _edge_table(circuit: Circuit, mask: np.ndarray, into: np.ndarray | None = No
         row_height=36,
         alt=alt,
         column_config={"score": st.column_config.NumberColumn(format="%.3g", width="small")},
-    )
-
-
-def _attention(opened: Opened, name: str, prompt: int, scheme: Look) -> None:
-    key = f"attention.{prompt}"
-    if key not in opened.run.tensors:
-        return
-    layer, head = (int(part) for part in name[1:].split(".h"))
-    tokens = opened.run.result["prompts"][prompt]["tokens"]
-    st.markdown("**Attention pattern**")
-    _prompt_choice(opened)
-    figure = attention_figure(opened.run.tensors[key][layer, head], tokens, scheme)
-    st.caption(
-        f"Full model {model_name(opened.request.model)}, clean prompt {prompt + 1}: rows look at columns."
-    )
-    height = min(max(15 * len(tokens) + 95, 220), 520)
-    plotly_view(figure, "attention", f"Attention pattern of {name} on prompt {prompt + 1}", height)
-
-
-def _prompt_choice(opened: Opened) -> None:
-    prompts = opened.run.result["prompts"]
-    st.selectbox(
-        "Prompt",
-        range(len(prompts)),
-        format_func=lambda i: f"{i + 1}. {prompts[i]['clean']}",
-        key="prompt",
-        label_visibility="collapsed",
-        persist_state="session",
     )

@@ -87,6 +87,31 @@ def write_fake_run(
     return store.write(asked, result, tensors, circuit_to_json(top_edges(graph, scores, size, about), 256))
 
 
+def write_fake_answer(store: RunStore, request: Request) -> str:
+    """Write made-up numbers for a completed request to measure circuits, or nodes' importance."""
+    graph = Graph(4, 8)
+    result = fake_result(graph, fake_scores(graph), SIZES, SIZE)
+    if request.pairs:
+        pair = request.pairs[0]
+        own = {"clean": pair.clean, "corrupt": pair.corrupt, "answers": pair.answers}
+        result["prompts"] = [result["prompts"][0] | own]
+    if request.kind == "importance":
+        for unused in ("summary", "curve", "circuit_top"):
+            del result[unused]
+        values = ("kl", "logit_difference", "answer", "wrong_answer")
+        nodes = {
+            node: {name: estimate(i / 10 + k) for k, name in enumerate(values)}
+            for i, node in enumerate(graph.sources)
+        }
+        return store.write(request, result | {"nodes": nodes})
+    points = [
+        {"name": chosen.name} | _point(graph, fake_scores(graph), SIZES[i], SIZE, 1)
+        for i, chosen in enumerate(request.circuits)
+    ]
+    tops = {chosen.name: result["circuit_top"]["76"][: len(result["prompts"])] for chosen in request.circuits}
+    return store.write(request, result | {"summary": points[0], "curve": points, "circuit_top": tops})
+
+
 def _point(graph: Graph, scores: np.ndarray, edges: int, size: int, scale: float) -> dict[str, Any]:
     n = top_edges(graph, scores, edges).n_edges
     part = 1 - float(np.exp(-2.6 * edges / size))

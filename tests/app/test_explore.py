@@ -7,8 +7,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import data
+from engine.ablations.base import ablations
+from engine.graph import Graph
+from engine.notes import read_notes
+from engine.request import Request
 from engine.runs import RunStore
-from tests.app.fake_run import SIZE, write_fake_run
+from tests.app.fake_run import SIZE, write_fake_answer, write_fake_run
 
 SHELL = str(Path(__file__).resolve().parents[2] / "app" / "shell.py")
 
@@ -97,11 +101,13 @@ def test_the_slider_shows_another_circuit_of_the_same_scores(store):
 
 def test_a_selected_node_is_explained(store):
     write_fake_run(store)
-    at = page(select="a2.h2", prompt="2")
+    at = page(select="a2.h2", prompt="2", detail="Attention")
     assert "a2.h2" in [heading.value for heading in at.subheader]
     assert "Head 2 of layer 2" in text(at)
     assert set(views(at)) == {"graph", "curve", "attention"}
     assert "prompt 2" in views(at)["attention"]["alt"]
+    at.session_state["detail"] = "Edges"
+    at.run()
     table = at.dataframe[-1].value
     assert list(table.columns) == ["way", "other", "input", "score"]
     assert list(table["score"]) == sorted(table["score"], reverse=True)
@@ -210,3 +216,139 @@ def test_settings_of_the_ablation_are_in_the_form(store, monkeypatch):
     request = asked[0]
     assert (request.ablation, request.ablation_settings) == ("mean", {"conditioning": "shared"})
     assert (request.settings, request.sparsity, request.qkv) == ({"steps": 70}, 0.9, "merged")
+
+
+def lit(at: AppTest) -> int:
+    """How many edges are drawn strongly."""
+    drawn = [t for t in figure(at, "graph")["data"] if t.get("mode") == "lines" and t.get("showlegend") is False]
+    return len([t for t in drawn if t["opacity"] > 0.1])
+
+
+def test_paths_are_traced_up_and_down(store):
+    write_fake_run(store)
+    counts = [lit(page(select="a2.h2", trace=way)) for way in ("neighbours", "both")]
+    assert counts[1] > counts[0] > 0
+    at = page(select="a2.h2", trace="upstream")
+    assert at.query_params["trace"] == "upstream"
+    assert page(select="a2.h2", trace="sideways").query_params.get("trace") is None
+
+
+def test_pins_and_notes_are_saved_with_the_run(store):
+    run_id = write_fake_run(store)
+    at = page(select="a2.h2", detail="Note")
+    at.button(key="pin").click().run()
+    at.text_area(key=f"note-{run_id}-a2.h2").set_value("moves <names>").run()
+    assert read_notes(store, store.get(run_id)).pins == {"a2.h2": "moves <names>"}
+    at = page()
+    pins = next(t for t in figure(at, "graph")["data"] if t.get("name") == "pins")
+    assert pins["customdata"] == ["a2.h2"]
+    assert "moves &lt;names&gt;" in pins["text"][0]
+    assert "moves <names>" in [line.value for line in at.text]
+    at.button(key="pinned-a2.h2").click().run()
+    assert "a2.h2" in [heading.value for heading in at.subheader]
+    at.button(key="pin").click().run()
+    assert read_notes(store, store.get(run_id)).pins == {}
+
+
+@pytest.fixture
+def submitted(monkeypatch) -> list[Request]:
+    """Requests that reach the queue, which carries none of them out."""
+    asked: list[Request] = []
+
+    class Queue:
+        def submit(self, request: Request) -> str:
+            asked.append(request)
+            return request.run_id()
+
+    monkeypatch.setattr("app.panels.asked.queue", Queue)
+    return asked
+
+
+def test_effects_of_a_node_are_asked_for_and_shown(store, submitted):
+    run_id = write_fake_run(store)
+    at = page(select="a1.h2", detail="Effects")
+    at.button(key="compute-effects").click().run()
+    assert [request.kind for request in submitted] == ["importance"] * 5
+    assert {request.ablation for request in submitted} == set(ablations.names())
+    for request in submitted[:2]:
+        write_fake_answer(store, request)
+    at = page(select="a1.h2", detail="Effects")
+    place = store.get(run_id).circuit_at().graph.sources.index("a1.h2")
+    metrics = {metric.label: metric.value for metric in at.metric}
+    assert metrics["Writes to the answer"] == f"+{place / 10 + 2:.3g}"
+    assert metrics["To the wrong answer"] == f"+{place / 10 + 3:.3g}"
+    bars = figure(at, "importance")["data"][0]
+    assert bars["x"] == [pytest.approx(place / 10)] * 2
+    assert at.button(key="compute-effects").label == "Compute for 3 more ablations"
+    assert "write nothing" in text(page(select="logits", detail="Effects"))
+
+
+def test_removing_an_edge_is_measured_and_shown(store, submitted):
+    run_id = write_fake_run(store)
+    edge = next(iter(store.get(run_id).circuit["edges"]))
+    at = page(select=edge)
+    at.button(key="measure-edge").click().run()
+    (request,) = submitted
+    assert [chosen.without for chosen in request.circuits] == [[], [edge], [edge]]
+    assert [len(chosen.parts) for chosen in request.circuits] == [1, 1, 0]
+    write_fake_answer(store, request)
+    at = page(select=edge)
+    rows = list(at.table[-1].value[""])
+    assert rows == [
+        "this circuit",
+        "this circuit without the edge",
+        "the model without the edge",
+        "the model",
+    ]
+    outside = next(name for name in Graph(4, 8).edge_names if name not in store.get(run_id).circuit["edges"])
+    at = page(select=outside)
+    at.button(key="measure-edge").click().run()
+    assert [chosen.name for chosen in submitted[-1].circuits] == ["the model without the edge"]
+
+
+OWN = {
+    "prompts": "Your own pair",
+    "clean": "When Mary and John went to the store, John gave a drink to",
+    "corrupt": "When Anna and Paul went to the store, Tom gave a drink to",
+    "answers": "Mary",
+    "wrong": "John",
+}
+
+
+def test_an_own_pair_is_checked_and_run(store, submitted):
+    write_fake_run(store)
+    at = page(**OWN)
+    assert not at.error, at.error[0].value
+    at.button(key="run-own").click().run()
+    (request,) = submitted
+    assert request.pairs[0].answers == [" Mary"]
+    assert request.circuits[0].parts[0].edges == SIZE
+    write_fake_answer(store, request)
+    at = page(**OWN)
+    assert "own" in views(at)
+    assert "one pair" in text(at)
+    assert at.query_params["clean"] == OWN["clean"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"corrupt": "When Anna and Paul went to the shop"}, "equally long"),
+        ({"answers": "Mary John"}, "not one token"),
+        ({"answers": " , "}, "Fill in both prompts"),
+        ({"clean": "<script>alert(1)</script>"}, "equally long"),
+    ],
+)
+def test_a_pair_that_cannot_be_run_is_said_before_anything_runs(store, submitted, change, said):
+    write_fake_run(store)
+    at = page(**(OWN | change))
+    assert said in at.error[0].value
+    assert not any(button.key == "run-own" for button in at.button)
+    assert not any("<script>" in element.proto.body for element in at.get("html"))
+
+
+def test_an_imported_run_is_named_as_such(store):
+    write_fake_run(store, kind="import", method=None, circuit="0" * 64)
+    at = page()
+    assert "Imported" in text(at)
+    assert "evaluated under counterfactual" in text(at)

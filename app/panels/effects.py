@@ -1,0 +1,84 @@
+"""What one node does: what it writes towards the answer, and what is lost when it alone is ablated."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app.components.plotly_view import plotly_view
+from app.data import Opened, title_of
+from app.figures.curve import interval_text
+from app.figures.importance import importance_figure
+from app.figures.style import Look
+from app.jobs import importance_request
+from app.panels.asked import ask_button, finished
+from engine.ablations.base import ablations
+from engine.errors import CircuitExplorerError
+from engine.runs import Run
+
+DIRECT = (
+    "Direct logit attribution: the part of the {what} logit that this node alone writes into the stream "
+    "that the logits read, with the final norm's scale held. Mean over prompts."
+)
+
+
+def effects_panel(opened: Opened, node: str, scheme: Look) -> None:
+    """Draw the panel of a node that writes; `logits` writes nothing."""
+    if node == "logits":
+        st.caption("The logits write nothing: they are what the other nodes write towards.")
+        return
+    try:
+        requests = {name: importance_request(opened.run.run_id, name) for name in ablations.names()}
+    except CircuitExplorerError as error:
+        st.caption(f"Its effects cannot be computed: {error}")
+        return
+    runs = {name: run for name, request in requests.items() if (run := finished(request)) is not None}
+    missing = [request for name, request in requests.items() if name not in runs]
+    if runs:
+        run = next(iter(runs.values()))
+        values: dict[str, Any] = run.result["nodes"][node]
+        answer, wrong = st.columns(2)
+        _direct(answer, "Writes to the answer", "answer's", values["answer"])
+        _direct(wrong, "To the wrong answer", "wrong answer's", values["wrong_answer"])
+        losses = {_title(name, run): run.result["nodes"][node]["kl"] for name, run in runs.items()}
+        figure = importance_figure(losses, scheme)
+        plotly_view(
+            figure,
+            "importance",
+            f"KL when {node} alone is ablated, under each ablation. The table below lists it.",
+            height=70 + round(30 * scheme.text * len(losses)),
+            bar=False,
+        )
+        rows = [
+            {"ablation": title, "KL (nats)": f"{kl['mean']:.3g}", "": interval_text(kl)}
+            for title, kl in losses.items()
+        ]
+        with st.expander("As a table"):
+            st.table(pd.DataFrame(rows), hide_index=True, border="horizontal", alt=f"Importance of {node}")
+        st.caption(
+            f"{values['kl']['n']} prompts of the {run.request.split} split · "
+            f"{', '.join(run.run_id for run in runs.values())}"
+        )
+    ask_button(
+        missing,
+        "Compute for every ablation" if not runs else f"Compute for {len(missing)} more ablations",
+        "compute-effects",
+        "One job an ablation: every node is ablated alone. It serves every circuit of this task.",
+    )
+
+
+def _title(ablation: str, run: Run) -> str:
+    """Return an ablation's title with its conditioning, which sets what its numbers may be compared with."""
+    conditioning = run.result["conditioning"]
+    return title_of("ablation", ablation) + ("" if conditioning == "none" else f", {conditioning}")
+
+
+def _direct(place: Any, label: str, what: str, estimate: dict[str, Any]) -> None:
+    place.metric(
+        label,
+        f"{estimate['mean']:+.3g}",
+        interval_text(estimate),
+        delta_color="off",
+        delta_arrow="off",
+        help=DIRECT.format(what=what),
+    )
