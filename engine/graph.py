@@ -11,7 +11,7 @@ and H heads with separate q, k, v and serial blocks makes
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import networkx as nx
@@ -147,6 +147,12 @@ class Graph:
                 attributes["score"] = float(scores[i])
             graph.add_edge(self.sources[source], name.split("<")[0], key=self.edge_names[i], **attributes)
         return graph
+
+
+@lru_cache(maxsize=8)
+def shared_graph(n_layers: int, n_heads: int, qkv: Qkv, parallel: bool) -> Graph:
+    """Return the one graph of this shape: all runs of a model share its names, which take time to make."""
+    return Graph(n_layers, n_heads, qkv, parallel)
 
 
 def reader_kind(reader: str) -> str:

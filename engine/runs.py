@@ -55,6 +55,9 @@ class RunStore:
     def __init__(self, user_dir: Path | None = None, shipped_dir: Path = SHIPPED_RUNS) -> None:
         self.user_dir = (user_dir or default_user_dir()).resolve()
         self.shipped_dir = shipped_dir.resolve()
+        self._read: dict[
+            Path, tuple[object, Run]
+        ] = {}  # folder -> what its files looked like, and what they hold
 
     def list(self) -> list[Run]:
         """Return every run that can be opened, newest first; `list_broken` tells of the others."""
@@ -77,10 +80,10 @@ class RunStore:
         if isinstance(run, Path):
             if not run.is_dir():
                 raise RequestError(f"no run folder '{run}'")
-            return read_run(run.resolve(), shipped=run.resolve().parent == self.shipped_dir)
+            return self._open(run.resolve())
         if (folder := self._folder(run)) is None:
             raise self._unknown(run)
-        return read_run(folder, shipped=folder.parent == self.shipped_dir)
+        return self._open(folder)
 
     def __contains__(self, run_id: str) -> bool:
         """Tell whether a run of this id is there and whole."""
@@ -140,6 +143,21 @@ class RunStore:
         if folder.parent == self.shipped_dir:
             raise RequestError(f"run '{run_id}' is shipped with the program and cannot be deleted")
         _remove(folder)
+
+    def _open(self, folder: Path) -> Run:
+        # Lists of runs are asked for again and again: a folder is read once, and anew when a file is changed.
+        shipped = folder.parent == self.shipped_dir
+        try:
+            looks = [
+                (file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(folder.iterdir())
+            ]
+        except OSError:  # deleted just now: reading it says so in one line
+            return read_run(folder, shipped)
+        known = self._read.get(folder)
+        if known is None or known[0] != looks:
+            known = looks, read_run(folder, shipped)
+            self._read[folder] = known
+        return known[1]
 
     def _put(self, temporary: Path, folder: Path) -> None:
         if folder.exists():

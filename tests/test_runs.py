@@ -245,3 +245,10 @@ def test_a_pickle_in_place_of_tensors_is_never_opened(store: RunStore, written: 
     torch.save({"scores": torch.zeros(GRAPH.n_edges)}, written.folder / "tensors.safetensors")
     with pytest.raises(RequestError, match="damaged"):
         store.get(written.run_id)
+
+
+def test_a_folder_is_read_once_until_a_file_of_it_changes(store: RunStore, written: Run):
+    assert store.get(written.run_id) is store.list()[0] is written
+    path = written.folder / "result.json"
+    path.write_text(path.read_text() + "\n")
+    assert store.get(written.run_id) is not written

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from engine.graph import Graph, Qkv
+from engine.graph import Graph, Qkv, shared_graph
 
 
 @dataclass(frozen=True)
@@ -27,4 +27,4 @@ class ModelShape:
 
     def graph(self, qkv: Qkv = "split") -> Graph:
         """Return the graph of sources and readers of a model of this shape."""
-        return Graph(self.n_layers, self.n_heads, qkv, self.parallel)
+        return shared_graph(self.n_layers, self.n_heads, qkv, self.parallel)
