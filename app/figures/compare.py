@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from app.figures.attention import DARK_SCALE, LIGHT_SCALE
 from app.figures.edges import POINTS, handles, line_trace, swatch, thinner
 from app.figures.graph import DIMMED, Drawn, drawn_edges, graph_layout
 from app.figures.marks import Mark
 from app.figures.nodes import node_traces
 from app.figures.places import curves, edge_kinds, edge_nodes, mlp_column, node_places
-from app.figures.style import Look, base_layout, escape
+from app.figures.style import Look, escape
 from engine.circuit import Circuit
-from engine.overlap import Overlap, used_nodes
+from engine.overlap import used_nodes
 
 ALL, SOME, ALONE = "all", "some", "alone"  # which of the circuits side by side have an edge
 WIDTHS = {
@@ -85,61 +84,6 @@ def compare_figure(
     traces.append(handles(circuit, edges, paths, classes[edges].tolist(), members if len(among) > 1 else ()))
     traces += _nodes(circuit, places, near or set(range(len(graph.nodes))), chosen, among, mark, scheme)
     return go.Figure({"data": traces, "layout": _layout(circuit, mark, title, scheme)}, skip_invalid=False)
-
-
-def overlap_figure(
-    letters: Sequence[str], overlaps: Mapping[tuple[int, int], Overlap], scheme: Look
-) -> go.Figure:
-    """Return the matrix of Jaccard indices of several circuits, with the number shared in each cell.
-
-    Args:
-        letters: of the circuits, in order.
-        overlaps: by the places of two circuits, the first smaller; pairs without one stay empty.
-    """
-    n = len(letters)
-    jaccard, shared, texts = (
-        np.full((n, n), np.nan),
-        np.full((n, n), "", dtype=object),
-        np.full((n, n), "", dtype=object),
-    )
-    for (i, j), overlap in overlaps.items():
-        for row, column in ((i, j), (j, i)):
-            jaccard[row, column] = np.nan if overlap.jaccard is None else overlap.jaccard
-            shared[row, column] = f"{overlap.jaccard:.2f}" if overlap.jaccard is not None else "–"
-            texts[row, column] = (
-                f"<b>{letters[i]} and {letters[j]}</b><br>{overlap.shared:,} shared, "
-                f"{overlap.expected:.1f} expected by chance"
-            )
-    figure = go.Figure(
-        go.Heatmap(
-            z=jaccard,
-            zmin=0,
-            zmax=1,
-            colorscale=DARK_SCALE if scheme.mode == "dark" else LIGHT_SCALE,
-            showscale=False,
-            xgap=2,
-            ygap=2,
-            hoverongaps=False,
-            text=shared,
-            texttemplate="%{text}",
-            textfont={"size": scheme.size(13)},
-            customdata=texts,
-            hovertemplate="%{customdata}<br>Jaccard %{z:.3f}<extra></extra>",
-        ),
-        layout=base_layout(
-            scheme, margin={"l": 8, "r": 8, "t": 8, "b": 8}, hovermode="closest", dragmode=False
-        ),
-    )
-    labels = {"tickvals": list(range(n)), "ticktext": list(letters), "showgrid": False, "zeroline": False}
-    labels |= {
-        "ticks": "",
-        "fixedrange": True,
-        "tickfont": {"size": scheme.size(13), "color": scheme.ink},
-        "automargin": True,
-    }
-    figure.update_xaxes(**labels, side="top", range=[-0.5, n - 0.5])
-    figure.update_yaxes(**labels, range=[n - 0.5, -0.5])
-    return figure
 
 
 def _edge_traces(

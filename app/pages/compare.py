@@ -25,7 +25,7 @@ from app.panels.compare_overlap import overlap_panel
 from app.panels.jobs import jobs_panel
 from app.presentation import page_look
 
-NARROWEST = 480  # px of a picture: less crowds its marks
+NARROWEST = 430  # px of a picture: less crowds its marks
 
 URL = {
     "runs": lambda text: list(state.names_of(text)),
@@ -44,7 +44,7 @@ def page() -> None:
     """Draw the page: what is chosen on top, then the pictures, what they share, and how good they are."""
     scheme = page_look()
     state.read_url("compare", URL, prefix="compare-")
-    if queue().jobs():  # without any, the pictures have the whole width
+    if _jobs_to_show():  # without any, the pictures have the whole width
         with st.sidebar:
             jobs_panel()
     st.title("Compare", anchor=False)
@@ -80,7 +80,10 @@ def page() -> None:
             "runs": ",".join(chosen),
             "edges": size,
             "select": ",".join(selection()),
-            **{name: st.session_state.get(f"compare-{name}") for name in _DEFAULTS},
+            **{
+                name: st.session_state.get(f"compare-{name}") or default
+                for name, default in _DEFAULTS.items()
+            },
             "on": st.session_state.get("compare-on", first.run.run_id),
             "with": st.session_state.get("compare-with", first.request.ablation),
             "same": st.session_state["compare-same"],
@@ -94,6 +97,11 @@ def page() -> None:
             "same": first.run.run_id,
         },
     )
+
+
+def _jobs_to_show() -> bool:
+    read = state.jobs().dismissed
+    return any(job.active or (job.state == "failed" and job.job_id not in read) for job in queue().jobs())
 
 
 _DEFAULTS = {"under": OWN, "metric": "kl", "of": "edges"}

@@ -18,7 +18,9 @@ from engine.runs import Run
 def ablations_panel(compared: list[Compared], metric: str, scheme: Look) -> None:
     """Draw the metrics of one of the circuits under every ablation, and the button for the missing ones."""
     st.subheader("One circuit under every ablation", anchor=False)
-    one = _choose(compared)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        one = _choose(compared)
     found: dict[str, Evaluation] = {
         name: evaluation(one.opened, name, ablations.get(name).title) for name in ablations.names()
     }
@@ -41,14 +43,14 @@ def ablations_panel(compared: list[Compared], metric: str, scheme: Look) -> None
             height=36 + 35 * len(rows),
             alt=f"Metrics of circuit {one.mark.letter} under every ablation",
             column_config={
-                "ablation": st.column_config.TextColumn(width=200, pinned=True),
+                "ablation": st.column_config.TextColumn(width=225, pinned=True),
                 "Edges": st.column_config.TextColumn(width=50),
             },
         )
         numbers = ", ".join(run.run_id for run in runs.values())
         n, split = one.opened.run.result["summary"]["kl"]["n"], one.opened.request.split
         st.caption(
-            f"{one.name}: the same {one.circuit.n_edges:,} edges are kept, only what stands in for the "
+            f"{one.mark.sign}: the same {one.circuit.n_edges:,} edges are kept, only what stands in for the "
             f"others changes; {n} prompts of the {split} split. In brackets: one constant per position, or "
             f"one shared by all. Runs {numbers}."
         )

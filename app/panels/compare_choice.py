@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.data import Opened, Shelf, open_run, point_at
 from app.figures.marks import Mark, run_mark
@@ -15,6 +16,7 @@ from engine.errors import CircuitExplorerError
 from engine.runs import RUN_ID
 
 FIRST_RUNS = 3  # what a first visitor sees
+HEADING = 46  # px: as high as a button or a select box beside it
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,15 @@ class Compared:
         """The metrics of the circuit; None while it is not evaluated."""
         run = self.evaluation.run
         return None if run is None else point_at(run.result, self.size)
+
+
+def heading(text: str) -> DeltaGenerator:
+    """Draw the heading of a part of the page; what is drawn into what it returns stands at its right."""
+    line = st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", height=HEADING
+    )
+    line.subheader(text, anchor=False, width="content")
+    return line
 
 
 def choose_runs(shelf: Shelf) -> list[str]:

@@ -90,11 +90,13 @@ def combinations_of(group: list[Compared], scheme: Look) -> list[Combined]:
         Combined(
             Chosen(name="in all", join="intersection", parts=every),
             f"in {shared} (∩)",
-            "∩",
+            f"in {shared}",
             scheme.ink,
             "hexagon",
         ),
-        Combined(Chosen(name="in any", join="union", parts=every), "in any (∪)", "∪", scheme.ink, "hexagon2"),
+        Combined(
+            Chosen(name="in any", join="union", parts=every), "in any (∪)", "in any", scheme.ink, "hexagon2"
+        ),
     ]
     for one in group:
         part, mark = parts[one.run_id], one.mark
@@ -146,7 +148,7 @@ def _not_measured(request: Request, n: int, under: str) -> None:
     if job is not None and job.active:
         st.info(f"Being measured under {under}.", icon=":material/hourglass:")
         return
-    st.markdown(
+    st.caption(
         "What all of them share, what any of them has and what one has alone, pruned of dangling edges: "
         "each can be measured as a circuit of its own."
     )
@@ -200,6 +202,11 @@ def _table(circuits: list[Combined], sizes: list[int], run: Run | None) -> None:
             "Edges": st.column_config.TextColumn(width=55),
         },
     )
+    if 0 in sizes:
+        st.caption(
+            ":material/info: 0 edges: what is left is on no path from the input to the logits. That is the "
+            "same as ablating everything."
+        )
 
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Graph: repr})

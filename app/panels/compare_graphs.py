@@ -13,7 +13,7 @@ from app.figures.graph import MOST_EDGES
 from app.figures.names import edge_label, node_role
 from app.figures.places import edge_kinds, edge_nodes
 from app.figures.style import KIND_NAMES, Look
-from app.panels.compare_choice import Compared
+from app.panels.compare_choice import Compared, heading
 from engine.graph import Graph
 
 WIDEST_LABEL = 58  # characters that fit over a picture
@@ -73,9 +73,7 @@ def edge_table(groups: list[list[Compared]]) -> None:
     selected = selection()
     group = next((group for group in groups if _knows(group[0].opened.graph, selected)), groups[0])
     graph = group[0].opened.graph
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        title = edge_label(selected[0]) if selected and _knows(graph, selected) else "Edges"
-        st.subheader(title, anchor=False, width="content")
+    with heading(edge_label(selected[0]) if selected and _knows(graph, selected) else "Edges"):
         if selected:
             st.button(
                 "Clear",

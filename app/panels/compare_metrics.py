@@ -10,7 +10,7 @@ from app.components.plotly_view import plotly_view
 from app.figures.curve import METRIC_NAMES, interval_text
 from app.figures.curves import curves_figure, marked_series
 from app.figures.style import Look
-from app.panels.compare_choice import Compared
+from app.panels.compare_choice import Compared, heading
 from app.panels.compare_evaluations import unlike
 
 METRICS = ("kl", "faithfulness", "logit_difference", "probability_difference", "agreement", "accuracy")
@@ -20,8 +20,7 @@ def choose_metric() -> str:
     """Draw the heading of the curves with the switch of their metric, and return the metric."""
     if st.session_state.get("compare-metric") not in METRICS:
         st.session_state["compare-metric"] = "kl"
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.subheader("Curves", anchor=False, width="content")
+    with heading("Curves"):
         return st.selectbox(
             "Metric of the curves",
             METRICS,
@@ -35,13 +34,13 @@ def choose_metric() -> str:
 
 def metrics_table(compared: list[Compared]) -> None:
     """Draw the metrics of every circuit with intervals, and the button that saves them as numbers."""
-    st.subheader("Metrics", anchor=False)
+    heading("Metrics")
     rows = [(one.mark.sign, one.point) for one in compared]
     st.dataframe(
         by_metric(rows),
         hide_index=True,
         alt="Metrics of every circuit with 95 % intervals",
-        column_config={"metric": st.column_config.TextColumn(width=150, pinned=True)},
+        column_config={"metric": st.column_config.TextColumn(width=185, pinned=True)},
     )
     runs = [run for one in compared if (run := one.evaluation.run) is not None]
     if differing := unlike(runs):

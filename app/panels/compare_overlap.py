@@ -6,9 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from app.components.plotly_view import plotly_view
-from app.figures.compare import overlap_figure
+from app.figures.overlap import matrix_figure, pair_figure
 from app.figures.style import Look
-from app.panels.compare_choice import Compared
+from app.panels.compare_choice import Compared, heading
 from engine.overlap import Overlap, edge_overlap, node_overlap
 
 OF = {"edges": edge_overlap, "nodes": node_overlap}
@@ -19,49 +19,59 @@ Pairs = dict[tuple[int, int], Overlap]
 
 def overlap_panel(groups: list[list[Compared]], compared: list[Compared], scheme: Look) -> None:
     """Draw the overlap of every two circuits of one graph; what has no overlap is named."""
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.subheader("Overlap", anchor=False, width="content")
-        if st.session_state.get("compare-of") not in OF:
-            st.session_state["compare-of"] = "edges"
-        of = st.segmented_control(
-            "Overlap of",
-            list(OF),
-            key="compare-of",
-            required=True,
-            label_visibility="collapsed",
-            persist_state="session",
-        )
-    of = of or "edges"
+    edges = overlaps(compared, "edges")
+    with heading("Overlap"):
+        of = _choose_of() if len(edges) > 1 else "edges"
     _left_out(groups)
-    pairs = overlaps(compared, of)
-    if not pairs:
-        return
-    if len(compared) > 2:
-        figure = overlap_figure([one.mark.sign for one in compared], pairs, scheme)
+    if len(edges) == 1:
+        ((i, j),) = edges
+        both = {name: overlaps(compared, name)[i, j] for name in OF}
+        figure = pair_figure(compared[i].mark, compared[j].mark, both, scheme)
+        alt = "Edges and nodes that both circuits have or one has alone. The table below has the numbers."
+        plotly_view(figure, "compare-overlap", alt, 150, bar=False)
+        _table(pd.concat([pair_table(compared, overlaps(compared, name), name) for name in OF]))
+    elif edges:
+        pairs = overlaps(compared, of)
+        figure = matrix_figure([one.mark.sign for one in compared], pairs, scheme)
         alt = f"Jaccard index of the {of} of every two circuits. The table below has the numbers."
         plotly_view(figure, "compare-overlap", alt, min(60 + 44 * len(compared), 420), bar=False)
+        _table(pair_table(compared, pairs, of))
+
+
+def _choose_of() -> str:
+    if st.session_state.get("compare-of") not in OF:
+        st.session_state["compare-of"] = "edges"
+    of = st.segmented_control(
+        "Overlap of",
+        list(OF),
+        key="compare-of",
+        required=True,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    return of or "edges"
+
+
+def _table(table: pd.DataFrame) -> None:
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    chance = "How many two random circuits of these sizes would share on average"
+    p = "Probability that two random circuits of these sizes share at least as many"
     st.dataframe(
-        overlap_table(compared, pairs),
+        table,
         hide_index=True,
-        alt=f"Overlap of the {of} of every two circuits",
+        height=min(35 * (len(table) + 1) + 2, 282),
+        alt="Overlap of every two circuits",
         column_config={
-            "shared": st.column_config.NumberColumn(width=60),
-            "Jaccard": st.column_config.NumberColumn(format="%.3f", width=65),
-            "by chance": st.column_config.NumberColumn(
-                format="%.1f",
-                width=75,
-                help="How many two random circuits of these sizes would share on average",
-            ),
-            "p": st.column_config.TextColumn(
-                width=75, help="Probability that two random circuits of these sizes share at least as many"
-            ),
+            "shared": number(width=60),
+            "Jaccard": number(format="%.3f", width=65),
+            "by chance": number(format="%.1f", width=75, help=chance),
+            "p": text(width=75, help=p),
         },
     )
-    things = "all edges of the graph" if of == "edges" else "all heads and MLPs"
     st.caption(
-        f"By chance: two sets of these sizes drawn at random from {things}; p is the hypergeometric "
-        "probability of sharing at least as many. A circuit's edges have to form paths, which random ones "
-        "need not, so read p as a scale and not as a verdict."
+        "By chance: two sets of these sizes drawn at random from all edges of the graph, or from all heads "
+        "and MLPs; p is the hypergeometric probability of sharing at least as many. A circuit's edges form "
+        "paths, which random ones need not: read p as a scale, not as a verdict."
     )
 
 
@@ -78,20 +88,18 @@ def overlaps(compared: list[Compared], of: str) -> Pairs:
     }
 
 
-def overlap_table(compared: list[Compared], pairs: Pairs) -> pd.DataFrame:
-    """Return one row for every two circuits."""
+def pair_table(compared: list[Compared], pairs: Pairs, of: str) -> pd.DataFrame:
+    """Return one row for every two circuits; of two alone the columns have their letters."""
     rows = []
     for (i, j), found in pairs.items():
         first, second = compared[i].mark.letter, compared[j].mark.letter
+        alone = len(pairs) == 1
         rows.append(
             {
-                "circuits": f"{first} and {second}",
+                "of" if alone else "circuits": of if alone else f"{first} and {second}",
                 "shared": found.shared,
-                **(
-                    {f"only {first}": found.only_first, f"only {second}": found.only_second}
-                    if len(compared) == 2
-                    else {"only first": found.only_first, "only second": found.only_second}
-                ),
+                f"only {first if alone else 'first'}": found.only_first,
+                f"only {second if alone else 'second'}": found.only_second,
                 "Jaccard": found.jaccard,
                 "by chance": found.expected,
                 "p": f"< {LEAST_P:.0e}" if found.p < LEAST_P else f"{found.p:.2g}",
