@@ -182,7 +182,7 @@ class JobQueue:
         future.add_done_callback(lambda future: self._ended(job_id, task, future))
 
     def _lane(self, request: Request) -> str:
-        """Return the resource of the workers that take this request; here, all but discoveries have their own."""
+        """Return the resource of the workers for a request; here, all but discoveries have their own."""
         return LONG if self._address is not None or request.kind == "discover" else SHORT
 
     def _connect(self) -> Client:

@@ -95,5 +95,5 @@ methods: Registry[Method] = Registry("method", "engine.discovery")
 
 
 def has_signed_scores(method: str | None) -> bool:
-    """Return whether a method's scores are signed effects; of an imported circuit's method it is not known."""
+    """Return whether a method's scores are signed effects; of a foreign method it is not known."""
     return method is not None and method in methods.names() and methods.get(method).signed

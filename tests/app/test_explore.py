@@ -220,8 +220,8 @@ def test_settings_of_the_ablation_are_in_the_form(store, monkeypatch):
 
 def lit(at: AppTest) -> int:
     """How many edges are drawn strongly."""
-    drawn = [t for t in figure(at, "graph")["data"] if t.get("mode") == "lines" and t.get("showlegend") is False]
-    return len([t for t in drawn if t["opacity"] > 0.1])
+    lines = [t for t in figure(at, "graph")["data"] if t.get("mode") == "lines"]
+    return len([t for t in lines if t.get("showlegend") is False and t["opacity"] > 0.1])
 
 
 def test_paths_are_traced_up_and_down(store):
