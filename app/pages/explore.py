@@ -7,10 +7,10 @@ import streamlit as st
 
 from app import state
 from app.components.plotly_view import plotly_view
-from app.data import Opened, evaluated, open_run, point_at, provenance, run_title, shelf, store
-from app.figures.curve import METRIC_NAMES, curve_figure
+from app.data import Opened, open_run, point_at, provenance, run_title, shelf, store
 from app.figures.graph import MOST_EDGES, circuit_figure
 from app.figures.style import Look
+from app.panels.curve import slider_and_curve
 from app.panels.detail import WAYS, detail_panel
 from app.panels.evaluation import evaluation_choice
 from app.panels.exports import export_buttons
@@ -24,7 +24,6 @@ from app.presentation import page_look
 from engine.circuit import Circuit
 from engine.errors import CircuitExplorerError
 from engine.notes import read_notes
-from engine.run_folder import Run
 
 EXAMPLES, OWN = "Examples", "Your own pair"
 URL: dict[str, Callable[[str], object]] = {
@@ -105,7 +104,7 @@ def _show(opened: Opened, scheme: Look) -> None:
         else:
             prompts_table(shown.result, size)
     with side:
-        _slider_and_curve(opened, shown, size, scheme)
+        slider_and_curve(opened, shown, size, scheme)
         detail_panel(opened, circuit, selected, size, shown, scheme)
     state.write_url(
         "explore",
@@ -184,39 +183,6 @@ def _on_graph(event: dict[str, Any]) -> None:
         state.selected((*(name for name in before if name != event["id"]), event["id"]))
     else:
         state.selected((event["id"],))
-
-
-def _slider_and_curve(opened: Opened, shown: Run, size: int, scheme: Look) -> None:
-    st.select_slider(
-        "Edges kept",
-        list(opened.sizes),
-        key="edges",
-        format_func=lambda requested: f"{opened.sizes[requested]:,}",
-        persist_state="session",
-        help="The edges with the highest scores, less those on no path from the input to the logits.",
-    )
-    result = shown.result
-    names = ("kl", "faithfulness", result["metric"], "agreement", "accuracy")
-    if st.session_state.get("metric") not in names:
-        st.session_state["metric"] = "kl"
-    metric = st.selectbox(
-        "Curve, with 95 % interval",
-        names,
-        format_func=METRIC_NAMES.__getitem__,
-        key="metric",
-        persist_state="session",
-    )
-    full = result["model"][metric]["mean"] if metric == result["metric"] else None
-    figure = curve_figure(result["curve"], metric, scheme, at=size, model=full)
-    plotly_view(
-        figure, "curve", f"{METRIC_NAMES[metric]} over edges kept", 190, on_event=_on_curve, bar=False
-    )
-    st.caption(evaluated(shown).capitalize())
-
-
-def _on_curve(event: dict[str, Any]) -> None:
-    if event["kind"] == "click":
-        st.session_state["edges"] = event["id"]
 
 
 def _size(opened: Opened) -> int:
