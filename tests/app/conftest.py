@@ -2,8 +2,13 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import streamlit as st
+
+from app import data
+from engine.runs import RunStore
 
 
 @pytest.fixture(autouse=True)
@@ -12,3 +17,18 @@ def main_module() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture(autouse=True)
+def fresh_caches() -> None:
+    """Caches outlive a test; the folder of runs does not."""
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+@pytest.fixture
+def store(own_runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
+    """A store without the shipped runs."""
+    store = RunStore(own_runs_dir, own_runs_dir / "nothing-shipped")
+    monkeypatch.setattr(data, "RunStore", lambda: store)
+    return store

@@ -1,64 +1,18 @@
 """The wiring of the Explore page; what is drawn and clicked is tested in figures/ and browser/."""
 
-import json
-from pathlib import Path
-
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import data
 from engine.ablations.base import ablations
 from engine.graph import Graph
 from engine.notes import read_notes
 from engine.request import Request
-from engine.runs import RunStore
+from tests.app.drawing import drawn, figure, open_page, text, views
 from tests.app.fake_run import SIZE, write_fake_answer, write_fake_run
-
-SHELL = str(Path(__file__).resolve().parents[2] / "app" / "shell.py")
-
-
-@pytest.fixture(autouse=True)
-def fresh_caches():
-    """Caches outlive a test; the folder of runs does not."""
-    import streamlit as st
-
-    st.cache_resource.clear()
-    st.cache_data.clear()
-
-
-@pytest.fixture
-def store(own_runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
-    """A store without the shipped runs."""
-    store = RunStore(own_runs_dir, own_runs_dir / "nothing-shipped")
-    monkeypatch.setattr(data, "RunStore", lambda: store)
-    return store
 
 
 def page(**query: str) -> AppTest:
-    at = AppTest.from_file(SHELL, default_timeout=60)
-    for key, value in query.items():
-        at.query_params[key] = value
-    at.run()
-    assert not at.exception, at.exception
-    return at
-
-
-def views(at: AppTest) -> dict[str, dict]:
-    """What the Plotly views were given, by key."""
-    found = (json.loads(element.proto.json) for element in at.get("bidi_component"))
-    return {view["view"]: view for view in found}
-
-
-def figure(at: AppTest, key: str) -> dict:
-    return json.loads(views(at)[key]["figure"])
-
-
-def drawn(at: AppTest) -> set[str]:
-    return set(next(t for t in figure(at, "graph")["data"] if t.get("name") == "handles")["meta"]["edges"])
-
-
-def text(at: AppTest) -> str:
-    return "\n".join(e.value for part in (at.caption, at.markdown, at.subheader, at.title) for e in part)
+    return open_page("explore", **query)
 
 
 def test_without_runs_the_page_says_what_to_do(store):

@@ -1,0 +1,40 @@
+"""What AppTest sees of a page: the Plotly views and the texts, which it has no words for."""
+
+import json
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+SHELL = str(Path(__file__).resolve().parents[2] / "app" / "shell.py")
+
+
+def open_page(name: str, **query: str) -> AppTest:
+    """Open a page of the dashboard, "explore" or another, with parameters in its URL."""
+    at = AppTest.from_file(SHELL, default_timeout=60)
+    at.switch_page(f"pages/{name}.py")
+    for key, value in query.items():
+        at.query_params[key] = value
+    at.run()
+    assert not at.exception, at.exception
+    return at
+
+
+def views(at: AppTest) -> dict[str, dict]:
+    """What the Plotly views were given, by key."""
+    found = (json.loads(element.proto.json) for element in at.get("bidi_component"))
+    return {view["view"]: view for view in found}
+
+
+def figure(at: AppTest, key: str) -> dict:
+    """The figure of one view."""
+    return json.loads(views(at)[key]["figure"])
+
+
+def drawn(at: AppTest, key: str = "graph") -> set[str]:
+    """The names of the edges in the picture of a circuit."""
+    return set(next(t for t in figure(at, key)["data"] if t.get("name") == "handles")["meta"]["edges"])
+
+
+def text(at: AppTest) -> str:
+    """All captions, markdown, headings."""
+    return "\n".join(e.value for part in (at.caption, at.markdown, at.subheader, at.title) for e in part)
