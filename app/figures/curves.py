@@ -98,7 +98,7 @@ def _add_point(figure: go.Figure, point: Point, metric: str, scheme: Look) -> No
         mode="markers+text",
         name="circuit",
         text=[escape(point.short)],
-        textposition="middle right",
+        textposition="bottom left",
         textfont={"color": scheme.ink, "size": scheme.size(12)},
         hovertext=[
             f"{escape(point.name)}<br>{point.value['n_edges']:,} edges: <b>{value['mean']:.3g}</b>"

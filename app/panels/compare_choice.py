@@ -59,7 +59,11 @@ class Compared:
 def heading(text: str) -> DeltaGenerator:
     """Draw the heading of a part of the page; what is drawn into what it returns stands at its right."""
     line = st.container(
-        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", height=HEADING
+        horizontal=True,
+        horizontal_alignment="distribute",
+        vertical_alignment="center",
+        height=HEADING,
+        border=False,
     )
     line.subheader(text, anchor=False, width="content")
     return line
