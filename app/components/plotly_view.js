@@ -139,7 +139,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     host.on("plotly_hover", () => host.classList.add("pointed"));
     host.on("plotly_unhover", () => host.classList.remove("pointed"));
     host.onEscape = (event) => {
-      const typing = event.target.closest?.("input, textarea, [role=dialog], [role=listbox]");
+      const typing = event.target.closest?.("input:not([type=range]), textarea, [role=dialog], [role=listbox]");
       const speaker = group(host).find((view) => view.latest.data.clearable); // one of them is enough
       if (event.key === "Escape" && speaker === host && !typing) send({ kind: "clear" });
     };

@@ -57,7 +57,7 @@ def test_a_finished_discovery_opens_and_is_evaluated_under_another_ablation(page
     expect(page.locator(".st-key-graph .main-svg").first).to_be_visible()
     expect(cancel_button(page)).to_have_count(0)
     choose(page, "under", "Zero")
-    expect(page.get_by_text("ablation, evaluated under zero.")).to_be_visible(timeout=JOB)
+    expect(page.get_by_text("evaluated under zero.")).to_be_visible(timeout=JOB)
     expect(page).to_have_url(re.compile("under=zero"))
 
 
