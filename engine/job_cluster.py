@@ -10,10 +10,8 @@ from typing import Any
 from distributed import Nanny, Scheduler, SpecCluster
 from distributed.security import Security
 
+from engine.job_worker import LONG, SHORT
 from engine.threads import fix_threads
-
-# The resources that workers declare: of a cluster all "gpu", here one "gpu" and one "interactive".
-LONG, SHORT = "gpu", "interactive"
 
 
 def local_cluster() -> SpecCluster:

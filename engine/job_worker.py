@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from distributed import Event, get_worker
-
 from engine.errors import Cancelled
 from engine.request import Request
 from engine.runs import RunStore
 
 TOPIC = "circuit-explorer-progress"
+# The resources that workers declare: of a cluster all "gpu", on this machine one "gpu" and one "interactive".
+LONG, SHORT = "gpu", "interactive"
 _STALE_CHECKPOINT = 30 * 24 * 3600  # seconds after which nobody will go on with a failed job
 _INTERVAL = 0.2  # seconds between two looks at the scheduler
 
@@ -54,6 +54,8 @@ class _Reporter:
 
     def __init__(self, key: str) -> None:
         self._key = key
+        from distributed import Event  # see engine.jobs
+
         self._cancel = Event(key)
         self._last = 0.0
 
@@ -65,6 +67,8 @@ class _Reporter:
             self._send(done, total, message)
 
     def _send(self, done: int, total: int, message: str) -> None:
+        from distributed import get_worker
+
         if self._cancel.is_set():
             raise Cancelled("cancelled")
         get_worker().log_event(TOPIC, {"key": self._key, "done": done, "total": total, "message": message})

@@ -6,6 +6,8 @@ for long jobs and one for short ones; with it, the same jobs go to that schedule
 
 A job is named like its run, so the same request twice is one job. A worker that dies is started anew and its
 job goes on from the checkpoint; a server that is stopped leaves its jobs to the next one (`job_journal`).
+
+distributed takes a while to import: that is left to the first job, a page of finished runs does without.
 """
 
 import importlib
@@ -18,18 +20,17 @@ import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, cast
-
-from distributed import Client, Event, Future, SpecCluster, fire_and_forget
-from distributed.scheduler import KilledWorker
+from typing import TYPE_CHECKING, Any, cast
 
 from engine.errors import CircuitExplorerError, RequestError, unknown_name
 from engine.job import Job, State
-from engine.job_cluster import LONG, SHORT, local_cluster
 from engine.job_journal import Entry, Journal
-from engine.job_worker import TOPIC, checkpoint_folder, clear_stale_checkpoints, work
+from engine.job_worker import LONG, SHORT, TOPIC, checkpoint_folder, clear_stale_checkpoints, work
 from engine.request import Request
 from engine.runs import RunStore
+
+if TYPE_CHECKING:
+    from distributed import Client, Future, SpecCluster
 
 KEPT = 50  # jobs that `jobs` remembers
 PATIENCE = 10  # seconds for a scheduler to answer
@@ -45,7 +46,7 @@ class _Task:
 
     request: Request
     key: str = ""
-    future: Future | None = None
+    future: "Future | None" = None
     progress: tuple[int, int, str] | None = None
     cancelling: bool = False
     ended: State | None = None
@@ -130,6 +131,8 @@ class JobQueue:
                 return
             task.cancelling = True
         # Outside the lock: these wait for the scheduler. The flag first, should the job start just now.
+        from distributed import Event
+
         Event(task.key, client=self._client).set()
         if task.state == "queued":
             task.future.cancel(force=True)
@@ -163,6 +166,8 @@ class JobQueue:
                 self._remember(entry.request.run_id(), _Task(entry.request, ended="failed", error=str(error)))
 
     def _start(self, entry: Entry) -> None:
+        from distributed import fire_and_forget
+
         journal, client = self._open_journal(), self._connect()
         job_id = entry.request.run_id()
         journal.add(job_id, entry)
@@ -185,7 +190,11 @@ class JobQueue:
         """Return the resource of the workers for a request; here, all but discoveries have their own."""
         return LONG if self._address is not None or request.kind == "discover" else SHORT
 
-    def _connect(self) -> Client:
+    def _connect(self) -> "Client":
+        from distributed import Client
+
+        from engine.job_cluster import local_cluster
+
         if self._client is None:
             if self._address is None:
                 self._cluster = local_cluster()
@@ -203,8 +212,10 @@ class JobQueue:
             if task.key == report["key"]:
                 task.progress = (report["done"], report["total"], report["message"])
 
-    def _ended(self, job_id: str, task: _Task, future: Future) -> None:
+    def _ended(self, job_id: str, task: _Task, future: "Future") -> None:
         """Note how a job ended. Runs in a thread of its own."""
+        from distributed.scheduler import KilledWorker
+
         if self._closing:
             return
         error = cast("BaseException | None", future.exception())
@@ -256,6 +267,8 @@ class JobQueue:
 
 def _one_line(job_id: str, error: BaseException | None) -> str:
     """Return what to tell the user of an error; what nobody foresaw goes to the log with its traceback."""
+    from distributed.scheduler import KilledWorker
+
     if error is None:
         return "its scheduler ended; submit it again, or start anew, and it goes on from its checkpoint"
     if isinstance(error, CircuitExplorerError):
