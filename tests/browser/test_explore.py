@@ -50,7 +50,7 @@ def click_node(page: Page, name: str) -> None:
 
 
 def click(page: Page, view: str, place: str) -> None:
-    """Click as a person does, on what the figure shows under the pointer; `place` is JavaScript for [x, y]."""
+    """Click as a person does, on what is under the pointer; `place` is JavaScript for [x, y]."""
     settled(page)
     x, y = page.evaluate(place)
     page.mouse.move(x - 3, y - 3)
