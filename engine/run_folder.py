@@ -18,17 +18,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from engine.circuit import Circuit, circuit_from_json, top_edges
+from engine.circuit import Circuit, circuit_from_json, graph_from_json, top_edges
 from engine.errors import RequestError
+from engine.files import parse_json
+from engine.graph import Graph
 from engine.request import Request
+from engine.run_form import FORMS, CurveResult, Result, misfit
 
 SCHEMA = 1
 _MAX_JSON = 64 * 2**20
 _MAX_TENSORS = 4 * 2**30
+_FLOATS = ("F16", "F32", "F64")
 
 
 class Tensors(Mapping[str, np.ndarray]):
@@ -37,10 +41,12 @@ class Tensors(Mapping[str, np.ndarray]):
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.types: dict[str, str] = {}
         if path is not None:
             with safe_open(path, framework="numpy") as file:
-                names = file.keys()
-                self.shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+                for name in file.keys():  # noqa: SIM118 - it is no dictionary
+                    array = file.get_slice(name)
+                    self.shapes[name], self.types[name] = tuple(array.get_shape()), array.get_dtype()
 
     def __getitem__(self, name: str) -> np.ndarray:
         """Return one array; KeyError if there is none of that name."""
@@ -96,49 +102,6 @@ class Run:
         return top_edges(asked.graph, self.tensors["scores"], k, asked.about)
 
 
-class _Estimate(BaseModel):
-    mean: float | None
-    ci95: tuple[float | None, float | None]
-    n: int
-
-
-class _Metrics(BaseModel):
-    """What is said of one circuit: counts, and an estimate for every metric."""
-
-    n_edges: int
-    n_edges_total: int
-    sparsity: float
-    kl: _Estimate
-
-
-class _Prompt(BaseModel):
-    clean: str
-    tokens: list[str]
-
-
-class _Result(BaseModel):
-    """The fields of result.json that every reader relies on."""
-
-    created: str
-    summary: _Metrics
-    model: dict[str, Any]
-    ablated: dict[str, Any]
-    curve: list[_Metrics]
-    metric: str
-    prompts: list[_Prompt]
-
-
-class _Importance(BaseModel):
-    """The fields of an importance run's result.json that every reader relies on."""
-
-    created: str
-    nodes: dict[str, dict[str, _Estimate]]
-    model: dict[str, Any]
-    ablated: dict[str, Any]
-    metric: str
-    prompts: list[_Prompt]
-
-
 def read_run(folder: Path, shipped: bool) -> Run:
     """Open the run in `folder` and check it.
 
@@ -147,8 +110,8 @@ def read_run(folder: Path, shipped: bool) -> Run:
             that names the folder and the fault.
     """
     try:
-        return _read_run(folder, shipped)
-    except _FaultError as fault:
+        return open_folder(folder, shipped)
+    except FaultError as fault:
         raise RequestError(f"run folder '{folder}' cannot be read: {fault}") from fault
 
 
@@ -172,28 +135,32 @@ def write_run(
     folder.chmod(0o755)  # mkdtemp makes folders that only their owner can read
 
 
-class _FaultError(Exception):
-    """What is wrong with a run folder."""
+class FaultError(Exception):
+    """What is wrong with a run folder, in one line that does not name it."""
 
 
-def _read_run(folder: Path, shipped: bool) -> Run:
+def open_folder(folder: Path, shipped: bool) -> Run:
+    """Open the run in `folder` and check it; FaultError instead of an error that names the folder."""
     raw_request = _read_json(folder / "request.json")
     result = _read_json(folder / "result.json")
     try:
         request = Request.model_validate(raw_request)
     except ValidationError as error:
-        raise _FaultError(f"request.json: {first_problem(error)}") from error
+        raise FaultError(f"request.json: {first_problem(error)}") from error
     try:
-        form = (_Importance if request.kind == "importance" else _Result).model_validate(result)
+        form = FORMS[request.kind].model_validate(result)
     except ValidationError as error:
-        raise _FaultError(f"result.json: {first_problem(error)}") from error
-    circuit, tensors = None, Tensors(None)
+        raise FaultError(f"result.json: {first_problem(error)}") from error
+    if fault := misfit(form, [chosen.name for chosen in request.circuits]):
+        raise FaultError(f"result.json: {fault}")
+    circuit, graph, tensors = None, None, Tensors(None)
     if request.kind in ("discover", "import"):
         circuit = _read_json(folder / "circuit.json")
+        assert isinstance(form, CurveResult)
+        graph = _graph(circuit, request, form)
     if circuit is not None or (folder / "tensors.safetensors").exists():
         tensors = _open_tensors(folder / "tensors.safetensors")
-    if circuit is not None and isinstance(form, _Result):
-        _check_shapes(tensors, form)
+    _check_shapes(tensors, form, graph)
     return Run(folder.name, folder, shipped, request, result, circuit, tensors)
 
 
@@ -201,18 +168,18 @@ def _read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object that carries a schema number this version knows."""
     try:
         if path.stat().st_size > _MAX_JSON:
-            raise _FaultError(f"{path.name} is larger than {_MAX_JSON // 2**20} MiB")
-        data = json.loads(path.read_text(encoding="utf-8"))
+            raise FaultError(f"{path.name} is larger than {_MAX_JSON // 2**20} MiB")
+        data = parse_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise _FaultError(f"{path.name} is missing") from error
+        raise FaultError(f"{path.name} is missing") from error
     except OSError as error:
-        raise _FaultError(f"{path.name}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise _FaultError(f"{path.name} is no JSON (cut short?): {error}") from error
+        raise FaultError(f"{path.name}: {error.strerror}") from error
+    except ValueError as error:
+        raise FaultError(f"{path.name} is no JSON (cut short?): {error}") from error
     if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
-        raise _FaultError(f"{path.name} is no object with a schema number")
+        raise FaultError(f"{path.name} is no object with a schema number")
     if data["schema"] > SCHEMA:
-        raise _FaultError(
+        raise FaultError(
             f"{path.name} has schema {data['schema']}, this version reads up to {SCHEMA}: update it"
         )
     return data
@@ -221,27 +188,49 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _open_tensors(path: Path) -> Tensors:
     try:
         if path.stat().st_size > _MAX_TENSORS:
-            raise _FaultError(f"{path.name} is larger than {_MAX_TENSORS // 2**30} GiB")
+            raise FaultError(f"{path.name} is larger than {_MAX_TENSORS // 2**30} GiB")
         return Tensors(path)
     except FileNotFoundError as error:
-        raise _FaultError(f"{path.name} is missing") from error
+        raise FaultError(f"{path.name} is missing") from error
     except (OSError, SafetensorError) as error:
-        raise _FaultError(f"{path.name} is damaged or cut short: {error}") from error
+        raise FaultError(f"{path.name} is damaged or cut short: {error}") from error
 
 
-def _check_shapes(tensors: Tensors, result: _Result) -> None:
-    if "scores" not in tensors.shapes:
-        raise _FaultError("tensors.safetensors has no 'scores'")
-    expected: dict[str, tuple[int, ...]] = {"scores": (result.summary.n_edges_total,)}
+def _graph(circuit: dict[str, Any], request: Request, result: CurveResult) -> Graph:
+    """Return the graph of circuit.json, which has to be the one of the result and of the request."""
+    try:
+        graph = graph_from_json(circuit)
+    except RequestError as error:
+        raise FaultError(f"circuit.json: {error}") from error
+    if graph is None or type(circuit["model"].get("d_model")) is not int:
+        raise FaultError("circuit.json does not say the shape of its model")
+    if (graph.n_edges, graph.qkv) != (result.summary.n_edges_total, request.qkv):
+        raise FaultError(
+            f"circuit.json is of a graph of {graph.n_edges} edges with qkv={graph.qkv}, "
+            f"not of one of {result.summary.n_edges_total} edges with qkv={request.qkv}"
+        )
+    return graph
+
+
+def _check_shapes(tensors: Tensors, result: Result, graph: Graph | None) -> None:
+    """Check the arrays that pages read; `graph` is that of a run with scores."""
+    expected: dict[str, tuple[int, ...]] = {}
+    if graph is not None:
+        if "scores" not in tensors.shapes:
+            raise FaultError("tensors.safetensors has no 'scores'")
+        expected["scores"] = (graph.n_edges,)
     for i, prompt in enumerate(result.prompts):
         name, length = f"attention.{i}", len(prompt.tokens)
-        if name in tensors.shapes:
-            expected[name] = (*tensors.shapes[name][:2], length, length)
+        if found := tensors.shapes.get(name):
+            heads = found[:2] if graph is None else (graph.n_layers, graph.n_heads)
+            expected[name] = (*heads, length, length)
     for name, shape in expected.items():
         if tensors.shapes[name] != shape:
-            raise _FaultError(
+            raise FaultError(
                 f"'{name}' has shape {list(tensors.shapes[name])} where {list(shape)} is expected"
             )
+        if tensors.types[name] not in _FLOATS:
+            raise FaultError(f"'{name}' is of type {tensors.types[name]} where floats are expected")
 
 
 def _write_json(path: Path, data: Mapping[str, Any]) -> None:

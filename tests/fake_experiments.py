@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from engine.errors import OutOfMemoryError, RequestError
 from engine.graph import Graph
 from engine.request import Request
 from engine.runs import RunStore
+from tests.app.fake_run import write_fake_run
 
 GRAPH = Graph(n_layers=1, n_heads=1)
 
@@ -46,19 +45,9 @@ def run(
             ]("one line\nand another" if request.settings["raises"] == "bug" else "one clear line")
         report(step, steps, f"step {step}")
         time.sleep(request.settings.get("pause", 0.05))
-    return store.write(request, result(), {"scores": np.zeros(GRAPH.n_edges, np.float32)}, {"schema": 1})
+    return write(store, request)
 
 
-def result() -> dict:
-    estimate = {"mean": 0.1, "ci95": [0.0, 0.2], "n": 5}
-    metrics = {"n_edges": 1, "n_edges_total": GRAPH.n_edges, "sparsity": 0.9, "kl": estimate}
-    return {
-        "schema": 1,
-        "created": "2026-01-01T00:00:00+00:00",
-        "summary": metrics,
-        "model": {"kl": estimate},
-        "ablated": {"kl": estimate},
-        "curve": [metrics],
-        "metric": "logit_difference",
-        "prompts": [],
-    }
+def write(store: RunStore, request: Request) -> str:
+    """Write a run of made-up numbers."""
+    return write_fake_run(store, GRAPH, (GRAPH.n_edges,), GRAPH.n_edges, **request.model_dump(by_alias=True))

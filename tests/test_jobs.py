@@ -12,7 +12,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from distributed import Nanny, Scheduler, SpecCluster
 
@@ -22,7 +21,7 @@ from engine.job_journal import Entry, Journal
 from engine.jobs import KEPT, Job, JobQueue
 from engine.request import Request
 from engine.runs import RunStore
-from tests.fake_experiments import GRAPH, result
+from tests.fake_experiments import write
 
 FAKE = "tests.fake_experiments"
 LONG = 2000  # steps: longer than any test
@@ -317,7 +316,7 @@ def test_nobody_else_on_the_machine_reaches_the_scheduler():
 
 def test_only_the_last_jobs_are_remembered(queue: JobQueue, store: RunStore):
     for seed in range(KEPT + 5):
-        store.write(request(seed), result(), {"scores": np.zeros(GRAPH.n_edges, np.float32)}, {"schema": 1})
+        write(store, request(seed))
         queue.submit(request(seed))
     assert len(queue.jobs()) == KEPT
     assert queue.jobs()[0].request.seed == KEPT + 4

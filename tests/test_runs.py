@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from engine.errors import RequestError
 from engine.graph import Graph
@@ -27,18 +28,46 @@ def estimate(mean: float) -> dict[str, Any]:
     return {"mean": mean, "ci95": [mean - 0.1, mean + 0.1], "n": 20}
 
 
+NAMES = ("kl", "logit_difference", "probability_difference", "accuracy", "agreement", "faithfulness")
+EVERY = {name: estimate(0.5) for name in NAMES}
+
+
+def point(edges: int) -> dict[str, Any]:
+    counts = {"edges_requested": edges, "n_edges": edges, "n_edges_total": GRAPH.n_edges}
+    return EVERY | counts | {"sparsity": 1 - edges / GRAPH.n_edges}
+
+
+def prompt(**changes: Any) -> dict[str, Any]:
+    fields = {
+        "clean": "A B",
+        "corrupt": "A C",
+        "tokens": ["A", " B"],
+        "corrupt_tokens": ["A", " C"],
+        "answers": [" D"],
+        "wrong_answers": [" E"],
+        "model_top": [[" D", 0.9], [" E", 0.1]],
+    }
+    return fields | changes
+
+
 def result(**changes: Any) -> dict[str, Any]:
-    metrics = {"n_edges": 3, "n_edges_total": GRAPH.n_edges, "sparsity": 0.8, "kl": estimate(0.2)}
-    prompt = {"clean": "A B", "tokens": ["A", " B"], "corrupt": "A C"}
     fields = {
         "schema": 1,
         "created": "2026-01-02T03:04:05+00:00",
-        "summary": metrics,
-        "model": {"kl": estimate(0.0)},
-        "ablated": {"kl": estimate(1.0)},
-        "curve": [metrics],
+        "summary": point(3),
+        "model": EVERY,
+        "ablated": EVERY,
+        "curve": [point(3), point(5)],
+        "circuit_top": {"3": [[[" D", 0.8]]], "5": [[[" D", 0.9]]]},
         "metric": "logit_difference",
-        "prompts": [prompt],
+        "prompts": [prompt()],
+        "history": {"loss": [1.0, 0.5]},
+        "timings": {"seconds": 3.0, "discovery_seconds": 2.0, "evaluation_seconds": 1.0},
+        "versions": {"python": "3.11"},
+        "device": "cpu",
+        "dtype": "float32",
+        "conditioning": "none",
+        "notes": [],
     }
     return fields | changes
 
@@ -50,7 +79,13 @@ def tensors() -> dict[str, np.ndarray]:
     }
 
 
-CIRCUIT = {"schema": 1, "model": {"id": "tiny", "n_layers": 1, "n_heads": 2}, "task": "ioi", "edges": {}}
+CIRCUIT = {
+    "schema": 1,
+    "model": {"id": "tiny", "n_layers": 1, "n_heads": 2, "d_model": 8},
+    "task": "ioi",
+    "qkv": "split",
+    "edges": {},
+}
 
 
 @pytest.fixture
@@ -196,6 +231,16 @@ def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def drop(path: Path, name: str) -> None:
+    content = json.loads(path.read_text())
+    del content[name]
+    path.write_text(json.dumps(content))
+
+
+def save(run: Path, **arrays: np.ndarray) -> None:
+    save_file(arrays, run / "tensors.safetensors")
+
+
 BREAKAGES = {
     "request.json is missing": lambda run: (run / "request.json").unlink(),
     "result.json is missing": lambda run: (run / "result.json").unlink(),
@@ -210,16 +255,62 @@ BREAKAGES = {
     "circuit.json is no object with a schema": lambda run: (run / "circuit.json").write_text("[1]"),
     "request.json: ablation: ": lambda run: edit(run / "request.json", ablation=3),
     "request.json: colour: ": lambda run: edit(run / "request.json", colour="red"),
-    "result.json: summary.n_edges: ": lambda run: edit(run / "result.json", summary={"n_edges_total": 3}),
+    "result.json: summary.kl: Field required": lambda run: edit(
+        run / "result.json", summary={"n_edges": 3, "n_edges_total": GRAPH.n_edges, "sparsity": 0.5}
+    ),
     "result.json: summary.kl.mean: ": lambda run: edit(
-        run / "result.json", summary=result()["summary"] | {"kl": {"mean": "low"}}
+        run / "result.json", summary=point(3) | {"kl": {"mean": "low"}}
+    ),
+    "result.json: summary.n_edges: ": lambda run: edit(
+        run / "result.json", summary=point(3) | {"n_edges": "3"}
     ),
     "result.json: curve: ": lambda run: edit(run / "result.json", curve=None),
-    "'scores' has shape": lambda run: edit(
-        run / "result.json", summary=result()["summary"] | {"n_edges_total": 99}
+    "result.json: curve: List should have at least 1": lambda run: edit(run / "result.json", curve=[]),
+    "sizes on its curve do not ascend": lambda run: edit(run / "result.json", curve=[point(5), point(3)]),
+    "or exceed the graph": lambda run: edit(run / "result.json", curve=[point(GRAPH.n_edges + 1)]),
+    "points of its curve are of different graphs": lambda run: edit(
+        run / "result.json", curve=[point(3) | {"n_edges_total": 7}]
+    ),
+    "'circuit_top' does not have predictions": lambda run: edit(run / "result.json", circuit_top={"3": []}),
+    "result.json: circuit_top.3.0: ": lambda run: edit(run / "result.json", circuit_top={"3": [[]]}),
+    "result.json: circuit_top: Field required": lambda run: drop(run / "result.json", "circuit_top"),
+    "result.json: notes: Field required": lambda run: drop(run / "result.json", "notes"),
+    "result.json: timings: Field required": lambda run: drop(run / "result.json", "timings"),
+    "result.json: versions.torch: ": lambda run: edit(run / "result.json", versions={"torch": 2}),
+    "result.json: history.loss.0: ": lambda run: edit(run / "result.json", history={"loss": ["low"]}),
+    "result.json: metric: ": lambda run: edit(run / "result.json", metric="beauty"),
+    "result.json: created: ": lambda run: edit(run / "result.json", created="yesterday"),
+    "a time with its zone": lambda run: edit(run / "result.json", created="2026-01-01T00:00:00"),
+    "result.json: model.kl.mean: ": lambda run: edit(
+        run / "result.json", model=EVERY | {"kl": estimate(float("inf"))}
+    ),
+    "result.json: prompts.0.answers: ": lambda run: edit(run / "result.json", prompts=[prompt(answers=[])]),
+    "result.json: prompts.0.model_top.0.1: ": lambda run: edit(
+        run / "result.json", prompts=[prompt(model_top=[["D", "much"]])]
+    ),
+    "result.json is no JSON .*surrogates": lambda run: edit(run / "result.json", notes=["\ud800"]),
+    "circuit.json does not say the shape": lambda run: drop(run / "circuit.json", "model"),
+    "circuit.json: no circuit: 'model' needs": lambda run: edit(run / "circuit.json", model={}),
+    "circuit.json: a circuit of 10000 layers": lambda run: edit(
+        run / "circuit.json", model={"n_layers": 10_000, "n_heads": 2, "d_model": 8}
+    ),
+    r"circuit.json does not say the shape\D+$": lambda run: edit(
+        run / "circuit.json", model={"n_layers": 1, "n_heads": 2}
+    ),
+    "circuit.json is of a graph of 46 edges": lambda run: edit(
+        run / "circuit.json", model={"n_layers": 2, "n_heads": 2, "d_model": 8}
+    ),
+    "with qkv=merged, not of one": lambda run: edit(run / "circuit.json", qkv="merged"),
+    "tensors.safetensors has no 'scores'": lambda run: save(run, other=np.zeros(3)),
+    "'scores' has shape": lambda run: save(run, scores=np.zeros(3, dtype=np.float32)),
+    "'scores' is of type I64 where floats": lambda run: save(
+        run, scores=np.zeros(GRAPH.n_edges, dtype=np.int64)
     ),
     "'attention.0' has shape": lambda run: edit(
-        run / "result.json", prompts=[{"clean": "A", "tokens": ["A", "B", "C"]}]
+        run / "result.json", prompts=[prompt(tokens=["A", "B", "C"])]
+    ),
+    r"'attention.0' has shape \[3, 2, 2, 2\]": lambda run: save(
+        run, **tensors() | {"attention.0": np.ones((3, 2, 2, 2), np.float16)}
     ),
     "circuit.json is larger than": lambda run: os.truncate(run / "circuit.json", 2**28),
     "result.json is no JSON .*": lambda run: (run / "result.json").write_text("[" * 200_000),
@@ -237,6 +328,31 @@ def test_a_broken_run_is_told_in_one_line(store: RunStore, written: Run, problem
     (broken,) = store.list_broken()
     assert broken.folder == written.folder
     assert broken.problem == str(caught.value)
+
+
+def test_a_measurement_has_what_its_request_names(store: RunStore):
+    asked = request(kind="measure", method=None, circuits=[{"name": "both"}, {"name": "one"}])
+    points = [EVERY | point(3) | {"name": name} for name in ("both", "one")]
+    tops = {"both": [[[" D", 0.8]]], "one": [[[" D", 0.9]]]}
+    whole = result(summary=points[0], curve=points, circuit_top=tops)
+    for change, problem in (
+        ({"curve": points[::-1]}, "names on its curve are not those of its request"),
+        ({"curve": [point(3)]}, "curve.0.name: Field required"),
+        ({"circuit_top": {"both": tops["both"]}}, "'circuit_top' has nothing on 'one'"),
+    ):
+        with pytest.raises(RequestError, match=problem):
+            store.write(asked, whole | change)
+    assert store.get(store.write(asked, whole)).circuit is None
+
+
+def test_importance_has_every_value_of_every_node(store: RunStore):
+    asked = request(kind="importance", method=None)
+    node = {name: estimate(0.1) for name in ("kl", "logit_difference", "answer", "wrong_answer")}
+    with pytest.raises(RequestError, match="nodes: Field required"):
+        store.write(asked, result())
+    with pytest.raises(RequestError, match="node 'm0' has no 'answer'"):
+        store.write(asked, result(nodes={"m0": {k: v for k, v in node.items() if k != "answer"}}))
+    assert store.write(asked, result(nodes={"m0": node})) in store
 
 
 def test_a_pickle_in_place_of_tensors_is_never_opened(store: RunStore, written: Run):

@@ -57,6 +57,12 @@ def fake_result(
         "metric": "logit_difference",
         "prompts": [prompt] * PROMPTS,
         "circuit_top": {str(edges): top for edges in sizes},
+        "history": {"loss": [3.0, 1.5, 1.0]},
+        "timings": {"seconds": 75.0, "discovery_seconds": 60.0, "evaluation_seconds": 15.0},
+        "versions": {"python": "3.11", "torch": "2.13"},
+        "device": "cpu",
+        "dtype": "float32",
+        "threads": 2,
         "conditioning": "none",
         "notes": ["a note on this run"],
     }

@@ -1,0 +1,172 @@
+"""The forms of result.json: every field that a page, the command line or an export reads.
+
+A run may come from anywhere, and its result is used as it was parsed: values are not converted, only checked.
+"""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, Strict
+
+from engine.request import Kind
+from engine.tasks.base import Metric
+
+_MOST = 1000  # sizes on a curve, lines of notes, prompts shown; far more than any run has
+
+
+def _moment(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("a time with its zone is needed")
+    return text
+
+
+Count = Annotated[int, Field(ge=0)]
+Bounds = Annotated[list[FiniteFloat | None], Field(min_length=2, max_length=2)]
+# The most probable tokens of one prompt: text and probability, best first.
+Top = Annotated[
+    list[Annotated[tuple[str, FiniteFloat], Strict(False)]], Field(min_length=1, max_length=_MOST)
+]
+Lines = Annotated[list[str], Field(max_length=_MOST)]
+Texts = Annotated[list[str], Field(min_length=1)]
+
+
+class Form(BaseModel):
+    """A form that checks and converts nothing; what it does not name may be there too."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class Estimate(Form):
+    """A mean over prompts with its interval; None where it is undefined."""
+
+    mean: FiniteFloat | None
+    ci95: Bounds
+    n: Count
+
+
+class Metrics(Form):
+    """Every metric of a circuit, of the model, or of ablating everything."""
+
+    kl: Estimate
+    logit_difference: Estimate
+    probability_difference: Estimate
+    accuracy: Estimate
+    agreement: Estimate
+    faithfulness: Estimate
+
+
+class Measured(Metrics):
+    """The metrics of a circuit and its size."""
+
+    n_edges: Count
+    n_edges_total: Annotated[int, Field(ge=1)]
+    sparsity: FiniteFloat
+
+
+class Point(Measured):
+    """A point of a curve: the circuit of so many edges, of which some may dangle."""
+
+    edges_requested: Annotated[int, Field(ge=1)]
+
+
+class NamedPoint(Measured):
+    """The metrics of a circuit that the request names."""
+
+    name: str
+
+
+class Prompt(Form):
+    """A prompt that is shown, with the model's predictions."""
+
+    clean: str
+    corrupt: str
+    tokens: Texts
+    corrupt_tokens: Texts
+    answers: Texts
+    wrong_answers: Texts
+    model_top: Top
+
+
+class Timings(Form):
+    """What took how long."""
+
+    seconds: FiniteFloat
+    discovery_seconds: FiniteFloat
+    evaluation_seconds: FiniteFloat
+
+
+class Result(Form):
+    """What every result has."""
+
+    created: Annotated[str, AfterValidator(_moment)]
+    model: Metrics
+    ablated: Metrics
+    metric: Metric
+    prompts: Annotated[list[Prompt], Field(min_length=1, max_length=_MOST)]
+    history: dict[str, list[FiniteFloat]]
+    timings: Timings
+    versions: dict[str, str]
+    device: str
+    dtype: str
+    conditioning: str
+    notes: Lines
+
+
+class CurveResult(Result):
+    """The circuits of every size of a ranking."""
+
+    summary: Measured
+    curve: Annotated[list[Point], Field(min_length=1, max_length=_MOST)]
+    circuit_top: dict[str, list[Top]]
+
+
+class NamedResult(Result):
+    """The circuits that a measurement names."""
+
+    summary: Measured
+    curve: Annotated[list[NamedPoint], Field(min_length=1, max_length=_MOST)]
+    circuit_top: dict[str, list[Top]]
+
+
+class ImportanceResult(Result):
+    """Every node ablated alone; per node the loss in KL and metric and the direct effects."""
+
+    nodes: dict[str, dict[str, Estimate]]
+
+
+FORMS: dict[Kind, type[Result]] = {
+    "discover": CurveResult,
+    "evaluate": CurveResult,
+    "measure": NamedResult,
+    "importance": ImportanceResult,
+    "import": CurveResult,
+}
+
+
+def misfit(result: Result, names: list[str]) -> str | None:
+    """Return what does not fit together within a result of the right form, or None.
+
+    Args:
+        result: the result.
+        names: of the circuits its request names; empty unless it is a measurement.
+    """
+    if isinstance(result, CurveResult):
+        sizes = [point.edges_requested for point in result.curve]
+        if sizes != sorted(set(sizes)) or sizes[-1] > result.summary.n_edges_total:
+            return "the sizes on its curve do not ascend, or exceed the graph"
+    if isinstance(result, NamedResult):
+        if [point.name for point in result.curve] != names:
+            return "the names on its curve are not those of its request"
+        if missing := set(names) - result.circuit_top.keys():
+            return f"'circuit_top' has nothing on '{missing.pop()}'"
+    if isinstance(result, CurveResult | NamedResult):
+        if any(point.n_edges_total != result.summary.n_edges_total for point in result.curve):
+            return "the points of its curve are of different graphs"
+        if any(len(tops) != len(result.prompts) for tops in result.circuit_top.values()):
+            return "'circuit_top' does not have predictions for every prompt"
+    if isinstance(result, ImportanceResult):
+        needed = {"kl", result.metric, "answer", "wrong_answer"}
+        for node, values in result.nodes.items():
+            if missing := needed - values.keys():
+                return f"node '{node}' has no '{min(missing)}'"
+    return None
