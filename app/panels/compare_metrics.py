@@ -81,7 +81,7 @@ def curves_chart(compared: list[Compared], metric: str, scheme: Look) -> None:
 
 def by_circuit(rows: Sequence[tuple[str, dict[str, Any] | None]], first: str) -> pd.DataFrame:
     """Return `by_metric` turned: one row a circuit, its name in the column `first`."""
-    return by_metric(rows).set_index("metric").T.rename_axis(first).reset_index()
+    return by_metric(rows).set_index("metric").T.rename_axis(index=first, columns=None).reset_index()
 
 
 def by_metric(rows: Sequence[tuple[str, dict[str, Any] | None]]) -> pd.DataFrame:
