@@ -8,6 +8,7 @@ import streamlit as st
 from app import state
 from app.components.plotly_view import plotly_view
 from app.data import Opened, open_run, point_at, provenance, run_title, shelf, store
+from app.errors import show_error
 from app.figures.graph import MOST_EDGES, circuit_figure
 from app.figures.style import Look
 from app.panels.curve import slider_and_curve
@@ -21,6 +22,7 @@ from app.panels.own_prompts import FIELDS as OWN_FIELDS
 from app.panels.own_prompts import own_prompts
 from app.panels.prompts import prompts_table
 from app.presentation import page_look
+from app.text import plain
 from engine.circuit import Circuit
 from engine.errors import CircuitExplorerError
 from engine.notes import read_notes
@@ -59,7 +61,7 @@ def page() -> None:
     try:
         opened = open_run(run_id)
     except CircuitExplorerError as error:
-        st.error(f"{error}. Choose another run on the left.", icon=":material/error:")
+        show_error(f"{error}. Choose another run on the left.")
         return
     _show(opened, scheme)
 
@@ -79,16 +81,16 @@ def _show(opened: Opened, scheme: Look) -> None:
     head, choice = st.columns([2.05, 1], vertical_alignment="bottom", gap="medium")
     with choice:
         shown, state_of_it = evaluation_choice(opened)
-    head.title(run_title(opened.request), anchor=False)
+    head.title(plain(run_title(opened.request)), anchor=False)
     head.caption(state_of_it)
     circuit = opened.circuit(size)
     metrics_row(circuit, point_at(shown.result, size), shown.result)
     picture, side = st.columns([2.05, 1], gap="medium")
     with picture:
         _graph(opened, circuit, selected, scheme)
-        st.caption(provenance(opened, shown))
+        st.caption(plain(provenance(opened, shown)))
         for note in shown.result["notes"]:
-            st.caption(f":material/info: {note}")
+            st.caption(f":material/info: {plain(note)}")
         export_buttons(opened, circuit)
         st.subheader("Prompts", anchor=False)
         chosen = st.segmented_control(
@@ -136,12 +138,13 @@ def _show(opened: Opened, scheme: Look) -> None:
 def _choose_run() -> str | None:
     there = shelf()
     for broken in there.broken:
-        st.warning(broken.problem, icon=":material/folder_off:")
+        st.warning(plain(broken.problem), icon=":material/folder_off:")
     if not there.runs:
         return None
     if st.session_state.get("run") not in there.runs:
         if "run" in st.session_state:
-            st.warning(f"There is no run '{st.session_state['run']}' here. This is another one.")
+            gone = plain(st.session_state["run"])
+            st.warning(f"There is no run '{gone}' here. This is another one.")
         st.session_state["run"] = next(iter(there.runs))
     return st.selectbox(
         "Show run", list(there.runs), key="run", format_func=there.label, persist_state="session"

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.data import store
+from app.errors import show_error
 from app.jobs import job_of, queue
+from app.text import plain
 from engine.errors import CircuitExplorerError
 from engine.request import Request
 from engine.runs import Run
@@ -27,7 +29,7 @@ def ask_button(requests: Sequence[Request], label: str, key: str, why: str | Non
     waiting = [job for request in requests if (job := job_of(request.run_id())) is not None and job.active]
     if len(waiting) == len(requests):
         if waiting:
-            st.caption(f":material/hourglass: {waiting[0].message or 'Waiting for a worker'} …")
+            st.caption(f":material/hourglass: {plain(waiting[0].message) or 'Waiting for a worker'} …")
         return
     st.button(
         label,
@@ -45,4 +47,4 @@ def _start(requests: Sequence[Request]) -> None:
         for request in requests:
             queue().submit(request)
     except CircuitExplorerError as error:
-        st.error(str(error), icon=":material/error:")
+        show_error(str(error))

@@ -7,6 +7,7 @@ from app.components.plotly_view import plotly_view
 from app.data import Opened, model_name
 from app.figures.attention import attention_figure
 from app.figures.style import Look
+from app.text import plain
 
 
 def attention_panel(opened: Opened, name: str, scheme: Look) -> None:
@@ -27,9 +28,8 @@ def attention_panel(opened: Opened, name: str, scheme: Look) -> None:
     )
     layer, head = (int(part) for part in name[1:].split(".h"))
     pattern, tokens = opened.run.tensors[key][layer, head], prompts[prompt]["tokens"]
-    st.caption(
-        f"Full model {model_name(opened.request.model)}, clean prompt {prompt + 1}: rows look at columns."
-    )
+    model = plain(model_name(opened.request.model))
+    st.caption(f"Full model {model}, clean prompt {prompt + 1}: rows look at columns.")
     plotly_view(
         attention_figure(pattern, tokens, scheme),
         "attention",

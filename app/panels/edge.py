@@ -9,6 +9,7 @@ from app.figures.curve import interval_text
 from app.figures.names import node_role
 from app.jobs import measure_request
 from app.panels.asked import ask_button, finished
+from app.text import plain
 from engine.circuit import Circuit
 from engine.errors import CircuitExplorerError
 from engine.request import Chosen, Part, Request
@@ -49,7 +50,7 @@ def edge_panel(opened: Opened, circuit: Circuit, name: str, size: int, under: st
     try:
         request = removal_request(opened, name, kept, size, under)
     except CircuitExplorerError as error:
-        st.caption(f"It cannot be measured: {error}")
+        st.caption(plain(f"It cannot be measured: {error}"))
         return
     if (run := finished(request)) is not None:
         _effect(run)

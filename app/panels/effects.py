@@ -12,6 +12,7 @@ from app.figures.importance import importance_figure
 from app.figures.style import Look
 from app.jobs import importance_request
 from app.panels.asked import ask_button, finished
+from app.text import plain
 from engine.ablations.base import ablations
 from engine.errors import CircuitExplorerError
 from engine.runs import Run
@@ -30,7 +31,7 @@ def effects_panel(opened: Opened, node: str, scheme: Look) -> None:
     try:
         requests = {name: importance_request(opened.run.run_id, name) for name in ablations.names()}
     except CircuitExplorerError as error:
-        st.caption(f"Its effects cannot be computed: {error}")
+        st.caption(plain(f"Its effects cannot be computed: {error}"))
         return
     runs = {name: run for name, request in requests.items() if (run := finished(request)) is not None}
     missing = [request for name, request in requests.items() if name not in runs]

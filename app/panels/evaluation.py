@@ -3,7 +3,9 @@
 import streamlit as st
 
 from app.data import Opened, found_by, store
+from app.errors import show_error
 from app.jobs import evaluation_request, job_of, queue
+from app.text import plain
 from engine.ablations.base import ablations
 from engine.errors import CircuitExplorerError
 from engine.runs import Run
@@ -29,14 +31,14 @@ def evaluation_choice(opened: Opened) -> tuple[Run, str]:
         args=(opened,),
         persist_state="session",
     )
-    found = found_by(opened)
+    found = plain(found_by(opened))
     found = f"{found[0].upper()}{found[1:]}, "
     if under == own:
         return opened.run, f"{found}evaluated under {own}."
     try:
         run_id = evaluation_request(opened.run.run_id, under).run_id()
     except CircuitExplorerError as error:
-        st.error(f"Under {under} it cannot be evaluated: {error}", icon=":material/error:")
+        show_error(f"Under {under} it cannot be evaluated: {error}")
         return opened.run, f"{found}evaluated under {own}."
     if run_id in store():
         return store().get(run_id), f"{found}evaluated under {under}."
@@ -63,4 +65,4 @@ def _start(opened: Opened) -> None:
     try:
         queue().submit(evaluation_request(opened.run.run_id, under))
     except CircuitExplorerError as error:
-        st.error(str(error), icon=":material/error:")
+        show_error(str(error))

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from app import state
 from app.data import title_of
+from app.errors import show_error
 from app.forms import fields_form, problems
 from app.jobs import queue
 from engine.ablations.base import ablations
@@ -46,9 +47,9 @@ def new_run_form() -> None:
         _start(Request.model_validate(fields | {"method": method, "settings": settings}))
     except ValidationError as error:
         for line in problems(error, kind):
-            st.error(line, icon=":material/error:")
+            show_error(line)
     except CircuitExplorerError as error:
-        st.error(str(error), icon=":material/error:")
+        show_error(str(error))
 
 
 def _method() -> str:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from app.components.plotly_view import plotly_view
 from app.data import Opened
+from app.errors import show_error
 from app.figures.predictions import predictions_figure
 from app.figures.style import Look
 from app.jobs import measure_request
@@ -39,7 +40,7 @@ def own_prompts(opened: Opened, circuit: Circuit, size: int, under: str, scheme:
         tokens = _tokens(opened.request.model)
         pair = _pair(tokens)
     except CircuitExplorerError as error:
-        st.error(str(error), icon=":material/error:")
+        show_error(str(error))
         return
     _token_view(tokens, pair, opened.request.bos, scheme)
     try:
@@ -55,7 +56,7 @@ def own_prompts(opened: Opened, circuit: Circuit, size: int, under: str, scheme:
             [pair],
         )
     except CircuitExplorerError as error:
-        st.error(str(error), icon=":material/error:")
+        show_error(str(error))
         return
     if (run := finished(request)) is not None:
         _predictions(run, circuit, scheme)

@@ -4,6 +4,7 @@ import streamlit as st
 
 from app import state
 from app.data import Opened, store
+from app.errors import show_error
 from engine.errors import CircuitExplorerError
 from engine.notes import Notes, read_notes, write_notes
 
@@ -65,4 +66,4 @@ def _save(opened: Opened, notes: Notes) -> None:
     try:
         write_notes(store(), opened.run, notes)
     except CircuitExplorerError as error:
-        st.error(str(error), icon=":material/error:")
+        show_error(str(error))
