@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,16 +118,29 @@ class RunStore:
 
         A whole run of the same id stays as it is (it answers the same request); a broken one is replaced.
         """
-        run_id = request.run_id()
-        if not RUN_ID.fullmatch(run_id):
-            raise ValueError(f"'{run_id}' is no run id")
+        return self.put(lambda folder: write_run(folder, request, result, tensors, circuit))
+
+    def put(self, fill: Callable[[Path], None]) -> str:
+        """Put a run into the user's folder, whole or not at all, and return its id.
+
+        A whole run of the same id stays as it is; a broken one is replaced.
+
+        Args:
+            fill: writes the files of a run into the empty folder it is given.
+
+        Raises:
+            RequestError: what it wrote is no run that can be opened.
+        """
         self.user_dir.mkdir(parents=True, exist_ok=True)
         self._clear_leftovers()
-        temporary = Path(tempfile.mkdtemp(prefix=f".writing-{run_id}-", dir=self.user_dir))
+        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.user_dir))
         try:
-            write_run(temporary, request, result, tensors, circuit)
-            read_run(temporary, shipped=False)
-            self._put(temporary, self.user_dir / run_id)
+            fill(temporary)
+            run_id = read_run(temporary, shipped=False).request.run_id()
+            if not RUN_ID.fullmatch(run_id):
+                raise ValueError(f"'{run_id}' is no run id")
+            if run_id not in self:
+                self._put(temporary, self.user_dir / run_id)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return run_id
