@@ -8,16 +8,22 @@ from typing import Literal
 
 from playwright.sync_api import expect, sync_playwright
 
-from tests.browser.conftest import FLAGS, PATIENCE, ROOT, serve
+from engine.runs import RunStore
+from tests.browser.conftest import FLAGS, PATIENCE, ROOT, serve, settled
 from tests.conftest import CHROMIUM_NAMES
 
 FOLDER = ROOT / "assets" / "screenshots"
-# name -> width, height, colour scheme, query of the address
+# name -> width, height, colour scheme, path of the address
 PICTURES: dict[str, tuple[int, int, Literal["light", "dark"], str]] = {
     "explore": (1440, 900, "light", ""),
-    "explore-node": (1440, 1180, "light", "?select={node}"),
+    "explore-node": (1440, 1180, "light", "?select={node}&trace=both&detail=Effects"),
     "explore-dark": (1440, 900, "dark", ""),
+    "compare": (1440, 1150, "light", "compare?runs={asked_twice}"),
+    "compare-dark": (1440, 1150, "dark", "compare"),
+    "runs": (1440, 900, "light", "runs"),
+    "presentation": (1920, 1080, "light", "?present=1"),
 }
+ASKED_TWICE = ("boolean-instruction", "boolean-few-shot")  # one task, by instruction and by examples
 BUSIEST_HEAD = """() => {
   const { _fullData } = document.querySelector('.st-key-graph .plotly-view');
   const { customdata, marker } = _fullData.find((one) => one.name === 'nodes');
@@ -37,13 +43,20 @@ def main() -> int:
         process, url = serve(Path(scratch) / "runs", Path(scratch) / "log")
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS.split())
         try:
-            node = ""
-            for name, (width, height, scheme, query) in PICTURES.items():
+            node, shipped = (
+                "",
+                [
+                    run.run_id
+                    for run in RunStore(Path(scratch)).list()
+                    if run.request.kind == "discover" and run.request.task in ASKED_TWICE
+                ],
+            )
+            for name, (width, height, scheme, path) in PICTURES.items():
                 page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-                page.goto(f"{url}/{query.format(node=node)}")
-                expect(page.locator(".st-key-graph .main-svg").first).to_be_visible(timeout=PATIENCE)
-                expect(page.get_by_text("Export this circuit")).to_be_visible(timeout=PATIENCE)
+                page.goto(f"{url}/{path.format(node=node, asked_twice=','.join(shipped))}")
+                expect(page.locator("h1").first).to_be_visible(timeout=PATIENCE)
                 page.wait_for_timeout(1500)  # fonts and tables are painted after they are there
+                settled(page)
                 node = node or page.evaluate(BUSIEST_HEAD)
                 page.screenshot(path=FOLDER / f"{name}.png")
                 print(FOLDER / f"{name}.png")
