@@ -1,11 +1,20 @@
 """A job of the queue, as it is shown."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from engine.request import Request
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+class Reported(NamedTuple):
+    """One report of a job; `when` in seconds since the epoch."""
+
+    when: float
+    done: int
+    total: int
+    message: str
 
 
 @dataclass(frozen=True)
@@ -18,6 +27,7 @@ class Job:
         done, total, message: its last word on its progress; total is 0 before the first.
         error: one line for the user, of a failed job.
         submitted: seconds since the epoch.
+        log: what it reported, the last lines of it, oldest first.
     """
 
     job_id: str
@@ -29,6 +39,7 @@ class Job:
     message: str
     error: str | None
     submitted: float
+    log: tuple[Reported, ...] = ()
 
     @property
     def active(self) -> bool:

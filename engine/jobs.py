@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.errors import CircuitExplorerError, RequestError, unknown_name
-from engine.job import Job, State
+from engine.job import Job, Reported, State
 from engine.job_journal import Entry, Journal
 from engine.job_worker import LONG, SHORT, TOPIC, checkpoint_folder, clear_stale_checkpoints, work
 from engine.request import Request
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future, SpecCluster
 
 KEPT = 50  # jobs that `jobs` remembers
+LOGGED = 200  # reports of a job that are remembered, at most
 PATIENCE = 10  # seconds for a scheduler to answer
 
 __all__ = ["KEPT", "Job", "JobQueue"]
@@ -42,12 +43,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class _Task:
-    """What the queue knows of a job. `progress` is written by the client's event loop, without a lock."""
+    """What the queue knows of a job. `log` is written by the client's event loop, without a lock."""
 
     request: Request
     key: str = ""
     future: "Future | None" = None
-    progress: tuple[int, int, str] | None = None
+    log: list[Reported] = field(default_factory=list)
     cancelling: bool = False
     ended: State | None = None
     error: str | None = None
@@ -55,7 +56,7 @@ class _Task:
 
     @property
     def state(self) -> State:
-        return self.ended or ("running" if self.progress else "queued")
+        return self.ended or ("running" if self.log else "queued")
 
 
 class JobQueue:
@@ -100,7 +101,7 @@ class JobQueue:
             if known is not None and known.ended is None and not known.cancelling:
                 return job_id
             if job_id in self._store:
-                self._remember(job_id, _Task(request, progress=(1, 1, ""), ended="done"))
+                self._remember(job_id, _Task(request, ended="done"))
             else:
                 self._start(Entry(request, f"{job_id}-{uuid.uuid4().hex[:8]}"))
         return job_id
@@ -210,7 +211,9 @@ class JobQueue:
         report = event[1]
         for task in list(self._tasks.values()):
             if task.key == report["key"]:
-                task.progress = (report["done"], report["total"], report["message"])
+                line = Reported(event[0], report["done"], report["total"], report["message"])
+                # Thinned out where it grows long, the early lines most: it always tells of the whole job.
+                task.log = [*(task.log if len(task.log) < LOGGED else task.log[::2]), line]
 
     def _ended(self, job_id: str, task: _Task, future: "Future") -> None:
         """Note how a job ended. Runs in a thread of its own."""
@@ -250,9 +253,10 @@ class JobQueue:
         return self._tasks[job_id]
 
     def _job(self, job_id: str, task: _Task) -> Job:
-        done, total, message = task.progress or (0, 0, "")
+        log = tuple(task.log)
+        done, total, message = log[-1][1:] if log else (0, 0, "")
         if task.ended == "done":
-            done, message = total, "done"
+            done, total, message = max(total, 1), max(total, 1), "done"
         if task.cancelling and task.ended is None:
             message = "cancelling"
         position = 0
@@ -261,7 +265,7 @@ class JobQueue:
             earlier = itertools.takewhile(lambda other: other is not task, self._tasks.values())
             position = sum(other.ended is None and self._lane(other.request) == lane for other in earlier)
         return Job(
-            job_id, task.request, task.state, position, done, total, message, task.error, task.submitted
+            job_id, task.request, task.state, position, done, total, message, task.error, task.submitted, log
         )
 
 

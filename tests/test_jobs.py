@@ -81,9 +81,22 @@ def test_a_job_reports_and_leaves_a_run(queue: JobQueue, store: RunStore):
     job_id = queue.submit(request(steps=30))
     seen = wait(queue, job_id, running)
     assert (seen.total, seen.message) == (30, f"step {seen.done}")
-    assert wait(queue, job_id, ended).state == "done"
+    done = wait(queue, job_id, ended)
+    assert (done.state, done.done, done.total) == ("done", 30, 30)
+    assert done.log[0].message == "starting"
+    assert done.log[1].message == f"step {done.log[1].done}"
+    assert [line.done for line in done.log] == sorted(line.done for line in done.log)
+    assert done.submitted <= done.log[0].when + 1 <= done.log[-1].when + 1 <= time.time() + 1
     assert store.get(job_id).request == request(steps=30)
     assert not (store.user_dir / ".checkpoints" / job_id).exists()
+
+
+def test_the_log_of_a_long_job_is_thinned_and_covers_all_of_it(queue: JobQueue, monkeypatch):
+    monkeypatch.setattr("engine.jobs.LOGGED", 6)
+    log = wait(queue, queue.submit(request(steps=60)), ended).log
+    assert len(log) <= 7
+    assert [line.message for line in log[:1]] == ["starting"]
+    assert [line.done > 50 for line in log[-1:]] == [True]
 
 
 def test_the_same_request_twice_is_one_job(queue: JobQueue, store: RunStore):
@@ -147,6 +160,16 @@ def test_errors_arrive_as_one_line(
     job = wait(queue, job_id, ended)
     assert (job.state, job.error) == ("failed", message)
     assert ("ZeroDivisionError" in caplog.text) == (kind == "bug")
+
+
+def test_a_failed_job_can_be_submitted_again_and_goes_on(queue: JobQueue, store: RunStore):
+    failed = wait(queue, queue.submit(request(fail_at=2, raises="request")), ended)
+    assert queue.submit(failed.request) == failed.job_id
+    assert queue.status(failed.job_id).active
+    assert queue.status(failed.job_id).error is None
+    assert wait(queue, failed.job_id, ended).state == "failed"
+    assert [first for _, first, _, _ in starts(store)] == [0, 2]
+    assert len(queue.jobs()) == 1
 
 
 def test_a_wrong_request_is_refused_at_once(queue: JobQueue):
