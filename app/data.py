@@ -12,10 +12,18 @@ from engine.circuit import Circuit, circuit_from_json, top_edges
 from engine.discovery.base import has_signed_scores, methods
 from engine.errors import CircuitExplorerError, RequestError
 from engine.graph import Graph
-from engine.request import Request
+from engine.notes import read_notes
+from engine.request import Kind, Request
 from engine.runs import BrokenRun, Run, RunStore
 from engine.tasks.base import tasks
 
+KIND_NAMES: dict[Kind, str] = {
+    "discover": "Discovery",
+    "import": "Import",
+    "evaluate": "Evaluation",
+    "measure": "Measurement",
+    "importance": "Importance",
+}
 FIRST = ("explorer-4l", "ioi", "counterfactual")  # the run a first visitor sees
 
 
@@ -59,13 +67,22 @@ def store() -> RunStore:
 
 @dataclass(frozen=True)
 class Shelf:
-    """The runs with a graph of their own, and the folders that could not be opened."""
+    """The runs that are there.
+
+    Attributes:
+        runs: those with a graph of their own, by id.
+        others: what was measured of them: evaluations, measurements, importance.
+        broken: the folders that could not be opened.
+    """
 
     runs: dict[str, Run]
+    others: dict[str, Run]
     broken: list[BrokenRun]
 
     def label(self, run_id: str) -> str:
-        """Return a line that tells this run apart from the others, as short as it can be."""
+        """Return the title the user gave this run, or a line that tells it apart, as short as it can be."""
+        if (title := own_title(self.runs[run_id])) is not None:
+            return title
         request = self.runs[run_id].request
         label = f"{title_of('task', request.task)} · {request.ablation}"
         if len({run.request.model for run in self.runs.values()}) > 1:
@@ -86,9 +103,16 @@ def shelf() -> Shelf:
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _shelf(stamps: tuple[int, ...]) -> Shelf:
     # Runs appear whole or not at all, so a folder's time of change tells whether to look again.
-    runs = [run for run in store().list() if run.circuit is not None]
+    found = store().list()
+    runs = [run for run in found if run.circuit is not None]
     runs.sort(key=lambda run: (not run.shipped, _subject(run.request) != FIRST))
-    return Shelf({run.run_id: run for run in runs}, store().list_broken())
+    others = {run.run_id: run for run in found if run.circuit is None}
+    return Shelf({run.run_id: run for run in runs}, others, store().list_broken())
+
+
+def own_title(run: Run) -> str | None:
+    """Return the title that the user gave a run; None if there is none."""
+    return read_notes(store(), run).title
 
 
 def _subject(request: Request) -> tuple[str, str, str]:

@@ -1,10 +1,15 @@
 """Progress of the jobs: what runs, how far it is, and a button to stop it."""
 
+from collections.abc import Callable
+from typing import Literal
+
 import streamlit as st
 
 from app import state
-from app.data import run_title
+from app.data import KIND_NAMES, run_title
+from app.errors import show_error
 from app.jobs import queue
+from app.text import plain
 from engine.jobs import Job
 
 POLL_SECONDS = 0.7
@@ -12,25 +17,26 @@ POLL_SECONDS = 0.7
 
 def jobs_panel() -> None:
     """Draw the jobs of this server; while one is active this panel alone is drawn again and again."""
+    watch_jobs(_panel)
+
+
+def watch_jobs(draw: Callable[[list[Job]], None]) -> None:
+    """Draw the jobs as they stand, newest first, again and again while one is active, and tell what ended."""
     active = any(job.active for job in queue().jobs())
-    st.fragment(_jobs, run_every=POLL_SECONDS if active else None, key="jobs")()
+    st.fragment(_watch, run_every=POLL_SECONDS if active else None, key="jobs")(draw)
 
 
-def _jobs() -> None:
+def _watch(draw: Callable[[list[Job]], None]) -> None:
     jobs = queue().jobs()
     mine = state.jobs()
     active = {job.job_id for job in jobs if job.active}
-    for job in jobs:
-        if job.active:
-            _progress(job)
-        elif job.state == "failed" and job.job_id not in mine.dismissed:
-            _failure(job)
+    draw(jobs)
     changed = active != mine.active
     ended = [job for job in jobs if job.job_id in mine.active - active]
     mine.active = active
     for job in ended:
         if job.state == "done":
-            st.toast(f"Finished: {_title(job)}", icon=":material/check_circle:")
+            st.toast(plain(f"Finished: {job_title(job)}"), icon=":material/check_circle:")
             if mine.follow == job.job_id:
                 mine.follow = None
                 state.open_run(job.job_id)
@@ -38,24 +44,52 @@ def _jobs() -> None:
         st.rerun()  # the page shows what is finished, and polling begins or ends
 
 
+def _panel(jobs: list[Job]) -> None:
+    for job in jobs:
+        if job.active:
+            _progress(job)
+        elif failure_to_read(job):
+            _failure(job)
+
+
+def failure_to_read(job: Job) -> bool:
+    """Return whether a job failed and this session has not dismissed that."""
+    return job.state == "failed" and job.job_id not in state.jobs().dismissed
+
+
 def _progress(job: Job) -> None:
     with st.container(border=True):
-        st.markdown(f"**{_title(job)}**")
-        waiting = f"Waiting, {job.position} ahead" if job.position else "Waiting for a worker"
-        text = waiting if job.state == "queued" else job.message
-        st.progress(min(job.done / job.total, 1.0) if job.total else 0.0, text=text)
-        st.button(
-            "Cancel",
-            key=f"cancel-{job.job_id}",
-            on_click=queue().cancel,
-            args=(job.job_id,),
-            icon=":material/stop_circle:",
-            width="stretch",
-        )
+        st.markdown(f"**{plain(job_title(job))}**")
+        progress_bar(job)
+        cancel_button(job, width="stretch")
+
+
+def progress_bar(job: Job) -> None:
+    """Draw how far an active job is, or its place in the queue."""
+    waiting = f"Waiting, {job.position} ahead" if job.position else "Waiting for a worker"
+    text = waiting if job.state == "queued" else plain(job.message)
+    st.progress(min(job.done / job.total, 1.0) if job.total else 0.0, text=text)
+
+
+def cancel_button(job: Job, width: Literal["stretch", "content"]) -> None:
+    """Draw the button that cancels an active job."""
+    st.button(
+        "Cancel",
+        key=f"cancel-{job.job_id}",
+        on_click=queue().cancel,
+        args=(job.job_id,),
+        icon=":material/stop_circle:",
+        width=width,
+    )
 
 
 def _failure(job: Job) -> None:
-    st.error(f"{_title(job)} failed: {job.error}", icon=":material/error:")
+    show_error(f"{job_title(job)} failed: {job.error}")
+    dismiss_button(job)
+
+
+def dismiss_button(job: Job) -> None:
+    """Draw the button that takes a failed job out of this session's sight."""
     st.button(
         "Dismiss",
         key=f"dismiss-{job.job_id}",
@@ -66,6 +100,6 @@ def _failure(job: Job) -> None:
     )
 
 
-def _title(job: Job) -> str:
-    kind = "Evaluation" if job.request.kind == "evaluate" else "Discovery"
-    return f"{kind}: {run_title(job.request)}"
+def job_title(job: Job) -> str:
+    """Return what a job does, in one line."""
+    return f"{KIND_NAMES[job.request.kind]}: {run_title(job.request)}"
