@@ -10,10 +10,10 @@ from app.data import Opened, Shelf, open_run, point_at
 from app.figures.marks import Mark, run_mark
 from app.figures.style import Look
 from app.panels.compare_evaluations import OWN, Evaluation, evaluation, missing_evaluations
+from app.text import plain
 from engine.ablations.base import ablations
 from engine.circuit import Circuit
 from engine.errors import CircuitExplorerError
-from engine.runs import RUN_ID
 
 FIRST_RUNS = 3  # what a first visitor sees
 HEADING = 46  # px: as high as a button or a select box beside it
@@ -73,9 +73,10 @@ def choose_runs(shelf: Shelf) -> list[str]:
     """Draw the chooser and return the ids of the runs chosen, in order."""
     wanted = st.session_state.get("compare-runs", first_runs(shelf))
     known = [run_id for run_id in dict.fromkeys(wanted) if run_id in shelf.runs]
-    gone = [run_id if RUN_ID.fullmatch(run_id) else "one of no possible name" for run_id in wanted]
-    if gone := [f"'{run_id}'" for run_id in gone if run_id not in shelf.runs]:
-        st.warning(f"Not among the runs here, so left out: {', '.join(gone)}.", icon=":material/folder_off:")
+    if gone := [f"'{run_id[:80]}'" for run_id in wanted if run_id not in shelf.runs]:
+        st.warning(
+            plain(f"Not among the runs here, so left out: {', '.join(gone)}."), icon=":material/folder_off:"
+        )
     st.session_state["compare-runs"] = known
     return st.multiselect(
         "Runs side by side",
@@ -105,7 +106,7 @@ def open_runs(run_ids: list[str]) -> list[Opened]:
         try:
             opened.append(open_run(run_id))
         except CircuitExplorerError as error:
-            st.error(f"{error}. It is left out.", icon=":material/error:")
+            st.error(plain(f"{error}. It is left out."), icon=":material/error:")
     return opened
 
 

@@ -18,6 +18,7 @@ from app.jobs import job_of, measure_request
 from app.panels.compare_choice import Compared
 from app.panels.compare_evaluations import evaluation, submit_all
 from app.panels.compare_metrics import by_circuit
+from app.text import plain
 from engine.ablations.base import ablations
 from engine.combine import chosen_edges
 from engine.errors import CircuitExplorerError
@@ -66,7 +67,7 @@ def combined_panel(groups: list[list[Compared]], metric: str, scheme: Look) -> N
         run = store().get(request.run_id()) if request.run_id() in store() else None
         sizes = _sizes(group[0].opened.graph, tuple(one.chosen.model_dump_json() for one in circuits))
     except CircuitExplorerError as error:
-        st.error(f"They cannot be measured: {error}", icon=":material/error:")
+        st.error(plain(f"They cannot be measured: {error}"), icon=":material/error:")
         return
     left, right = st.columns(2, gap="medium")
     with left:
@@ -183,7 +184,7 @@ def _chart(
     alt = f"{METRIC_NAMES[metric]} of circuits made of others. The table beside it has the numbers."
     plotly_view(figure, "compare-combined", alt, 320 + 19 * len(series))
     words = " The curves are the circuits of every size of the runs found for this task." if series else ""
-    st.caption(f"On the task of {on.mark.sign}, {evaluated(run)} · run {run.run_id}.{words}")
+    st.caption(plain(f"On the task of {on.mark.sign}, {evaluated(run)} · run {run.run_id}.{words}"))
 
 
 def _table(circuits: list[Combined], sizes: list[int], run: Run | None) -> None:

@@ -7,6 +7,7 @@ import streamlit as st
 
 from app.data import Opened, store, title_of
 from app.jobs import evaluation_request, job_of, queue
+from app.text import plain
 from engine.errors import CircuitExplorerError
 from engine.request import Request
 from engine.runs import Run
@@ -56,7 +57,9 @@ def missing_evaluations(evaluations: Sequence[Evaluation], key: str, where: str)
     lacking = [one for one in evaluations if one.run is None]
     for one in lacking:
         if one.problem:
-            st.error(f"{one.whose} cannot be evaluated {where}: {one.problem}", icon=":material/error:")
+            st.error(
+                plain(f"{one.whose} cannot be evaluated {where}: {one.problem}"), icon=":material/error:"
+            )
     if active := [one for one in lacking if one.active]:
         st.caption(f":material/hourglass: Being evaluated {where}: {_named(active)}.")
     if waiting := [one for one in lacking if one.request is not None and not one.active]:
@@ -77,7 +80,7 @@ def submit_all(requests: Sequence[Request]) -> None:
         for request in requests:
             queue().submit(request)
     except CircuitExplorerError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
 
 
 def unlike(runs: Sequence[Run]) -> list[str]:

@@ -14,6 +14,7 @@ from app.figures.names import edge_label, node_role
 from app.figures.places import edge_kinds, edge_nodes
 from app.figures.style import KIND_NAMES, Look
 from app.panels.compare_choice import Compared, heading
+from app.text import plain
 from engine.graph import Graph
 
 WIDEST_LABEL = 58  # characters that fit over a picture
@@ -54,7 +55,7 @@ def circuit_graph(one: Compared, group: list[Compared], place: int, scheme: Look
         link="compare",
     )
     shown = one.opened.run if one.evaluation.run is None else one.evaluation.run
-    st.caption(provenance(one.opened, shown))
+    st.caption(plain(provenance(one.opened, shown)))
     if circuit.n_edges > MOST_EDGES:
         st.caption(f"{MOST_EDGES:,} of {circuit.n_edges:,} edges shown: the strongest ones.")
     if known and not _touched(one, known).any():
