@@ -90,7 +90,8 @@ class Graph:
     @cached_property
     def edge_names(self) -> list[str]:
         """Edge names in the order of `edges`, e.g. `a3.h2->a5.h1<q>`."""
-        return [f"{self.sources[source]}->{self.readers[reader]}" for source, reader in self.edges]
+        sources, readers = self.sources, self.readers
+        return [f"{sources[source]}->{readers[reader]}" for source, reader in self.edges.tolist()]
 
     @cached_property
     def edge_index(self) -> dict[str, int]:

@@ -28,3 +28,7 @@ def test_a_row_has_name_ratio_seconds_and_memory(name: str) -> None:
 def test_an_unknown_bench_names_the_nearest() -> None:
     with pytest.raises(RequestError, match=r"unknown bench 'masked': did you mean 'masked-forward'\?"):
         bench.run_bench(["masked"], lambda done, total, message: None)
+
+
+def test_the_dashboard_s_benches_are_found() -> None:
+    assert set(bench.page_benches()) == {"figure-300-edges", "slider-to-picture", "open-run", "first-page"}

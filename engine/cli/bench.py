@@ -14,9 +14,9 @@ def bench(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Measure the fast paths in units of the plain Hugging Face forward."""
+    """Measure the fast paths in units of the plain Hugging Face forward, and the dashboard's pages."""
     with progress() as report:
-        from engine.bench import run_bench  # torch takes seconds to import
+        from engine.bench import BENCHES, run_bench  # torch takes seconds to import
 
         table = run_bench(only or [], report)
     if json:
@@ -24,6 +24,8 @@ def bench(
         return
     unit, where = table["unit_seconds"], f"{table['device']}, {table['threads']} threads"
     print(f"F: one plain forward, {unit:.4f} s on {where}")
-    print(f"{'':24}{'F':>8}{'seconds':>10}{'MB':>8}")
+    print(f"{'':24}{'F':>8}{'ms':>10}{'MB':>8}")
     for row in table["rows"]:
-        print(f"{row['name']:24}{row['f_units']:8.2f}{row['seconds']:10.4f}{row['peak_mb']:8.0f}")
+        # A page runs no model, so F is no measure of it.
+        units = f"{row['f_units']:.2f}" if row["name"] in BENCHES else "–"
+        print(f"{row['name']:24}{units:>8}{1000 * row['seconds']:10.1f}{row['peak_mb']:8.0f}")
