@@ -50,8 +50,8 @@ class Evaluator:
     def __post_init__(self) -> None:
         graph = self.forward.graph
         self.model_logits = [batch.clean.logits for batch in self.batches]
-        self.model = self._values(self.model_logits)
-        self.ablated = self._values(self.logits(np.zeros(graph.n_edges, dtype=bool)))
+        self.model = self.values(self.model_logits)
+        self.ablated = self.values(self.logits(np.zeros(graph.n_edges, dtype=bool)))
 
     @torch.no_grad()
     def logits(self, kept: np.ndarray) -> list[Tensor]:
@@ -59,10 +59,6 @@ class Evaluator:
         like = self.forward.transformer.embedding
         mask = torch.from_numpy(kept).to(like.device, like.dtype)
         return [self.forward(batch.clean, batch.replacement, mask) for batch in self.batches]
-
-    def values(self, kept: np.ndarray) -> metrics.Values:
-        """Return the per-prompt metrics of the circuit with the edges `kept`, in the order of `order`."""
-        return self._values(self.logits(kept))
 
     def measure(self, circuit: Circuit) -> tuple[dict[str, Any], list[list[list[Any]]]]:
         """Return one point of a curve for a circuit, and its top predictions on the prompts shown."""
@@ -72,7 +68,7 @@ class Evaluator:
             "n_edges_total": circuit.graph.n_edges,
             "sparsity": circuit.sparsity,
         }
-        return point | self.summary(self._values(logits)), self.top(logits)
+        return point | self.summary(self.values(logits)), self.top(logits)
 
     def summary(self, values: metrics.Values) -> dict[str, Any]:
         """Return the metrics of per-prompt values with their intervals."""
@@ -89,7 +85,8 @@ class Evaluator:
             for ids, ps in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
 
-    def _values(self, logits: Sequence[Tensor]) -> metrics.Values:
+    def values(self, logits: Sequence[Tensor]) -> metrics.Values:
+        """Return the per-prompt metrics of logits [B, V] for every batch, in the order of `order`."""
         parts = [
             metrics.per_prompt(circuit, model, batch.answers, batch.wrong_answers)
             for circuit, model, batch in zip(logits, self.model_logits, self.batches, strict=True)

@@ -1,7 +1,8 @@
 """What each node does: how much is lost when it alone is ablated, and what it writes towards the answer.
 
 Importance is the ablation loss gap of a single component (Li & Janson 2024, 2409.09951, section 2): the KL
-from the full model to the model in which everything the node writes is replaced.
+from the full model to the model in which everything the node writes is replaced. Nothing before the node
+changes, so a pass goes on from there with the stream that the full model had, all heads of a layer at once.
 
 The direct effect is direct logit attribution (Elhage et al. 2021): the logits are linear in what the nodes
 write at the last position once the final norm's scale is held at the full model's, so each node's part in an
@@ -9,6 +10,7 @@ answer's logit is the product of what it wrote with that answer's direction. The
 biases add up to the logit.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,11 @@ import torch
 from torch import Tensor
 
 from engine import metrics
-from engine.discovery.base import Report
+from engine.discovery.base import Batch, Report
 from engine.evaluation import Evaluator, ends
 from engine.models.transformer import Transformer
+
+MOST_ROWS = 512  # prompts in one pass, of all the heads ablated in it
 
 
 def node_importance(evaluator: Evaluator, report: Report) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -31,22 +35,49 @@ def node_importance(evaluator: Evaluator, report: Report) -> tuple[dict[str, Any
     """
     graph, metric = evaluator.forward.graph, evaluator.prompts.metric
     back = np.argsort(evaluator.order)
+    logits: list[list[Tensor]] = [[] for _ in graph.sources]  # of every node, for every batch
+    for done, batch in enumerate(evaluator.batches):
+        report(
+            done, len(evaluator.batches), f"ablating every node, batch {done + 1} of {len(evaluator.batches)}"
+        )
+        for node, ablated in zip(logits, ablated_alone(evaluator.forward.transformer, batch), strict=True):
+            node.append(ablated)
     nodes: dict[str, Any] = {}
     kl = np.empty((len(graph.sources), len(back)), dtype=np.float32)
     effects = np.concatenate([direct_effects(evaluator, i) for i in range(len(evaluator.batches))], axis=1)
     for i, node in enumerate(graph.sources):
-        report(i, len(graph.sources), f"ablating {node}")
-        values = evaluator.values(graph.edges[:, 0] != i)
+        values = evaluator.values(logits[i])
         kl[i] = values["kl"][back]
-        answer, wrong = effects[i, :, 0], effects[i, :, 1]
-        nodes[node] = {
-            "kl": metrics.estimate(values["kl"], evaluator.seed),
-            metric: metrics.estimate(evaluator.model[metric] - values[metric], evaluator.seed),
-            "answer": metrics.estimate(answer, evaluator.seed),
-            "wrong_answer": metrics.estimate(wrong, evaluator.seed),
+        of_node = {
+            "kl": values["kl"],
+            metric: evaluator.model[metric] - values[metric],
+            "answer": effects[i, :, 0],
+            "wrong_answer": effects[i, :, 1],
         }
+        nodes[node] = {name: metrics.estimate(value, evaluator.seed) for name, value in of_node.items()}
     arrays = {"kl": kl, "answer": effects[:, back, 0], "wrong_answer": effects[:, back, 1]}
     return {"nodes": nodes, **ends(evaluator)}, arrays
+
+
+@torch.no_grad()
+def ablated_alone(transformer: Transformer, batch: Batch) -> Iterator[Tensor]:
+    """Yield the logits [B, V] with each source replaced alone, in the order of the graph's sources."""
+    clean, other = batch.clean, batch.replacement
+    run = transformer.run(clean.tokens, clean.start)
+    start, prefix, parallel = clean.start, run.prefix, transformer.shape.parallel
+    yield transformer.finish(run.residual[0] + other.input - run.input, 0, start, prefix)
+    for layer, block in enumerate(transformer.blocks):
+        after = run.residual[layer + 1]
+        changes = torch.matmul(other.heads[layer] - run.heads[layer], block.out.unsqueeze(1))
+        for some in changes.split(max(1, MOST_ROWS // len(clean.tokens))):
+            wide = [(k.repeat(1, len(some), 1, 1), v.repeat(1, len(some), 1, 1)) for k, v in prefix]
+            if parallel:  # the MLP does not see the heads beside it
+                streams = (after + some).flatten(0, 1)
+            else:
+                streams = (after - run.mlps[layer] + some).flatten(0, 1)
+                streams = streams + transformer.mlp(layer, streams)
+            yield from transformer.finish(streams, layer + 1, start, wide).unflatten(0, some.shape[:2])
+        yield transformer.finish(after + other.mlps[layer] - run.mlps[layer], layer + 1, start, prefix)
 
 
 @torch.no_grad()

@@ -167,10 +167,12 @@ def test_a_wrong_pair_is_said(tiny_folder, task, store, change, said):
 
 
 @pytest.mark.parametrize("ablation", ["counterfactual", "zero"])
-def test_importance_equals_ablating_each_node_naively(tiny_folder, task, store, ablation):
-    request = ask(tiny_folder, task, "importance", ablation=ablation)
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "mistral"])
+def test_importance_equals_ablating_each_node_naively(tmp_path, task, store, family, ablation):
+    folder = save_tiny(FAMILIES[family], tmp_path / "model")
+    request = ask(folder, task, "importance", ablation=ablation)
     run = store.get(experiments.run(request, nothing, store))
-    model, item = load_model(str(tiny_folder), device="cpu"), run.result["prompts"][0]
+    model, item = load_model(str(folder), device="cpu"), run.result["prompts"][0]
     graph, bridge = model.shape.graph(), open_hooks(model.bridge)
     clean, corrupt = (torch.tensor([model.prompt_ids(item[name])]) for name in ("clean", "corrupt"))
     values = source_values(bridge, graph, corrupt)

@@ -1,8 +1,8 @@
 """Compute the shipped runs in cached_runs/ anew (`make runs`).
 
-Edge Pruning on the demo model; every circuit evaluated under every other ablation, and every node's importance
-under every ablation, so that nothing has to be computed when they are looked at. The last two tasks are one
-task asked in two ways, as in the case study of Edge Pruning (Bhaskar et al. 2024, section 5).
+Edge Pruning on the demo model; every circuit evaluated under every other ablation, and the importance of every
+node under every ablation, so that nothing has to be computed when they are looked at. The last two tasks are
+one task asked in two ways, as in the case study of Edge Pruning (Bhaskar et al. 2024, section 5).
 """
 
 import shutil

@@ -11,7 +11,7 @@ can then project first and divide afterwards, which is what makes many different
 Shapes: B prompts, S positions (from `start` on), D = d_model, H heads, d = d_head, V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -147,22 +147,51 @@ class Transformer:
         """Run the plain model on tokens [B, S_all] and keep what every source wrote from `start` on."""
         stream = self.embed(tokens)
         kept = Run(tokens, start, stream[:, start:].clone(), [], [], [], [], stream, [])
-        for layer, block in enumerate(self.blocks):
+        for layer in range(len(self.blocks)):
             kept.residual.append(stream[:, start:].clone())
-            raw = torch.matmul(stream.flatten(0, 1) * self.rms_reciprocal(stream).view(-1, 1), block.qkv)
-            qkv = (raw + block.qkv_bias).view(3, self.shape.n_heads, *stream.shape[:2], self.shape.d_head)
-            heads, pattern, k, v = self.attend(layer, qkv, 0, None)
+            heads, pattern, k, v = self._attend_stream(layer, stream)
             kept.prefix.append((k[:, :, :start].clone(), v[:, :, :start].clone()))
             if patterns:
                 kept.patterns.append(pattern)
             kept.heads.append(heads[:, :, start:].clone())
-            written = torch.bmm(heads.flatten(1, 2), block.out).sum(0) + block.out_bias
-            after_attention = stream + written.view_as(stream)
+            after_attention = stream + self._written(layer, heads)
             mlp = self.mlp(layer, stream if self.shape.parallel else after_attention)
             kept.mlps.append(mlp[:, start:].clone())
             stream = after_attention + mlp
         kept.residual.append(stream[:, start:].clone())
         return replace(kept, logits=self.unembed(stream[:, -1]))
+
+    @torch.no_grad()
+    def finish(
+        self, stream: Tensor, layer: int, start: int = 0, prefix: Sequence[tuple[Tensor, Tensor]] = ()
+    ) -> Tensor:
+        """Return the logits [B, V] of a plain pass that goes on with the stream before `layer`.
+
+        Args:
+            stream: [B, S, D] at positions `start` on.
+            layer: the first block to run; one more than there are goes straight to the logits.
+            prefix: per layer keys and values [H, B, start, d] of the positions before, as in `Run`.
+        """
+        for i in range(layer, len(self.blocks)):
+            heads = self._attend_stream(i, stream, start, prefix[i] if prefix else None)[0]
+            after_attention = stream + self._written(i, heads)
+            stream = after_attention + self.mlp(i, stream if self.shape.parallel else after_attention)
+        return self.unembed(stream[:, -1])
+
+    def _attend_stream(
+        self, layer: int, stream: Tensor, start: int = 0, prefix: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Let every head attend to one stream [B, S, D]; see `attend`."""
+        block = self.blocks[layer]
+        raw = torch.matmul(stream.flatten(0, 1) * self.rms_reciprocal(stream).view(-1, 1), block.qkv)
+        qkv = (raw + block.qkv_bias).view(3, self.shape.n_heads, *stream.shape[:2], self.shape.d_head)
+        return self.attend(layer, qkv, start, prefix)
+
+    def _written(self, layer: int, heads: Tensor) -> Tensor:
+        """Return what all heads of a layer write together, [B, S, D], for their outputs [H, B, S, d]."""
+        block = self.blocks[layer]
+        written = torch.bmm(heads.flatten(1, 2), block.out).sum(0) + block.out_bias
+        return written.view(*heads.shape[1:3], -1)
 
     def _normed(self, stream: Tensor, gain: Tensor, shift: Tensor | None) -> Tensor:
         normed = stream * self.rms_reciprocal(stream).unsqueeze(-1) * gain
