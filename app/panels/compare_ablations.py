@@ -40,11 +40,10 @@ def ablations_panel(compared: list[Compared], metric: str, scheme: Look) -> None
         st.dataframe(
             by_circuit(rows, "ablation"),
             hide_index=True,
-            height=36 + 35 * len(rows),
+            height="content",
             alt=f"Metrics of circuit {one.mark.letter} under every ablation",
             column_config={
-                "ablation": st.column_config.TextColumn(width=225, pinned=True),
-                "Edges": st.column_config.TextColumn(width=50),
+                "ablation": st.column_config.TextColumn(pinned=True),
             },
         )
         numbers = ", ".join(run.run_id for run in runs.values())

@@ -4,7 +4,9 @@ The case study of Edge Pruning (Bhaskar et al. 2024, section 5): circuits for on
 most of their edges, and the shared ones are measured as a circuit of their own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import streamlit as st
@@ -14,14 +16,19 @@ from app.data import evaluated, store
 from app.figures.curve import METRIC_NAMES
 from app.figures.curves import Point, curves_figure, marked_series
 from app.figures.style import Look
-from app.jobs import job_of, measure_request
+from app.jobs import measure_request
 from app.panels.compare_choice import Compared
-from app.panels.compare_evaluations import evaluation, submit_all
+from app.panels.compare_evaluations import (
+    being_made,
+    evaluation,
+    finished,
+    measurement_fields,
+    start_jobs,
+)
 from app.panels.compare_metrics import by_circuit
 from app.text import plain
 from engine.ablations.base import ablations
 from engine.combine import chosen_edges
-from engine.errors import CircuitExplorerError
 from engine.graph import Graph
 from engine.request import Chosen, Part, Request
 from engine.runs import Run
@@ -56,27 +63,18 @@ def combined_panel(groups: list[list[Compared]], metric: str, scheme: Look) -> N
         return
     circuits = combinations_of(group, scheme)
     on, under = _choose(group)
-    try:
-        request = measure_request(
-            on.opened.request.model,
-            on.opened.request.task,
-            under,
-            [one.chosen for one in circuits],
-            on.run_id,
-        )
-        run = store().get(request.run_id()) if request.run_id() in store() else None
-        sizes = _sizes(group[0].opened.graph, tuple(one.chosen.model_dump_json() for one in circuits))
-    except CircuitExplorerError as error:
-        st.error(plain(f"They cannot be measured: {error}"), icon=":material/error:")
-        return
+    chosen, origin = [one.chosen for one in circuits], on.opened.request
+    wanted = measurement_fields(origin, under) | {"circuits": chosen}
+    run = finished(wanted)
+    make = partial(measure_request, origin.model, origin.task, under, chosen, on.run_id)
     left, right = st.columns(2, gap="medium")
     with left:
         if run is None:
-            _not_measured(request, len(circuits), under)
+            _not_measured(make, len(circuits), being_made(wanted))
         else:
             _chart(group, circuits, run, on, under, metric, scheme)
     with right:
-        _table(circuits, sizes, run)
+        _table(circuits, group[0].opened.graph, run)
 
 
 def combinations_of(group: list[Compared], scheme: Look) -> list[Combined]:
@@ -144,10 +142,9 @@ def _choose(group: list[Compared]) -> tuple[Compared, str]:
     return runs[on], under
 
 
-def _not_measured(request: Request, n: int, under: str) -> None:
-    job = job_of(request.run_id())
-    if job is not None and job.active:
-        st.info(f"Being measured under {under}.", icon=":material/hourglass:")
+def _not_measured(make: Callable[[], Request], n: int, active: bool) -> None:
+    if active:
+        st.info("Being measured.", icon=":material/hourglass:")
         return
     st.caption(
         "What all of them share, what any of them has and what one has alone, pruned of dangling edges: "
@@ -157,8 +154,8 @@ def _not_measured(request: Request, n: int, under: str) -> None:
         f"Measure these {n} circuits",
         key="compare-measure",
         icon=":material/play_arrow:",
-        on_click=submit_all,
-        args=([request],),
+        on_click=start_jobs,
+        args=([make],),
     )
 
 
@@ -187,20 +184,21 @@ def _chart(
     st.caption(plain(f"On the task of {on.mark.sign}, {evaluated(run)} · run {run.run_id}.{words}"))
 
 
-def _table(circuits: list[Combined], sizes: list[int], run: Run | None) -> None:
+def _table(circuits: list[Combined], graph: Graph, run: Run | None) -> None:
     if run is None:
+        sizes = _sizes(graph, tuple(one.chosen.model_dump_json() for one in circuits))
         table = {"circuit": [one.name for one in circuits], "Edges": [f"{size:,}" for size in sizes]}
     else:
         points = {point["name"]: point for point in run.result["curve"]}
+        sizes = [points[one.chosen.name]["n_edges"] for one in circuits]
         table = by_circuit([(one.name, points[one.chosen.name]) for one in circuits], "circuit")
     st.dataframe(
         table,
         hide_index=True,
-        height=36 + 35 * len(circuits),
+        height="content",
         alt="Circuits made of others, with their sizes and metrics",
         column_config={
-            "circuit": st.column_config.TextColumn(width=115, pinned=True),
-            "Edges": st.column_config.TextColumn(width=55),
+            "circuit": st.column_config.TextColumn(pinned=True),
         },
     )
     if 0 in sizes:

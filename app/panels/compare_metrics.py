@@ -40,7 +40,7 @@ def metrics_table(compared: list[Compared]) -> None:
         by_metric(rows),
         hide_index=True,
         alt="Metrics of every circuit with 95 % intervals",
-        column_config={"metric": st.column_config.TextColumn(width=185, pinned=True)},
+        column_config={"metric": st.column_config.TextColumn(pinned=True)},
     )
     runs = [run for one in compared if (run := one.evaluation.run) is not None]
     if differing := unlike(runs):

@@ -13,6 +13,7 @@ from engine.overlap import Overlap, edge_overlap, node_overlap
 
 OF = {"edges": edge_overlap, "nodes": node_overlap}
 LEAST_P = 1e-300  # less is 0 in floating point
+MOST_ROWS = 6  # of a table that is shown whole
 
 Pairs = dict[tuple[int, int], Overlap]
 
@@ -59,7 +60,7 @@ def _table(table: pd.DataFrame) -> None:
     st.dataframe(
         table,
         hide_index=True,
-        height=min(35 * (len(table) + 1) + 2, 282),
+        height="content" if len(table) <= MOST_ROWS else 282,
         alt="Overlap of every two circuits",
         column_config={
             "shared": number(width=60),

@@ -13,6 +13,7 @@ from app.panels.compare_combined import combinations_of
 from app.panels.compare_evaluations import OWN, unlike
 from app.panels.compare_graphs import edges_of
 from app.panels.compare_metrics import METRICS, estimate_text, tidy
+from engine.ablations.base import ablations
 from engine.graph import Graph
 from engine.overlap import edge_overlap, used_nodes
 from engine.request import Request
@@ -42,8 +43,14 @@ def asked(store, monkeypatch) -> list[Request]:
     """What is put into the queue."""
     submitted: list[Request] = []
     monkeypatch.setattr("app.jobs.JobQueue.submit", lambda queue, request: submitted.append(request))
-    monkeypatch.setattr("engine.experiments.completed", lambda request, store: request)
+    monkeypatch.setattr("engine.experiments.completed", _completed)
     return submitted
+
+
+def _completed(request: Request, store: RunStore) -> Request:
+    """What `completed` does for a model that is there; that of made-up runs is not."""
+    settings = ablations.get(request.ablation).Settings().model_dump(mode="json")
+    return request.model_copy(update={"ablation_settings": settings})
 
 
 def evaluate(store: RunStore, request: Request) -> str:
@@ -273,8 +280,21 @@ def test_a_finished_evaluation_of_all_under_one_ablation_is_shown(store, pair, a
 def test_an_evaluation_that_cannot_be_made_says_why(store):
     run = write_fake_run(store, model="no-such-model")
     at = page(run, under="zero")
-    assert any("no-such-model" in error.value for error in at.error)
-    assert all("\n" not in error.value for error in at.error)
+    assert not at.error
+    at.button(key="compare-evaluate").click().run()
+    assert not at.exception
+    (error,) = at.error
+    assert "no-such-model" in error.value
+    assert "\n" not in error.value
+
+
+def test_finished_evaluations_are_shown_also_where_the_model_is_not(store):
+    run = write_fake_run(store, model="no-such-model")
+    fields = {"model": "no-such-model", "task": "ioi", "ablation": "zero", "circuit": run}
+    evaluation = evaluate(store, Request.model_validate(fields | {"kind": "evaluate"}))
+    at = page(run, under="zero")
+    assert evaluation in text(at)
+    assert "Not evaluated under zero" not in text(at)
 
 
 def test_combined_circuits_are_previewed_and_measured_as_one_job(pair, asked):
