@@ -1,5 +1,6 @@
 """What `streamlit run` serves: the dashboard, and plotly.js out of the installed package."""
 
+import gc
 import importlib
 from pathlib import Path
 
@@ -11,8 +12,12 @@ from streamlit.runtime.pages_manager import PagesManager
 from app.components.plotly_view import PLOTLY_FOLDER, PLOTLY_ROUTE
 from app.errors import show_unforeseen
 
-# Torch takes seconds to import: they are spent when the server starts, not in the first page.
+# Torch takes seconds to import: they are spent when the server starts, not in the first page. Nothing of it
+# is ever garbage, so it is not searched for any, now or later.
+gc.disable()
 importlib.import_module("app.jobs")
+gc.freeze()
+gc.enable()
 
 
 async def plotly_js(_request: object) -> FileResponse:

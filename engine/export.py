@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
-import networkx as nx
 import pandas as pd
 
 from engine.circuit import Circuit, circuit_to_json
@@ -26,6 +25,8 @@ def to_json(run: Run, circuit: Circuit) -> str:
 
 def to_graphml(run: Run, circuit: Circuit) -> str:
     """Return the nodes and edges of the circuit as GraphML, for Gephi, yEd and networkx."""
+    import networkx as nx  # see engine.graph
+
     graph = circuit.graph.to_networkx(circuit.kept, circuit.scores)
     graph.graph.update({key: value for key, value in circuit.about.items() if value is not None})
     return "\n".join(nx.generate_graphml(graph, named_key_ids=True)) + "\n"

@@ -12,12 +12,14 @@ and H heads with separate q, k, v and serial blocks makes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import networkx as nx
 import numpy as np
 
 from engine.errors import RequestError
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 Qkv = Literal["split", "merged"]
 
@@ -125,7 +127,7 @@ class Graph:
 
     def to_networkx(
         self, kept: np.ndarray | None = None, scores: np.ndarray | None = None
-    ) -> nx.MultiDiGraph:
+    ) -> "nx.MultiDiGraph":
         """Return the graph, or the edges kept, for networkx.
 
         Args:
@@ -136,6 +138,8 @@ class Graph:
             Nodes are the node names (a head's q, k and v edges all lead to the head); each edge has its
             `name` as key and attribute, and its `kind`: q, k, v, head, mlp or logits.
         """
+        import networkx as nx  # a graph has it made on demand; the first page does without
+
         graph = nx.MultiDiGraph(
             n_layers=self.n_layers, n_heads=self.n_heads, qkv=self.qkv, parallel=self.parallel
         )

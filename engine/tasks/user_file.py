@@ -15,8 +15,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import networkx as nx
-
 from engine.errors import RequestError
 from engine.tasks.base import Split
 
@@ -93,6 +91,8 @@ def split_pairs(pairs: list[FilePair], split: Split) -> tuple[list[FilePair], st
 
 def _groups(pairs: list[FilePair]) -> list[list[FilePair]]:
     """Return the pairs in groups that share no prompt with each other."""
+    import networkx as nx  # see engine.graph
+
     texts = nx.Graph((pair.clean, pair.corrupt) for pair in pairs)
     group_of = {text: i for i, group in enumerate(nx.connected_components(texts)) for text in group}
     groups: dict[int, list[FilePair]] = {}
