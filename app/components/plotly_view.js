@@ -101,6 +101,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
           ]]
         : undefined,
     });
+    // The alternative text says what is drawn, and a table lists it: the marks alone say nothing.
+    host.querySelectorAll(".main-svg").forEach((svg) => svg.setAttribute("aria-hidden", "true"));
     if (first && !host.wired) wire(Plotly);
   };
 

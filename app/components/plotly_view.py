@@ -25,11 +25,13 @@ _CSS = """
 .plotly-view.pointed .nsewdrag { cursor: pointer !important; }
 .plotly-view .modebar-group { padding: 0 !important; }
 .plotly-view .modebar-btn { padding: 0 3px !important; }
+.plotly-view .modebar:has(:focus-visible) { opacity: 1 !important; }
+.plotly-view .modebar-btn:focus-visible { outline: 2px solid var(--st-primary-color) !important; }
 """
 
 _mount = component(
     "circuit_explorer_plotly_view",
-    html='<div class="plotly-view" role="img"></div>',
+    html='<div class="plotly-view" role="figure"></div>',
     css=_CSS,
     js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
     isolate_styles=False,

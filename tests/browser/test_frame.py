@@ -171,3 +171,19 @@ def test_a_presentation_needs_no_sideways_scrolling(page, server, width, height)
     wide = page.evaluate("""() => [...document.querySelectorAll('.stMain, .stMainBlockContainer')]
       .map((block) => block.scrollWidth - block.clientWidth)""")
     assert max(wide) <= 0
+
+
+def test_a_figure_is_named_and_its_buttons_are_reached_by_keyboard(page, server):
+    page.goto(f"{server.url}/?run={server.run}")
+    figure = page.get_by_role("figure", name=re.compile("^Circuit graph with"))
+    expect(figure.locator(".main-svg").first).to_be_visible()
+    settled(page)
+    # The form ends before the picture begins: the first button of its bar is on the way through the page.
+    bar = figure.get_by_role("button", name=re.compile("Reset the view"))
+    bar.focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    expect(bar).to_be_focused()
+    expect(figure.locator(".modebar")).to_have_css("opacity", "1")
+    assert bar.evaluate("(button) => getComputedStyle(button).outlineWidth") == "2px"
+    assert figure.locator("svg.main-svg:not([aria-hidden=true])").count() == 0
