@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from engine.bench import BENCHES
 from engine.runs import RunStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,12 +16,13 @@ README, BENCH = ROOT / "README.md", ROOT / "assets" / "bench.json"
 
 
 def bench_table(bench: dict[str, Any]) -> str:
-    """Return the benchmark table in Markdown."""
-    lines = ["| | F | seconds | memory above the model |", "|---|---|---|---|"]
-    lines += [
-        f"| {row['name']} | {row['f_units']:.2f} | {row['seconds']:.2f} | {row['peak_mb'] / 1000:.2f} GB |"
-        for row in bench["rows"]
-    ]
+    """Return the benchmark table in Markdown; of a page, which runs no model, without units of F."""
+    lines = ["| | F | ms | memory above the model |", "|---|---|---|---|"]
+    for row in bench["rows"]:
+        units = f"{row['f_units']:.2f}" if row["name"] in BENCHES else "–"
+        lines.append(
+            f"| {row['name']} | {units} | {1000 * row['seconds']:.0f} | {row['peak_mb'] / 1000:.2f} GB |"
+        )
     unit = f"{bench['unit_seconds']:.2f} s on {bench['device']}, {bench['threads']} threads"
     return "\n".join([*lines, "", f"F = {unit}."])
 
