@@ -1,0 +1,54 @@
+"""The look of all figures: large type for a beamer reaches every text."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from app.figures.attention import attention_figure
+from app.figures.curve import curve_figure
+from app.figures.graph import circuit_figure
+from app.figures.style import LARGE, Look, look
+from engine.circuit import top_edges
+from engine.graph import Graph
+from tests.app.fake_run import SIZES, TOKENS, fake_result, fake_scores
+
+GRAPH = Graph(4, 8)
+SCORES = fake_scores(GRAPH)
+FIGURES: dict[str, Callable[[Look], go.Figure]] = {
+    "graph": lambda scheme: circuit_figure(top_edges(GRAPH, SCORES, 150), scheme),
+    "curve": lambda scheme: curve_figure(fake_result(GRAPH, SCORES, SIZES, 150)["curve"], "kl", scheme),
+    "attention": lambda scheme: attention_figure(np.eye(len(TOKENS)), TOKENS, scheme),
+}
+
+
+def font_sizes(part: Any, name: str = "") -> Iterator[float]:
+    """Every font size in a figure, in the order of the figure."""
+    if isinstance(part, dict):
+        if "font" in name and "size" in part:
+            yield part["size"]
+        for key, value in part.items():
+            yield from font_sizes(value, key)
+    elif isinstance(part, list):
+        for value in part:
+            yield from font_sizes(value)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_large_type_reaches_every_text_of_a_figure(name: str, mode: str):
+    plain, large = (
+        list(font_sizes(FIGURES[name](look(mode, large)).to_plotly_json())) for large in (False, True)
+    )
+    assert len(plain) == len(large) > 2
+    growth = [new / old for new, old in zip(large, plain, strict=True)]
+    assert min(growth) >= 1.2
+    assert max(growth) == pytest.approx(LARGE)
+
+
+def test_large_type_changes_no_colour():
+    plain, large = look("dark"), look("dark", large=True)
+    assert (large.text, plain.text) == (LARGE, 1)
+    assert {**vars(plain), "text": LARGE} == vars(large)
