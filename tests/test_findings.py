@@ -22,7 +22,7 @@ from engine.runs import RunStore
 from engine.workbench import prepare
 from tests.app.fake_run import write_fake_run
 from tests.reference import naive_logits, open_hooks, source_values
-from tests.tiny import FAMILIES, save_tiny
+from tests.tiny import FAMILIES, save_tiny, save_ungrouped
 
 
 def nothing(done: int, total: int, message: str) -> None:
@@ -172,7 +172,8 @@ def test_importance_equals_ablating_each_node_naively(tmp_path, task, store, fam
     folder = save_tiny(FAMILIES[family], tmp_path / "model")
     request = ask(folder, task, "importance", ablation=ablation)
     run = store.get(experiments.run(request, nothing, store))
-    model, item = load_model(str(folder), device="cpu"), run.result["prompts"][0]
+    plain = save_ungrouped(folder, tmp_path / "plain") if family == "mistral" else folder
+    model, item = load_model(str(plain), device="cpu"), run.result["prompts"][0]
     graph, bridge = model.shape.graph(), open_hooks(model.bridge)
     clean, corrupt = (torch.tensor([model.prompt_ids(item[name])]) for name in ("clean", "corrupt"))
     values = source_values(bridge, graph, corrupt)
