@@ -10,12 +10,11 @@ from app.data import title_of
 from app.errors import show_error
 from app.forms import fields_form, problems
 from app.jobs import queue
+from app.panels.subject import choose_ablation, choose_model, choose_task
 from engine.ablations.base import ablations
 from engine.discovery.base import methods
 from engine.errors import CircuitExplorerError, RequestError
-from engine.models import shipped_models
 from engine.request import Request
-from engine.tasks.base import tasks
 
 SHOWN = 2  # settings of a method shown at once, its first; the others are under "Advanced"
 
@@ -62,30 +61,9 @@ def _method() -> str:
 
 def _fields() -> dict[str, Any]:
     """Draw what every request has and return it."""
-    model = st.selectbox(
-        "Model",
-        list(shipped_models()),
-        key="new-model",
-        accept_new_options=True,
-        help="A shipped model, a Hugging Face id such as gpt2, or a folder.",
-    )
-    names = tasks.names()
-    task = st.selectbox(
-        "Task",
-        names,
-        names.index("ioi"),
-        format_func=lambda name: title_of("task", name),
-        key="new-task",
-        accept_new_options=True,
-        help="A behaviour, or a file with pairs of prompts of your own.",
-    )
-    ablation = st.selectbox(
-        "Ablation",
-        ablations.names(),
-        format_func=lambda name: title_of("ablation", name),
-        key="new-ablation",
-        help="What stands in for an activation that is taken away.",
-    )
+    model = choose_model("new-model")
+    task = choose_task("new-task")
+    ablation = choose_ablation("new-ablation")
     ablation_settings = fields_form(ablations.get(ablation).Settings, f"set-{ablation}")
     left, right = st.columns(2)
     percent = left.number_input(
@@ -101,8 +79,8 @@ def _fields() -> dict[str, Any]:
         "Seed", 0, 2**31 - 1, 0, key="new-seed", help="The same seed gives the same run."
     )
     return {
-        "model": model or "",
-        "task": task or "",
+        "model": model,
+        "task": task,
         "ablation": ablation,
         "ablation_settings": ablation_settings,
         "sparsity": round(1 - percent / 100, 6),

@@ -1,0 +1,99 @@
+"""What one selected run is: what was asked, how it went, and what was measured of it."""
+
+import streamlit as st
+
+from app.data import KIND_NAMES, Shelf, own_title, run_title, title_of
+from app.figures.curve import interval_text
+from app.text import plain
+from engine.runs import Run
+
+
+def run_detail(run: Run, shelf: Shelf) -> None:
+    """Draw what a run is: its numbers with intervals, its request, its versions, what was measured of it."""
+    request, result = run.request, run.result
+    title = own_title(run)
+    st.markdown(f"**{plain(title or run_title(request))}**")
+    if title is not None:
+        st.caption(plain(run_title(request)))
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _facts("How good", _measured(run))
+        _facts("How it went", _course(run))
+    with right:
+        _facts("What was asked", _asked(run))
+    for note in result["notes"]:
+        st.caption(f":material/info: {plain(note)}")
+    if children := measured_of(run, shelf):
+        st.caption(plain(f"Measured of it: {', '.join(child_title(child) for child in children)}."))
+
+
+def measured_of(run: Run, shelf: Shelf) -> list[Run]:
+    """Return the evaluations and measurements of a run's circuits."""
+    return [
+        other
+        for other in shelf.others.values()
+        if other.request.circuit == run.run_id
+        or any(part.run == run.run_id for chosen in other.request.circuits for part in chosen.parts)
+    ]
+
+
+def child_title(run: Run) -> str:
+    """Return what a run measured of others, in a few words."""
+    kind = KIND_NAMES[run.request.kind].lower()
+    return f"{kind} under {run.request.ablation} ({run.run_id.rsplit('-', 1)[-1]})"
+
+
+def _facts(title: str, facts: dict[str, str]) -> None:
+    st.caption(title)
+    st.table({plain(what): plain(value) for what, value in facts.items()}, border="horizontal")
+
+
+def _measured(run: Run) -> dict[str, str]:
+    summary = run.result.get("summary")
+    if summary is None:
+        return {"nodes": f"{len(run.result['nodes']):,} ablated one by one"}
+    metric = run.result["metric"]
+    names = {"KL": "kl", "faithfulness": "faithfulness", metric.replace("_", " "): metric}
+    share = 100 * summary["n_edges"] / summary["n_edges_total"]
+    facts = {"edges": f"{summary['n_edges']:,} of {summary['n_edges_total']:,} ({share:.2g} %)"}
+    for words, name in (names | {"same top token": "agreement", "accuracy": "accuracy"}).items():
+        estimate = summary[name]
+        mean = "undefined" if estimate["mean"] is None else f"{estimate['mean']:.3g}"
+        facts[words] = f"{mean}  ({interval_text(estimate)})"
+    return facts | {"prompts": f"{summary['kl']['n']:,} of the {run.request.split} split"}
+
+
+def _course(run: Run) -> dict[str, str]:
+    result = run.result
+    timings = result["timings"]
+    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    return {
+        "created": result["created"],
+        "seconds": f"{timings['seconds']:.0f}, of them {timings['evaluation_seconds']:.0f} of evaluation",
+        "on": f"{result['device']}, {result['dtype']}",
+        "with": versions,
+        "folder": str(run.folder),
+    }
+
+
+def _asked(run: Run) -> dict[str, str]:
+    request = run.request
+    conditioning = run.result["conditioning"]
+    asked = {
+        "kind": KIND_NAMES[request.kind],
+        "model": request.model,
+        "task": request.task if request.task_hash else title_of("task", request.task),
+        "ablation": request.ablation + ("" if conditioning == "none" else f", {conditioning}"),
+        "prompts": f"{request.n_prompts:,} at most, seed {request.seed}",
+        "head inputs": "q, k and v apart" if request.qkv == "split" else "merged",
+    }
+    if request.method is not None:
+        asked["method"] = title_of("method", request.method)
+    if request.kind == "evaluate":
+        asked["circuits of"] = request.circuit or ""
+    if request.circuits:
+        asked["circuits"] = ", ".join(chosen.name for chosen in request.circuits)
+    settings = request.settings | {f"ablation {key}": v for key, v in request.ablation_settings.items()}
+    return asked | {
+        name.replace("_", " "): str(value) for name, value in settings.items() if value is not None
+    }

@@ -1,0 +1,225 @@
+"""The history: filters over all runs, and the table in which they are selected."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+from streamlit.elements.lib.column_types import ColumnConfig
+
+from app.data import KIND_NAMES, Shelf, model_name, own_title, title_of
+from engine.request import Kind
+from engine.runs import Run
+
+GRAPHS: tuple[Kind, ...] = ("discover", "import")  # what is shown at first: runs with a graph of their own
+ORIGINS = {"all": "All", "shipped": "Shipped", "own": "Own"}
+FACETS: dict[str, tuple[str, Callable[[Run], str | None], Callable[[str], str]]] = {
+    "model": ("Model", lambda run: run.request.model, model_name),
+    "task": ("Task", lambda run: run.request.task, lambda name: title_of("task", name)),
+    "method": ("Method", lambda run: run.request.method, lambda name: title_of("method", name)),
+    "ablation": ("Ablation", lambda run: run.request.ablation, lambda name: title_of("ablation", name)),
+}
+_ROW = 36  # px
+_MOST_ROWS = 10  # seen at once
+
+
+def history(shelf: Shelf, bar: Callable[[list[Run]], None]) -> list[Run]:
+    """Draw the filters and the table of all runs; return the runs selected, in the table's order.
+
+    Args:
+        shelf: the runs.
+        bar: draws what can be done with the runs selected; it stands over the table.
+    """
+    runs = [*shelf.runs.values(), *shelf.others.values()]
+    words, chosen = _filters(runs, first_kinds(shelf))
+    shown = [run for run in runs if _passes(run, words, chosen)]
+    # Newest first; those of the same second stay in the order of the shelf.
+    shown.sort(key=lambda run: datetime.fromisoformat(run.result["created"]), reverse=True)
+    if not shown:
+        st.info("No run passes these filters.", icon=":material/filter_alt_off:")
+        st.button("Clear the filters", on_click=clear_filters, icon=":material/close:", key="runs-no-filter")
+        return []
+    place = {run.run_id: i for i, run in enumerate(shown)}
+    rows = sorted(place[run_id] for run_id in st.session_state.get("runs-selected", []) if run_id in place)
+    selected = [shown[i] for i in rows]
+    st.session_state["runs-selected"] = [run.run_id for run in selected]
+    bar(selected)
+    _table(shown, shelf, rows)
+    return selected
+
+
+def clear_filters() -> None:
+    """Show the runs that are shown at first."""
+    for name in ("text", "kind", "origin", *FACETS):
+        st.session_state.pop(f"runs-{name}", None)
+
+
+def select_run(run: Run) -> None:
+    """Select a run alone, and let the filters show it."""
+    clear_filters()
+    st.session_state["runs-kind"] = [*GRAPHS] if run.request.kind in GRAPHS else [*GRAPHS, run.request.kind]
+    st.session_state["runs-selected"] = [run.run_id]
+
+
+def first_kinds(shelf: Shelf) -> list[Kind]:
+    """Return the kinds of runs that are shown at first."""
+    return [kind for kind in GRAPHS if any(run.request.kind == kind for run in shelf.runs.values())]
+
+
+def _filters(runs: list[Run], first: list[Kind]) -> tuple[list[str], dict[str, list[str]]]:
+    """Draw the filters; return the words looked for, and what is chosen of every facet filtered by."""
+    left, right = st.columns([1, 2], gap="medium")
+    text = left.text_input(
+        "Search",
+        key="runs-text",
+        placeholder="Title, task, run id …",
+        icon=":material/search:",
+        persist_state="session",
+    )
+    counts = {kind: sum(run.request.kind == kind for run in runs) for kind in KIND_NAMES}
+    kinds = [kind for kind in KIND_NAMES if counts[kind]]
+    _known("kind", kinds, first)
+    chosen: dict[str, list[str]] = {}
+    chosen["kind"] = right.pills(
+        "Kind",
+        kinds,
+        selection_mode="multi",
+        format_func=lambda kind: f"{KIND_NAMES[kind]} {counts[kind]}",
+        key="runs-kind",
+        persist_state="session",
+    )
+    several = {
+        name: values
+        for name, (_, value, _) in FACETS.items()
+        if len(values := sorted({found for run in runs if (found := value(run)) is not None})) > 1
+    }
+    places = st.columns([1] * len(several) + [1.05], gap="small")
+    for place, (name, values) in zip(places, several.items(), strict=False):
+        title, _, words = FACETS[name]
+        _known(name, values, [])
+        chosen[name] = place.multiselect(
+            title,
+            values,
+            format_func=words,
+            key=f"runs-{name}",
+            placeholder="All",
+            persist_state="session",
+        )
+    if (origin := _origin(places[-1])) != "all":
+        chosen["origin"] = [origin]
+    return (text or "").lower().split(), {name: values for name, values in chosen.items() if values}
+
+
+def _origin(place: DeltaGenerator) -> str:
+    if st.session_state.get("runs-origin") not in ORIGINS:
+        st.session_state["runs-origin"] = "all"
+    chosen = place.segmented_control(
+        "Origin",
+        list(ORIGINS),
+        format_func=ORIGINS.__getitem__,
+        key="runs-origin",
+        required=True,
+        persist_state="session",
+    )
+    return chosen or "all"
+
+
+def _known(name: str, options: Sequence[str], default: Sequence[str]) -> None:
+    """Leave out what a URL asks for and is not there, before the widget is drawn."""
+    wanted = st.session_state.get(f"runs-{name}")
+    st.session_state[f"runs-{name}"] = [
+        one for one in (default if wanted is None else wanted) if one in options
+    ]
+
+
+def _passes(run: Run, words: list[str], chosen: dict[str, list[str]]) -> bool:
+    request = run.request
+    for name, values in chosen.items():
+        if name == "kind":
+            found: str | None = request.kind
+        elif name == "origin":
+            found = "shipped" if run.shipped else "own"
+        else:
+            found = FACETS[name][1](run)
+        if found not in values:
+            return False
+    about = (
+        f"{own_title(run) or ''} {run.run_id} {request.model} {request.task} {title_of('task', request.task)}"
+    )
+    return all(word in f"{about} {title_of('ablation', request.ablation)}".lower() for word in words)
+
+
+def _table(runs: list[Run], shelf: Shelf, rows: list[int]) -> None:
+    """Draw the table, with `rows` selected."""
+    state = st.session_state.get("runs-table")
+    if state is None or sorted(state["selection"]["rows"]) != rows:  # the rows were others, or a URL says so
+        st.session_state["runs-table"] = {"selection": {"rows": rows}}
+    st.dataframe(
+        _frame(runs, shelf),
+        hide_index=True,
+        height=_ROW * (min(len(runs), _MOST_ROWS) + 1) + 2,
+        row_height=_ROW,
+        key="runs-table",
+        on_select=lambda: _selected([run.run_id for run in runs]),
+        selection_mode="multi-row",
+        alt=f"{len(runs)} runs with what they measured; rows can be selected",
+        column_config=_columns(),
+    )
+
+
+def _selected(order: list[str]) -> None:
+    rows = st.session_state["runs-table"]["selection"]["rows"]
+    st.session_state["runs-selected"] = [order[i] for i in sorted(rows) if i < len(order)]
+
+
+def _frame(runs: list[Run], shelf: Shelf) -> pd.DataFrame:
+    """Return the table; a column in which all runs agree says nothing and is left out."""
+    table = pd.DataFrame([_row(run, shelf) for run in runs])
+    same = [name for name in ("kind", "model", "method", "origin", "of") if len(set(table[name])) == 1]
+    return table.drop(columns=same)
+
+
+def _row(run: Run, shelf: Shelf) -> dict[str, object]:
+    request, result = run.request, run.result
+    summary = result.get("summary", {})
+    origin = request.circuit if request.kind == "evaluate" else None
+    return {
+        "name": own_title(run) or title_of("task", request.task),
+        "kind": KIND_NAMES[request.kind],
+        "ablation": title_of("ablation", request.ablation),
+        "of": "" if origin is None else shelf.label(origin) if origin in shelf.runs else f"{origin} (gone)",
+        "model": model_name(request.model),
+        "method": "" if request.method is None else title_of("method", request.method),
+        "edges": summary.get("n_edges"),
+        "kl": summary.get("kl", {}).get("mean"),
+        "faithfulness": summary.get("faithfulness", {}).get("mean"),
+        "created": pd.Timestamp(result["created"]).tz_convert("UTC"),
+        "seconds": result["timings"]["seconds"],
+        "origin": "shipped" if run.shipped else "own",
+        "run": run.run_id,
+    }
+
+
+def _columns() -> dict[str, ColumnConfig]:
+    column = st.column_config
+    return {
+        "name": column.TextColumn("title or task", width=218),
+        "kind": column.TextColumn(width=95),
+        "ablation": column.TextColumn(width=118, help="What stood in for what was ablated."),
+        "of": column.TextColumn("of the run", width=170, help="The run whose circuits were evaluated."),
+        "model": column.TextColumn(width=88),
+        "method": column.TextColumn(width=110),
+        "edges": column.NumberColumn(width=56, format="localized", help="Edges of the circuit asked for."),
+        "kl": column.NumberColumn("KL (nats)", width=68, format="%.3g"),
+        "faithfulness": column.NumberColumn(
+            "faithfulness",
+            width=90,
+            format="%.3g",
+            help="1: all of the model's metric is kept; 0: no more than with everything ablated.",
+        ),
+        "created": column.DatetimeColumn("created (UTC)", width=118, format="YYYY-MM-DD HH:mm"),
+        "seconds": column.NumberColumn("seconds", width=62, format="%.0f", help="How long it took."),
+        "origin": column.TextColumn(width=64),
+        "run": column.TextColumn("run id"),
+    }
