@@ -50,7 +50,7 @@ def page() -> None:
     with st.sidebar:
         run_id = _choose_run()
         jobs_panel()
-        new_run_form()
+        new_run_form(shortcut=not _writing())
     if run_id is None:
         st.title("Explore", anchor=False)
         st.info(
@@ -195,6 +195,11 @@ def _size(opened: Opened) -> int:
     if wanted is None or wanted == own:
         return opened.size
     return min(opened.sizes, key=lambda size: abs(size - wanted))
+
+
+def _writing() -> bool:
+    """Return whether the page has a field of several lines."""
+    return st.session_state.get("prompts") == OWN or st.session_state.get("detail") == "Note"
 
 
 def _own_pair() -> dict[str, str]:

@@ -19,8 +19,12 @@ from engine.request import Request
 SHOWN = 2  # settings of a method shown at once, its first; the others are under "Advanced"
 
 
-def new_run_form() -> None:
-    """Draw the form; when it is sent, the request goes into the queue and the page follows it."""
+def new_run_form(shortcut: bool) -> None:
+    """Draw the form; when it is sent, the request goes into the queue and the page follows it.
+
+    Args:
+        shortcut: Ctrl+Enter sends it; not where the page has a field of several lines, which takes that key too.
+    """
     st.subheader("New run", anchor=False)
     method = _method()
     kind = methods.get(method).Settings
@@ -34,7 +38,7 @@ def new_run_form() -> None:
         "Discover circuit",
         type="primary",
         icon=":material/play_arrow:",
-        shortcut="ctrl+enter",
+        shortcut="ctrl+enter" if shortcut else None,
         width="stretch",
         key="discover",
     ):

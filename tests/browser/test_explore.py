@@ -85,6 +85,7 @@ def test_click_on_a_node_shows_it_and_esc_clears(page, server):
     name = head(page)
     click_node(page, name)
     expect(page.get_by_role("heading", name=name)).to_be_visible()
+    page.locator(".st-key-detail").get_by_text("Attention").click()
     expect(page.get_by_text("Attention pattern")).to_be_visible()
     expect(page.locator(".st-key-attention .main-svg").first).to_be_visible()
     page.wait_for_url(lambda url: f"select={name}" in url)
@@ -124,6 +125,25 @@ def test_zoom_outlives_the_slider_and_another_run(page, server):
     page.wait_for_function(f"() => JSON.stringify(({RANGE})()) === {str(home).replace(' ', '')!r}")
 
 
+def test_zoom_and_selection_outlive_a_visit_to_another_page(page, server):
+    opened(page, server, "&edges=300&select=m0&trace=upstream")
+    home = page.evaluate(RANGE)
+    x, y = page.evaluate(NODES)["input"]
+    page.mouse.move(x, y - 150)
+    page.mouse.wheel(0, -300)
+    page.wait_for_function(f"() => JSON.stringify(({RANGE})()) !== {str(home).replace(' ', '')!r}")
+    settled(page)
+    zoomed = page.evaluate(RANGE)
+    page.get_by_role("link", name="Runs").click()
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Explore").click()
+    expect(page.get_by_role("heading", name="m0")).to_be_visible()
+    settled(page)
+    assert page.evaluate(RANGE) == pytest.approx(zoomed)
+    expect(page.locator("input[type=range]")).to_have_value("3")
+    page.wait_for_url(lambda url: "select=m0" in url and "trace=upstream" in url and "edges=300" in url)
+
+
 def test_url_restores_what_was_seen(page, server, browser: Browser):
     opened(page, server, "&edges=300&select=m0&metric=faithfulness")
     expect(page.get_by_role("heading", name="m0")).to_be_visible()
@@ -143,6 +163,23 @@ def test_nonsense_in_the_url_is_no_error(page, server):
     expect(page.locator(".st-key-graph .main-svg").first).to_be_visible()
     expect(page.get_by_text("There is no run 'no-such-run' here")).to_be_visible()
     expect(page.get_by_text("Traceback")).to_have_count(0)
+
+
+def test_a_pin_and_its_note_are_there_for_the_next_visitor(page, server, browser: Browser):
+    opened(page, server, "&select=m1&detail=Note")
+    page.get_by_role("button", name="Pin", exact=True).click()
+    expect(page.get_by_role("button", name="Unpin")).to_be_visible()
+    note = page.get_by_role("textbox", name="Note on m1")
+    note.fill("adds <b>names</b>")
+    note.press("Control+Enter")
+    settled(page)
+    context = browser.new_context()
+    other = context.new_page()
+    other.goto(f"{server.url}/?run={server.run}")
+    expect(other.get_by_text("adds <b>names</b>")).to_be_visible()
+    context.close()
+    page.get_by_role("button", name="Unpin").click()
+    expect(page.get_by_role("button", name="Pin", exact=True)).to_be_visible()
 
 
 def test_click_on_the_curve_moves_the_slider(page, server):
