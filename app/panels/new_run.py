@@ -23,7 +23,7 @@ def new_run_form(shortcut: bool) -> None:
     """Draw the form; when it is sent, the request goes into the queue and the page follows it.
 
     Args:
-        shortcut: Ctrl+Enter sends it; not where the page has a field of several lines, which takes that key too.
+        shortcut: Ctrl+Enter sends it; not where the page has a field of several lines, which takes it too.
     """
     st.subheader("New run", anchor=False)
     method = _method()
