@@ -10,6 +10,8 @@ from app.figures.curve import METRIC_NAMES, Series, add_series, chart_layout, he
 from app.figures.marks import Mark
 from app.figures.style import Look, escape, faded
 
+LEFT = 30  # edges; a text at the left of a mark further left would leave the chart
+
 
 @dataclass(frozen=True)
 class Point:
@@ -98,7 +100,7 @@ def _add_point(figure: go.Figure, point: Point, metric: str, scheme: Look) -> No
         mode="markers+text",
         name="circuit",
         text=[escape(point.short)],
-        textposition="bottom left",
+        textposition="bottom left" if point.value["n_edges"] > LEFT else "bottom right",
         textfont={"color": scheme.ink, "size": scheme.size(12)},
         hovertext=[
             f"{escape(point.name)}<br>{point.value['n_edges']:,} edges: <b>{value['mean']:.3g}</b>"

@@ -22,10 +22,14 @@ from app.panels.compare_evaluations import OWN
 from app.panels.compare_graphs import circuit_graph, edge_table, selection
 from app.panels.compare_metrics import choose_metric, curves_chart, metrics_table
 from app.panels.compare_overlap import overlap_panel
-from app.panels.jobs import jobs_panel
+from app.panels.jobs import failure_to_read, jobs_panel
 from app.presentation import page_look
 
 NARROWEST = 430  # px of a picture: less crowds its marks
+
+# After a run that a fragment asked for, as that of the jobs does when the last one ends, Streamlit leaves a
+# sidebar standing that is not drawn any more.
+NO_SIDEBAR = "<style>[data-testid=stSidebar], [data-testid=stExpandSidebarButton] { display: none; }</style>"
 
 URL = {
     "runs": lambda text: list(state.names_of(text)),
@@ -44,9 +48,7 @@ def page() -> None:
     """Draw the page: what is chosen on top, then the pictures, what they share, and how good they are."""
     scheme = page_look()
     state.read_url("compare", URL, prefix="compare-")
-    if _jobs_to_show():  # without any, the pictures have the whole width
-        with st.sidebar:
-            jobs_panel()
+    _jobs()
     st.title("Compare", anchor=False)
     there = shelf()
     if not there.runs:
@@ -99,9 +101,13 @@ def page() -> None:
     )
 
 
-def _jobs_to_show() -> bool:
-    read = state.jobs().dismissed
-    return any(job.active or (job.state == "failed" and job.job_id not in read) for job in queue().jobs())
+def _jobs() -> None:
+    """Draw the jobs in the sidebar; while there is none to see, the pictures have the whole width."""
+    if any(job.active or failure_to_read(job) for job in queue().jobs()):
+        with st.sidebar:
+            jobs_panel()
+    else:
+        st.html(NO_SIDEBAR)
 
 
 _DEFAULTS = {"under": OWN, "metric": "kl", "of": "edges"}
@@ -111,8 +117,9 @@ def _side_by_side(compared: list[Compared], scheme: Look) -> str:
     """Draw pictures, overlap, edges, curves and metrics in as many columns as fit; return the metric."""
     shapes = groups(compared)
     group_of = {one.run_id: group for group in shapes for one in group}
-    even = len(compared) in (2, 4)
-    grid = st.grid(2 if even else 3, min_column_width=NARROWEST, gap="medium", key="compare-grid")
+    grid = st.grid(
+        2 if len(compared) in (2, 4) else 3, min_column_width=NARROWEST, gap="medium", key="compare-grid"
+    )
     for place, one in enumerate(compared):
         with grid.cell():
             circuit_graph(one, group_of[one.run_id], place, scheme)
@@ -121,10 +128,10 @@ def _side_by_side(compared: list[Compared], scheme: Look) -> str:
             overlap_panel(shapes, compared, scheme)
     with grid.cell():
         edge_table(shapes)
-    with grid.cell():
+    with grid.cell(column_span="all" if len(compared) == 4 else 1):
         metric = choose_metric()
         curves_chart(compared, metric, scheme)
-    with grid.cell(column_span=1 if even else "all"):
+    with grid.cell(column_span=1 if len(compared) == 2 else "all"):
         metrics_table(compared)
     return metric
 

@@ -84,6 +84,7 @@ def choose_runs(shelf: Shelf) -> list[str]:
         key="compare-runs",
         format_func=shelf.label,
         placeholder="Choose runs",
+        wrap=True,
         persist_state="session",
     )
 
