@@ -50,7 +50,8 @@ def read_url(page: str, convert: dict[str, Callable[[str], object]], prefix: str
     Returns:
         Whether the URL was taken.
     """
-    url = {key: value for key, value in st.query_params.to_dict().items() if key != SHARED}
+    # Going back in the history, a page is first run with the parameters of the page that is left.
+    url = {key: value for key, value in st.query_params.to_dict().items() if key in convert}
     if not url or url == _written(page):
         return False
     for name, read in convert.items():
