@@ -4,6 +4,7 @@ The case study of Edge Pruning (Bhaskar et al. 2024, section 5) evaluates the in
 two circuits as circuits of their own; what taking out one edge or node does is asked of any circuit.
 """
 
+from collections.abc import Sequence
 from functools import reduce
 
 import numpy as np
@@ -13,6 +14,24 @@ from engine.errors import RequestError
 from engine.graph import Graph
 from engine.request import Chosen, Part
 from engine.runs import RunStore
+
+
+def combinations(parts: Sequence[Part]) -> list[Chosen]:
+    """Return the circuits that are made of others when they are compared: what all share ("in all"), what any
+    has ("in any"), each alone (named like its run) and what it alone has ("only" and its run).
+
+    They are put in the order of the runs' ids, so that the same parts make the same request in any order.
+    """
+    parts = sorted(parts, key=lambda part: part.run)
+    found = [
+        Chosen(name="in all", join="intersection", parts=parts),
+        Chosen(name="in any", join="union", parts=parts),
+    ]
+    for part in parts:
+        others = [other for other in parts if other is not part]
+        found.append(Chosen(name=part.run, parts=[part]))
+        found.append(Chosen(name=f"only {part.run}", join="difference", parts=[part, *others]))
+    return found
 
 
 def chosen_edges(chosen: Chosen, graph: Graph, store: RunStore) -> np.ndarray:

@@ -28,7 +28,7 @@ from app.panels.compare_evaluations import (
 from app.panels.compare_metrics import by_circuit
 from app.text import plain
 from engine.ablations.base import ablations
-from engine.combine import chosen_edges
+from engine.combine import chosen_edges, combinations
 from engine.graph import Graph
 from engine.request import Chosen, Part, Request
 from engine.runs import Run
@@ -63,7 +63,8 @@ def combined_panel(groups: list[list[Compared]], metric: str, scheme: Look) -> N
         return
     circuits = combinations_of(group, scheme)
     on, under = _choose(group)
-    chosen, origin = [one.chosen for one in circuits], on.opened.request
+    chosen = combinations([Part(run=one.run_id, edges=one.size) for one in group])
+    origin = on.opened.request
     wanted = measurement_fields(origin, under) | {"circuits": chosen}
     run = finished(wanted)
     make = partial(measure_request, origin.model, origin.task, under, chosen, on.run_id)
@@ -78,30 +79,15 @@ def combined_panel(groups: list[list[Compared]], metric: str, scheme: Look) -> N
 
 
 def combinations_of(group: list[Compared], scheme: Look) -> list[Combined]:
-    """Return the circuits to measure: what all share, what any has, then each alone and what only it has.
-
-    The runs are put in the order of their ids, so that the same ones make the same request in any order.
-    """
-    parts = {one.run_id: Part(run=one.run_id, edges=one.size) for one in sorted(group, key=_run_id)}
-    every = list(parts.values())
+    """Return the circuits to measure: what all share, what any has, then each alone and what only it has."""
+    chosen = {one.name: one for one in combinations([Part(run=o.run_id, edges=o.size) for o in group])}
     shared = "both" if len(group) == 2 else f"all {len(group)}"
     found = [
-        Combined(
-            Chosen(name="in all", join="intersection", parts=every),
-            f"in {shared} (∩)",
-            f"in {shared}",
-            scheme.ink,
-            "hexagon",
-        ),
-        Combined(
-            Chosen(name="in any", join="union", parts=every), "in any (∪)", "in any", scheme.ink, "hexagon2"
-        ),
+        Combined(chosen["in all"], f"in {shared} (∩)", f"in {shared}", scheme.ink, "hexagon"),
+        Combined(chosen["in any"], "in any (∪)", "in any", scheme.ink, "hexagon2"),
     ]
     for one in group:
-        part, mark = parts[one.run_id], one.mark
-        others = [other for run_id, other in parts.items() if run_id != one.run_id]
-        alone = Chosen(name=one.run_id, parts=[part])
-        only = Chosen(name=f"only {one.run_id}", join="difference", parts=[part, *others])
+        mark, alone, only = one.mark, chosen[one.run_id], chosen[f"only {one.run_id}"]
         found += [
             Combined(alone, f"{mark.sign}, the whole", mark.letter, mark.colour, mark.symbol),
             Combined(
@@ -109,10 +95,6 @@ def combinations_of(group: list[Compared], scheme: Look) -> list[Combined]:
             ),
         ]
     return found
-
-
-def _run_id(one: Compared) -> str:
-    return one.run_id
 
 
 def _choose(group: list[Compared]) -> tuple[Compared, str]:

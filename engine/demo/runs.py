@@ -7,11 +7,13 @@ one task asked in two ways, as in the case study of Edge Pruning (Bhaskar et al.
 
 import shutil
 import sys
+from collections.abc import Sequence
 
 from engine.ablations.base import ablations
+from engine.combine import combinations
 from engine.errors import RequestError
 from engine.experiments import run
-from engine.request import Request
+from engine.request import Part, Request
 from engine.runs import SHIPPED_RUNS, RunStore
 
 MODEL, METHOD = "explorer-4l", "edge-pruning"
@@ -25,12 +27,16 @@ SHIPPED = (  # task, ablation, share of the edges to leave out
     ("boolean-instruction", "counterfactual", 0.85),
     ("boolean-few-shot", "counterfactual", 0.85),
 )
+ASKED_TWICE = ("boolean-instruction", "boolean-few-shot")  # by an instruction and by three examples
 
 
 def main() -> None:
     """Remove the shipped runs, which are under version control, and compute them."""
     shutil.rmtree(SHIPPED_RUNS, ignore_errors=True)
-    compute(RunStore(SHIPPED_RUNS))
+    store = RunStore(SHIPPED_RUNS)
+    compute(store)
+    measure_shared(store, ASKED_TWICE)
+    measure_shared(store, ["ioi"], first=1)
 
 
 def compute(store: RunStore) -> None:
@@ -49,6 +55,33 @@ def compute(store: RunStore) -> None:
                     run(request, _report, store)
                 except RequestError as error:  # a length that one prompt alone has leaves nothing to resample
                     sys.stderr.write(f"no {request.kind} of {task} under {other}: {error}\n")
+
+
+def measure_shared(store: RunStore, tasks: Sequence[str], first: int | None = None) -> None:
+    """Measure what the circuits for some tasks share, on the task and under the ablation of each of them.
+
+    Args:
+        store: where the circuits are.
+        tasks: which circuits.
+        first: measure on this many of them alone, in the order of `SHIPPED`.
+    """
+    order = [(task, ablation) for task, ablation, _ in SHIPPED if task in tasks]
+    found = {(run.request.task, run.request.ablation): run for run in store.list() if run.circuit is not None}
+    runs = [found[of] for of in order]
+    parts = [Part(run=one.run_id, edges=one.request.target_edges(0)) for one in runs]
+    for one in runs[:first]:
+        asked = one.request
+        run(
+            Request(
+                kind="measure",
+                model=asked.model,
+                task=asked.task,
+                ablation=asked.ablation,
+                circuits=combinations(parts),
+            ),
+            _report,
+            store,
+        )
 
 
 def _report(done: int, total: int, message: str) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from playwright.sync_api import expect, sync_playwright
 
+from engine.demo.runs import ASKED_TWICE
 from engine.runs import RunStore
 from tests.browser.conftest import FLAGS, PATIENCE, ROOT, serve, settled
 from tests.conftest import CHROMIUM_NAMES
@@ -23,7 +24,6 @@ PICTURES: dict[str, tuple[int, int, Literal["light", "dark"], str]] = {
     "runs": (1440, 900, "light", "runs"),
     "presentation": (1920, 1080, "light", "?present=1"),
 }
-ASKED_TWICE = ("boolean-instruction", "boolean-few-shot")  # one task, by instruction and by examples
 BUSIEST_HEAD = """() => {
   const { _fullData } = document.querySelector('.st-key-graph .plotly-view');
   const { customdata, marker } = _fullData.find((one) => one.name === 'nodes');
