@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from app.data import KIND_NAMES, Shelf, model_name, own_title, title_of
+from app.presentation import presenting
 from engine.request import Kind
 from engine.runs import Run
 
@@ -20,7 +21,7 @@ FACETS: dict[str, tuple[str, Callable[[Run], str | None], Callable[[str], str]]]
     "method": ("Method", lambda run: run.request.method, lambda name: title_of("method", name)),
     "ablation": ("Ablation", lambda run: run.request.ablation, lambda name: title_of("ablation", name)),
 }
-_ROW = 36  # px
+_ROW, _ROW_PRESENTED = 36, 46  # px
 _MOST_ROWS = 10  # seen at once
 
 
@@ -155,11 +156,13 @@ def _table(runs: list[Run], shelf: Shelf, rows: list[int]) -> None:
     state = st.session_state.get("runs-table")
     if state is None or sorted(state["selection"]["rows"]) != rows:  # the rows were others, or a URL says so
         st.session_state["runs-table"] = {"selection": {"rows": rows}}
+    row_height = _ROW_PRESENTED if presenting() else _ROW
     st.dataframe(
         _frame(runs, shelf),
         hide_index=True,
-        height=_ROW * (min(len(runs), _MOST_ROWS) + 1) + 2,
-        row_height=_ROW,
+        height=row_height * (min(len(runs), _MOST_ROWS) + 1) + 2,
+        row_height=row_height,
+        placeholder="",
         key="runs-table",
         on_select=lambda: _selected([run.run_id for run in runs]),
         selection_mode="multi-row",
@@ -177,18 +180,17 @@ def _frame(runs: list[Run], shelf: Shelf) -> pd.DataFrame:
     """Return the table; a column in which all runs agree says nothing and is left out."""
     table = pd.DataFrame([_row(run, shelf) for run in runs])
     same = [name for name in ("kind", "model", "method", "origin", "of") if len(set(table[name])) == 1]
-    return table.drop(columns=same)
+    return table.drop(columns=same).dropna(axis="columns", how="all")
 
 
 def _row(run: Run, shelf: Shelf) -> dict[str, object]:
     request, result = run.request, run.result
     summary = result.get("summary", {})
-    origin = request.circuit if request.kind == "evaluate" else None
     return {
         "name": own_title(run) or title_of("task", request.task),
         "kind": KIND_NAMES[request.kind],
         "ablation": title_of("ablation", request.ablation),
-        "of": "" if origin is None else shelf.label(origin) if origin in shelf.runs else f"{origin} (gone)",
+        "of": _evaluated(request.circuit or "", shelf) if request.kind == "evaluate" else "",
         "model": model_name(request.model),
         "method": "" if request.method is None else title_of("method", request.method),
         "edges": summary.get("n_edges"),
@@ -201,12 +203,20 @@ def _row(run: Run, shelf: Shelf) -> dict[str, object]:
     }
 
 
+def _evaluated(run_id: str, shelf: Shelf) -> str:
+    """Return what tells the run that was evaluated apart from others of its task."""
+    if run_id not in shelf.runs:
+        return f"{run_id} (gone)"
+    run = shelf.runs[run_id]
+    return own_title(run) or f"{run.request.ablation} · {run_id.rsplit('-', 1)[-1]}"
+
+
 def _columns() -> dict[str, ColumnConfig]:
     column = st.column_config
     return {
         "name": column.TextColumn("title or task", width=218),
         "kind": column.TextColumn(width=95),
-        "ablation": column.TextColumn(width=118, help="What stood in for what was ablated."),
+        "ablation": column.TextColumn(width=136, help="What stood in for what was ablated."),
         "of": column.TextColumn("of the run", width=170, help="The run whose circuits were evaluated."),
         "model": column.TextColumn(width=88),
         "method": column.TextColumn(width=110),

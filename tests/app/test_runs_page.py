@@ -15,7 +15,7 @@ from engine.notes import Notes, read_notes, write_notes
 from engine.request import Request
 from engine.runs import RunStore
 from tests.app.drawing import open_page, text
-from tests.app.fake_run import write_fake_run
+from tests.app.fake_run import write_fake_answer, write_fake_run
 
 
 class FakeQueue:
@@ -134,7 +134,20 @@ def test_at_first_the_runs_with_graphs_are_listed_newest_first(store, jobs):
     at.pills(key="runs-kind").set_value([]).run()
     assert len(listed(at)) == 4
     row = at.dataframe[0].value.set_index("run").loc[evaluation]
-    assert (row["ablation"], row["of"]) == ("Zero", "Indirect objects · mean")
+    assert (row["ablation"], row["of"]) == ("Zero", f"mean · {own.rsplit('-', 1)[-1]}")
+
+
+def test_columns_without_anything_in_them_are_left_out(store, jobs):
+    origin = write_fake_run(store)
+    request = asked(kind="importance", method=None, edges=None)
+    write_fake_answer(store, request)
+    at = page(kind="importance")
+    assert listed(at) == [request.run_id()]
+    assert not {"edges", "kl", "faithfulness"} & set(at.dataframe[0].value)
+    at = page(kind="importance,discover")
+    assert set(listed(at)) == {request.run_id(), origin}
+    assert {"edges", "kl", "faithfulness", "kind"} <= set(at.dataframe[0].value)
+    assert "ablated one by one" in str(page(selected=request.run_id(), kind="importance").table[0].value)
 
 
 def test_filters_narrow_what_is_listed(store, jobs):
