@@ -12,7 +12,6 @@ distributed takes a while to import: that is left to the first job, a page of fi
 
 import importlib
 import itertools
-import logging
 import os
 import shutil
 import threading
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from engine.errors import CircuitExplorerError, RequestError, unknown_name
 from engine.job import Job, Reported, State
+from engine.job_errors import one_line
 from engine.job_journal import Entry, Journal
 from engine.job_worker import LONG, SHORT, TOPIC, checkpoint_folder, clear_stale_checkpoints, work
 from engine.request import Request
@@ -37,8 +37,6 @@ LOGGED = 200  # reports of a job that are remembered, at most
 PATIENCE = 10  # seconds for a scheduler to answer
 
 __all__ = ["KEPT", "Job", "JobQueue"]
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -232,7 +230,7 @@ class JobQueue:
             elif task.cancelling:
                 task.ended = "cancelled"
             else:
-                task.ended, task.error = "failed", _one_line(job_id, error)
+                task.ended, task.error = "failed", one_line(job_id, error)
             given_up = task.ended == "failed" and error is None  # by a scheduler that ends: the next goes on
             if given_up or self._tasks.get(job_id) is not task:  # or asked for again since it was cancelled
                 return
@@ -267,19 +265,3 @@ class JobQueue:
         return Job(
             job_id, task.request, task.state, position, done, total, message, task.error, task.submitted, log
         )
-
-
-def _one_line(job_id: str, error: BaseException | None) -> str:
-    """Return what to tell the user of an error; what nobody foresaw goes to the log with its traceback."""
-    from distributed.scheduler import KilledWorker
-
-    if error is None:
-        return "its scheduler ended; submit it again, or start anew, and it goes on from its checkpoint"
-    if isinstance(error, CircuitExplorerError):
-        return str(error)
-    if isinstance(error, KilledWorker):
-        times = error.allowed_failures + 1
-        return f"its worker process died {times} times, probably out of memory: lower the number of prompts"
-    logger.error("job %s failed", job_id, exc_info=error)
-    first = (str(error).splitlines() or [""])[0]
-    return f"unexpected failure, the log has more: {type(error).__name__}: {first}"

@@ -167,7 +167,7 @@ def _table(runs: list[Run], shelf: Shelf, rows: list[int]) -> None:
         on_select=lambda: _selected([run.run_id for run in runs]),
         selection_mode="multi-row",
         alt=f"{len(runs)} runs with what they measured; rows can be selected",
-        column_config=_columns(),
+        column_config=_columns(row_height / _ROW),
     )
 
 
@@ -179,7 +179,9 @@ def _selected(order: list[str]) -> None:
 def _frame(runs: list[Run], shelf: Shelf) -> pd.DataFrame:
     """Return the table; a column in which all runs agree says nothing and is left out."""
     table = pd.DataFrame([_row(run, shelf) for run in runs])
-    same = [name for name in ("kind", "model", "method", "origin", "of") if len(set(table[name])) == 1]
+    same = [name for name in ("kind", "model", "origin", "of") if len(set(table[name])) == 1]
+    if len(set(table["method"]) - {""}) <= 1:  # only discoveries have one
+        same.append("method")
     return table.drop(columns=same).dropna(axis="columns", how="all")
 
 
@@ -211,25 +213,34 @@ def _evaluated(run_id: str, shelf: Shelf) -> str:
     return own_title(run) or f"{run.request.ablation} · {run_id.rsplit('-', 1)[-1]}"
 
 
-def _columns() -> dict[str, ColumnConfig]:
+def _columns(scale: float) -> dict[str, ColumnConfig]:
+    """Return how the columns look; `scale` is that of the type."""
     column = st.column_config
     return {
-        "name": column.TextColumn("title or task", width=218),
-        "kind": column.TextColumn(width=95),
-        "ablation": column.TextColumn(width=136, help="What stood in for what was ablated."),
-        "of": column.TextColumn("of the run", width=170, help="The run whose circuits were evaluated."),
-        "model": column.TextColumn(width=88),
-        "method": column.TextColumn(width=110),
-        "edges": column.NumberColumn(width=56, format="localized", help="Edges of the circuit asked for."),
-        "kl": column.NumberColumn("KL (nats)", width=68, format="%.3g"),
+        "name": column.TextColumn("title or task", width=round(218 * scale)),
+        "kind": column.TextColumn(width=round(95 * scale)),
+        "ablation": column.TextColumn(width=round(136 * scale), help="What stood in for what was ablated."),
+        "of": column.TextColumn(
+            "of the run", width=round(170 * scale), help="The run whose circuits were evaluated."
+        ),
+        "model": column.TextColumn(width=round(88 * scale)),
+        "method": column.TextColumn(width=round(110 * scale)),
+        "edges": column.NumberColumn(
+            width=round(56 * scale), format="localized", help="Edges of the circuit asked for."
+        ),
+        "kl": column.NumberColumn("KL (nats)", width=round(68 * scale), format="%.3g"),
         "faithfulness": column.NumberColumn(
             "faithfulness",
-            width=90,
+            width=round(90 * scale),
             format="%.3g",
             help="1: all of the model's metric is kept; 0: no more than with everything ablated.",
         ),
-        "created": column.DatetimeColumn("created (UTC)", width=118, format="YYYY-MM-DD HH:mm"),
-        "seconds": column.NumberColumn("seconds", width=62, format="%.0f", help="How long it took."),
-        "origin": column.TextColumn(width=64),
+        "created": column.DatetimeColumn(
+            "created (UTC)", width=round(118 * scale), format="YYYY-MM-DD HH:mm"
+        ),
+        "seconds": column.NumberColumn(
+            "seconds", width=round(62 * scale), format="%.0f", help="How long it took."
+        ),
+        "origin": column.TextColumn(width=round(64 * scale)),
         "run": column.TextColumn("run id"),
     }
