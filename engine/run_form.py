@@ -3,8 +3,8 @@
 A run may come from anywhere, and its result is used as it was parsed: values are not converted, only checked.
 """
 
-from datetime import datetime
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, Strict
 
@@ -15,8 +15,9 @@ _MOST = 1000  # sizes on a curve, lines of notes, prompts shown; far more than a
 
 
 def _moment(text: str) -> str:
-    if datetime.fromisoformat(text).tzinfo is None:
-        raise ValueError("a time with its zone is needed")
+    # As runs are written; other forms of ISO 8601 are not read alike by every library.
+    if datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="seconds") != text:
+        raise ValueError("a time like 2026-01-31T12:00:00+00:00 is needed")
     return text
 
 
@@ -37,7 +38,15 @@ class Form(BaseModel):
 
 
 class Estimate(Form):
-    """A mean over prompts with its interval; None where it is undefined."""
+    """A mean over prompts with its interval; one prompt alone has none."""
+
+    mean: FiniteFloat
+    ci95: Bounds
+    n: Count
+
+
+class Share(Form):
+    """An estimate that is undefined where ablating everything changes nothing."""
 
     mean: FiniteFloat | None
     ci95: Bounds
@@ -52,7 +61,7 @@ class Metrics(Form):
     probability_difference: Estimate
     accuracy: Estimate
     agreement: Estimate
-    faithfulness: Estimate
+    faithfulness: Share
 
 
 class Measured(Metrics):
@@ -108,7 +117,7 @@ class Result(Form):
     versions: dict[str, str]
     device: str
     dtype: str
-    conditioning: str
+    conditioning: Literal["per position", "shared", "none"]
     notes: Lines
 
 

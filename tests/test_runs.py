@@ -280,9 +280,12 @@ BREAKAGES = {
     "result.json: history.loss.0: ": lambda run: edit(run / "result.json", history={"loss": ["low"]}),
     "result.json: metric: ": lambda run: edit(run / "result.json", metric="beauty"),
     "result.json: created: ": lambda run: edit(run / "result.json", created="yesterday"),
-    "a time with its zone": lambda run: edit(run / "result.json", created="2026-01-01T00:00:00"),
+    "a time like 2026-01-31T12:00:00": lambda run: edit(run / "result.json", created="2026-01-01T00:00:00"),
     "result.json: model.kl.mean: ": lambda run: edit(
         run / "result.json", model=EVERY | {"kl": estimate(float("inf"))}
+    ),
+    "result.json: ablated.logit_difference.mean: ": lambda run: edit(
+        run / "result.json", ablated=EVERY | {"logit_difference": estimate(0.1) | {"mean": None}}
     ),
     "result.json: prompts.0.answers: ": lambda run: edit(run / "result.json", prompts=[prompt(answers=[])]),
     "result.json: prompts.0.model_top.0.1: ": lambda run: edit(
