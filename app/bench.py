@@ -24,7 +24,7 @@ from streamlit.testing.v1 import AppTest
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from app.data import FIRST, open_run
+from app.data import FIRST, open_run, read_opened
 from app.figures.graph import circuit_figure
 from app.figures.style import LIGHT
 from engine.circuit import Circuit, circuit_to_json, top_edges
@@ -71,7 +71,7 @@ def open_another_run() -> Bench:
         others = cycle(reversed(runs))
 
         def once() -> None:
-            open_run.clear()
+            read_opened.clear()
             shared_graph.cache_clear()
             page.selectbox(key="run").set_value(next(others))
             _draw(page)

@@ -1,6 +1,9 @@
 """What pages read: runs, opened once and kept, and the words to show them with."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -80,15 +83,24 @@ class Shelf:
     broken: list[BrokenRun]
 
     def label(self, run_id: str) -> str:
-        """Return the title the user gave this run, or a line that tells it apart, as short as it can be."""
-        if (title := own_title(self.runs[run_id])) is not None:
-            return title
-        request = self.runs[run_id].request
-        label = f"{title_of('task', request.task)} · {request.ablation}"
-        if len({run.request.model for run in self.runs.values()}) > 1:
-            label += f" · {model_name(request.model)}"
-        same = [run for run in self.runs.values() if _subject(run.request) == _subject(request)]
-        return label if len(same) == 1 else f"{label} · {run_id.rsplit('-', 1)[-1]}"
+        """Return the title the user gave this run, or a short line on it; no two are alike."""
+        return self._labels[run_id]
+
+    @cached_property
+    def _labels(self) -> dict[str, str]:
+        several = len({run.request.model for run in self.runs.values()}) > 1
+        labels = {run_id: own_title(run) or _line(run.request, several) for run_id, run in self.runs.items()}
+        times = Counter(labels.values())
+        # A chooser takes the text for the run: with two alike it would open the wrong one.
+        return {
+            run_id: label if times[label] == 1 else f"{label} · {run_id.rsplit('-', 1)[-1]}"
+            for run_id, label in labels.items()
+        }
+
+
+def _line(request: Request, model: bool) -> str:
+    line = f"{title_of('task', request.task)} · {request.ablation}"
+    return f"{line} · {model_name(request.model)}" if model else line
 
 
 def shelf() -> Shelf:
@@ -119,13 +131,19 @@ def _subject(request: Request) -> tuple[str, str, str]:
     return request.model, request.task, request.ablation
 
 
-@st.cache_resource(max_entries=12, show_spinner=False)
 def open_run(run_id: str) -> Opened:
     """Open a run that has a graph of its own.
 
     Raises:
         RequestError: there is no such run, or its folder is broken.
     """
+    # The time is part of the key: a run that was deleted and made again is another.
+    return read_opened(run_id, store().get(run_id).folder.stat().st_mtime_ns)
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def read_opened(run_id: str, stamp: int) -> Opened:
+    """Open a run as it was at the time `stamp` of its folder."""
     run = store().get(run_id)
     if run.circuit is None:
         raise RequestError(f"run '{run_id}' has no graph of its own; open the run it was made for")
@@ -169,18 +187,17 @@ def run_title(request: Request) -> str:
     return f"{title_of('task', request.task)} · {request.ablation} · {model_name(request.model)}"
 
 
-def provenance(opened: Opened, shown: Run) -> str:
+def provenance(opened: Opened, shown: Run | None) -> str:
     """Return the line under every figure: where its numbers come from.
 
     Args:
         opened: the run whose circuit is shown.
-        shown: the run whose evaluation is shown, `opened.run` itself or an evaluation of it.
+        shown: the run whose evaluation is shown, `opened.run` itself or an evaluation of it; None if there is
+            none yet.
     """
     request = opened.request
-    return (
-        f"{model_name(request.model)} · {title_of('task', request.task)} · {found_by(opened)}, "
-        f"{evaluated(shown)} · seed {request.seed} · run {shown.run_id}"
-    )
+    how, run = ("", opened.run) if shown is None else (f", {evaluated(shown)}", shown)
+    return f"{_about(request)} · {found_by(opened)}{how} · seed {request.seed} · run {run.run_id}"
 
 
 def found_by(opened: Opened) -> str:
@@ -189,6 +206,22 @@ def found_by(opened: Opened) -> str:
         method = opened.about.get("method")
         return "imported" if method is None else f"imported, of method {method}"
     return f"{title_of('method', opened.request.method or '')}, found under {opened.request.ablation}"
+
+
+def measured(run: Run) -> str:
+    """Return where the numbers of a measurement come from, as `provenance` does for a circuit's."""
+    return f"{_about(run.request)} · {evaluated(run)} · seed {run.request.seed} · run {run.run_id}"
+
+
+def measured_under_several(runs: Sequence[Run], n: int) -> str:
+    """Return where numbers under several ablations come from, all on the same `n` prompts."""
+    request = runs[0].request
+    ids = ", ".join(run.run_id for run in runs)
+    return f"{_about(request)} · {n} prompts of the {request.split} split · seed {request.seed} · runs {ids}"
+
+
+def _about(request: Request) -> str:
+    return f"{model_name(request.model)} · {title_of('task', request.task)}"
 
 
 def evaluated(shown: Run) -> str:

@@ -6,8 +6,13 @@ from typing import Any
 import streamlit as st
 
 from app.data import store
+from app.errors import show_error
+from engine.ablations.base import ablations
+from engine.errors import CircuitExplorerError
 from engine.jobs import Job, JobQueue
-from engine.request import Chosen, OwnPair, Request
+from engine.request import Chosen, Kind, OwnPair, Request
+from engine.runs import Run
+from engine.settings import parse_settings
 
 
 @st.cache_resource(show_spinner=False, on_release=JobQueue.close)
@@ -21,72 +26,61 @@ def job_of(job_id: str) -> Job | None:
     return next((job for job in queue().jobs() if job.job_id == job_id), None)
 
 
-def evaluation_request(run_id: str, ablation: str) -> Request:
-    """Return the request that evaluates a run's circuits under another ablation.
+def finished(request: Request) -> Run | None:
+    """Return the run of a request if it is finished."""
+    run_id = request.run_id()
+    return store().get(run_id) if run_id in store() else None
 
-    Raises:
-        RequestError: the run's model or task file is not there any more.
-    """
-    origin = store().get(run_id).request
-    return _completed(
-        kind="evaluate",
-        model=origin.model,
-        task=origin.task,
-        ablation=ablation,
-        split=origin.split,
-        n_prompts=origin.n_prompts,
-        circuit=run_id,
-    )
+
+def being_made(request: Request) -> bool:
+    """Return whether a job is at work on a request, or waits to be."""
+    job = job_of(request.run_id())
+    return job is not None and job.active
+
+
+def start(requests: Sequence[Request]) -> None:
+    """Put requests into the queue; the first that is refused is shown, and no other tried."""
+    try:
+        for request in requests:
+            queue().submit(request)
+    except CircuitExplorerError as error:
+        show_error(str(error))
+
+
+def evaluation_request(origin: Run, ablation: str) -> Request:
+    """Return the request that evaluates a run's circuits under another ablation."""
+    return _like(origin, "evaluate", ablation, circuit=origin.run_id, edges=origin.request.edges)
 
 
 def measure_request(
-    model: str,
-    task: str,
-    ablation: str,
-    circuits: Sequence[Chosen],
-    origin_run_id: str,
-    pairs: Sequence[OwnPair] = (),
+    origin: Run, ablation: str, circuits: Sequence[Chosen], pairs: Sequence[OwnPair] = ()
 ) -> Request:
-    """Return the request that measures circuits made of others.
+    """Return the request that measures circuits on the task of a run.
 
     Args:
-        model, task, ablation: what they are measured on and under.
+        origin: the run whose model, task, split, number of prompts and seed are taken.
+        ablation: what stands in for what is outside the circuits.
         circuits: the circuits.
-        origin_run_id: a run whose split, number of prompts and other details are taken.
         pairs: measured on these instead of the task's prompts.
-
-    Raises:
-        RequestError: a circuit cannot be made, or model or task are not there any more.
     """
-    return _completed(
-        **_details(origin_run_id),
-        kind="measure",
-        model=model,
-        task=task,
-        ablation=ablation,
-        circuits=[chosen.model_dump() for chosen in circuits],
-        pairs=[pair.model_dump() for pair in pairs],
-    )
+    return _like(origin, "measure", ablation, circuits=list(circuits), pairs=list(pairs))
 
 
-def importance_request(run_id: str, ablation: str) -> Request:
-    """Return the request that ablates every node of a run's model alone, on the run's task.
+def importance_request(origin: Run, ablation: str) -> Request:
+    """Return the request that ablates every node of a run's model alone, on the run's task."""
+    return _like(origin, "importance", ablation)
 
-    Raises:
-        RequestError: the run's model or task file is not there any more.
+
+def _like(origin: Run, kind: Kind, ablation: str, **more: Any) -> Request:
+    """Return a request about what a run was about, complete as `engine.experiments.completed` would make it.
+
+    Nothing but the run is looked at: its model may be gone, or on the hub, and a page only asks whether
+    the answer is there. When it is submitted, a model or task that has changed since is refused.
     """
-    origin = store().get(run_id).request
-    details = _details(run_id) | {"model": origin.model, "task": origin.task}
-    return _completed(**details, kind="importance", ablation=ablation)
-
-
-def _details(run_id: str) -> dict[str, Any]:
-    origin = store().get(run_id).request
-    return {name: getattr(origin, name) for name in ("split", "n_prompts", "qkv", "bos", "dtype")}
-
-
-@st.cache_data(max_entries=256, show_spinner=False)
-def _completed(**fields: Any) -> Request:
-    from engine.experiments import completed  # takes a second to import, which no page that shows a run needs
-
-    return completed(Request.model_validate(fields), store())
+    same = ("model", "weights_hash", "task", "task_hash", "qkv", "bos", "dtype", "split", "n_prompts", "seed")
+    fields = {name: getattr(origin.request, name) for name in same}
+    if ablation == origin.request.ablation:
+        settings = origin.request.ablation_settings
+    else:
+        settings = parse_settings(ablations.get(ablation).Settings, {}).model_dump(mode="json")
+    return Request(kind=kind, ablation=ablation, ablation_settings=settings, **fields, **more)

@@ -5,7 +5,7 @@ goes back in the browser's history) and written after every run of the page, so 
 page that is left keeps its state in the session: the URL it is entered with again is empty.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import streamlit as st
@@ -78,10 +78,15 @@ def _written(page: str) -> dict[str, str] | None:
     return st.session_state.get("written", {}).get(page)
 
 
-def take_next_run() -> None:
-    """Put a run that a job or the form asked for into the chooser, before that is drawn."""
-    if "open-next" in st.session_state:
-        st.session_state["run"] = st.session_state.pop("open-next")
+def take_next_run(forget: bool) -> None:
+    """Put a run that a job or the form asked for into the chooser, before that is drawn.
+
+    Args:
+        forget: do not, since the address asks for another one.
+    """
+    run_id = st.session_state.pop("open-next", None)
+    if run_id is not None and not forget:
+        st.session_state["run"] = run_id
 
 
 def selected(names: tuple[str, ...]) -> None:
@@ -95,8 +100,13 @@ def selection() -> tuple[str, ...]:
 
 
 def names_of(text: str) -> tuple[str, ...]:
-    """Read a list of names out of a URL's parameter."""
-    return tuple(name for name in text.split(",") if name)
+    """Read a list of names out of a URL's parameter, as `text_of` wrote it."""
+    return tuple(name.replace("%2C", ",") for name in text.split(",") if name)
+
+
+def text_of(names: Iterable[str]) -> str:
+    """Write a list of names into a URL's parameter; a comma within a name is escaped."""
+    return ",".join(name.replace(",", "%2C") for name in names)
 
 
 def open_run(run_id: str) -> None:

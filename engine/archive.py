@@ -74,7 +74,10 @@ def unpack(store: RunStore, data: bytes) -> str:
         folder.chmod(0o755)  # as `write_run` leaves it
         _check(folder, files)
 
-    return store.put(fill)
+    try:
+        return store.put(fill)
+    except OSError as error:
+        raise RequestError(f"the run cannot be written to '{store.user_dir}': {error.strerror}") from error
 
 
 def _files(data: bytes) -> dict[str, bytes]:
@@ -84,7 +87,7 @@ def _files(data: bytes) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return {name: _read(archive, entry, name) for name, entry in _entries(archive).items()}
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError, NotImplementedError) as error:
         raise RequestError(f"the archive is no zip, or is damaged: {error}") from error
 
 
@@ -99,6 +102,8 @@ def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
             continue
         kind = stat.S_IFMT(entry.external_attr >> 16)
         known = path.name in _LARGEST_FILES and len(path.parts) <= 2 and not path.is_absolute()
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise RequestError("the archive is packed in a way that is not read: make it anew as a plain zip")
         if not known or ".." in path.parts or kind not in (0, stat.S_IFREG) or entry.flag_bits & _ENCRYPTED:
             raise RequestError(
                 f"the archive has '{entry.filename[:80]}', which is no file of a run: "

@@ -87,11 +87,12 @@ class Evaluator:
 
     def values(self, logits: Sequence[Tensor]) -> metrics.Values:
         """Return the per-prompt metrics of logits [B, V] for every batch, in the order of `order`."""
-        parts = [
-            metrics.per_prompt(circuit, model, batch.answers, batch.wrong_answers)
-            for circuit, model, batch in zip(logits, self.model_logits, self.batches, strict=True)
-        ]
-        return metrics.join(parts)
+        return metrics.join([self.batch_values(i, part) for i, part in enumerate(logits)])
+
+    def batch_values(self, batch: int, logits: Tensor) -> metrics.Values:
+        """Return the per-prompt metrics of logits [B, V] for one batch."""
+        answers, wrong = self.batches[batch].answers, self.batches[batch].wrong_answers
+        return metrics.per_prompt(logits, self.model_logits[batch], answers, wrong)
 
 
 def curve(

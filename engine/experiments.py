@@ -64,15 +64,10 @@ def completed(request: Request, store: RunStore) -> Request:
         update["settings"] = settings.model_dump(mode="json")
         if (start := update["settings"].get("warm_start")) is not None:
             with_scores(store, start)
-    if request.kind == "evaluate":
-        for name, what in (
-            ("weights_hash", f"model '{request.model}'"),
-            ("task_hash", f"task '{request.task}'"),
-        ):
-            if update[name] != getattr(request, name):
-                raise RequestError(
-                    f"{what} has changed since run '{request.circuit}' was made: discover again"
-                )
+    for name, what in (("weights_hash", f"model '{request.model}'"), ("task_hash", f"task '{request.task}'")):
+        if getattr(request, name) not in (None, update[name]):
+            since = f" since run '{request.circuit}' was made" if request.kind == "evaluate" else ""
+            raise RequestError(f"{what} has changed{since}: discover again")
     return request.model_copy(update=update)
 
 

@@ -10,6 +10,9 @@ read as none, so that a run can always be opened.
 """
 
 import json
+import os
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from engine.errors import RequestError
 from engine.files import parse_json, write_whole
 from engine.run_folder import Run
 from engine.runs import RunStore
+
+_changing = threading.Lock()
 
 SCHEMA = 1
 LONGEST_TITLE = 120
@@ -63,10 +68,21 @@ def write_notes(store: RunStore, run: Run, notes: Notes) -> None:
         if run.shipped:
             path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content.encode())
+        os.utime(store.user_dir)  # who keeps a list of the runs and their titles looks at this time
     except OSError as error:
         raise RequestError(
             f"the notes on run '{run.run_id}' cannot be written to '{path.parent}': {error.strerror}"
         ) from error
+
+
+def change_notes(store: RunStore, run: Run, change: Callable[[Notes], Notes]) -> None:
+    """Replace the notes on a run by what `change` makes of them; nobody else in this process comes between.
+
+    Raises:
+        RequestError: as `write_notes`.
+    """
+    with _changing:
+        write_notes(store, run, change(read_notes(store, run)))
 
 
 def notes_file(store: RunStore, run: Run) -> Path:

@@ -221,7 +221,7 @@ def _check_shapes(tensors: Tensors, result: Result, graph: Graph | None) -> None
         expected["scores"] = (graph.n_edges,)
     for i, prompt in enumerate(result.prompts):
         name, length = f"attention.{i}", len(prompt.tokens)
-        if found := tensors.shapes.get(name):
+        if (found := tensors.shapes.get(name)) is not None:
             heads = found[:2] if graph is None else (graph.n_layers, graph.n_heads)
             expected[name] = (*heads, length, length)
     for name, shape in expected.items():

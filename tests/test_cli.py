@@ -391,6 +391,9 @@ def test_list_runs_tells_of_broken_ones(
     row = next(row for row in listed["runs"] if row["name"] == found["run_id"])
     assert (row["n_edges"], row["shipped"]) == (found["n_edges"], False)
     assert [Path(broken["folder"]).name for broken in listed["broken"]] == ["cut-short"]
+    kinds = {row["kind"]: row for row in listed["runs"]}
+    assert "n_edges" in kinds["evaluate"]
+    assert kinds["importance"]["description"].startswith("every node")
     assert main(["list", "runs"]) == 0
     out, err = capfd.readouterr()
     assert found["run_id"] in out

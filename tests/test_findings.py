@@ -261,3 +261,16 @@ def test_an_import_without_a_path_is_refused(tiny_folder, task, store):
     kept = np.arange(graph.n_edges) == 0
     with pytest.raises(RequestError, match="no path"):
         imported(store, tiny_folder, task, Circuit(graph, kept, np.where(kept, 1.0, np.nan)))
+
+
+def test_a_model_or_task_that_has_changed_is_refused(tiny_folder, tmp_path, store):
+    path = write_task(tmp_path / "pairs.jsonl")
+    request = ask(tiny_folder, str(path), "importance")
+    done = experiments.completed(request, store)
+    assert experiments.completed(done, store) == done
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(RequestError, match=r"task .* has changed: discover again"):
+        experiments.completed(done, store)
+    other = done.model_copy(update={"weights_hash": "0" * 64, "task_hash": None})
+    with pytest.raises(RequestError, match=r"model .* has changed: discover again"):
+        experiments.completed(other, store)

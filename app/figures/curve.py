@@ -27,6 +27,11 @@ def interval_text(estimate: dict[str, Any]) -> str:
     return "no interval" if low is None or high is None else f"95 %: {low:.3g} – {high:.3g}"
 
 
+def number_text(estimate: dict[str, Any], form: str = ".3g") -> str:
+    """Return the mean of an estimate in words; what is not defined has none."""
+    return "undefined" if estimate["mean"] is None else format(estimate["mean"], form)
+
+
 @dataclass(frozen=True)
 class Series:
     """One curve of a chart.

@@ -16,11 +16,11 @@ def predictions_figure(model: Top, circuit: Top, scheme: Look) -> go.Figure:
         model, circuit: the top predictions of each.
         scheme: colours of the page.
     """
-    shares = {"model": dict(model), "circuit": dict(circuit)}
-    tokens = list(dict.fromkeys([token for token, _ in [*model, *circuit]]))
+    shares = {"model": _numbered(model), "circuit": _numbered(circuit)}
+    tokens = list({**shares["model"], **shares["circuit"]})
     tokens.sort(key=lambda token: -max(share.get(token, 0) for share in shares.values()))
     quiet = {"size": scheme.size(12), "color": scheme.muted}
-    names = [escape(token.strip() or repr(token)) for token in tokens]
+    names = [escape(token.strip() or repr(token)) for token, _ in tokens]
     figure = go.Figure(
         layout=base_layout(
             scheme,
@@ -62,3 +62,11 @@ def predictions_figure(model: Top, circuit: Top, scheme: Look) -> go.Figure:
         fixedrange=True,
     )
     return figure
+
+
+def _numbered(top: Top) -> dict[tuple[str, int], float]:
+    """Return the probabilities by token; tokens whose text is the same are numbered."""
+    shares: dict[tuple[str, int], float] = {}
+    for token, share in top:
+        shares[token, sum(token == other for other, _ in shares)] = share
+    return shares

@@ -79,9 +79,9 @@ def page() -> None:
     state.write_url(
         "compare",
         {
-            "runs": ",".join(chosen),
+            "runs": state.text_of(chosen),
             "edges": size,
-            "select": ",".join(selection()),
+            "select": state.text_of(selection()),
             **{
                 name: st.session_state.get(f"compare-{name}") or default
                 for name, default in _DEFAULTS.items()

@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import state
 from app.components.plotly_view import plotly_view
-from app.data import Opened, open_run, point_at, provenance, run_title, shelf, store
+from app.data import Opened, open_run, own_title, point_at, provenance, run_title, shelf, store
 from app.errors import show_error
 from app.figures.graph import MOST_EDGES, circuit_figure
 from app.figures.style import Look
@@ -45,8 +45,7 @@ URL: dict[str, Callable[[str], object]] = {
 def page() -> None:
     """Draw the page: form on the left, picture in the middle, detail on the right."""
     scheme = page_look()
-    state.read_url("explore", URL)
-    state.take_next_run()
+    state.take_next_run(forget=state.read_url("explore", URL))
     with st.sidebar:
         run_id = _choose_run()
         jobs_panel()
@@ -67,8 +66,7 @@ def page() -> None:
 
 
 def _show(opened: Opened, scheme: Look) -> None:
-    known = {*opened.graph.nodes, *opened.graph.edge_index}
-    selected = tuple(name for name in state.selection() if name in known)
+    selected = _selected(opened)
     size = st.session_state["edges"] = _size(opened)
     prompts = len(opened.run.result["prompts"])
     prompt = st.session_state.get("prompt", 0)
@@ -81,7 +79,7 @@ def _show(opened: Opened, scheme: Look) -> None:
     head, choice = st.columns([2.05, 1], vertical_alignment="bottom", gap="medium")
     with choice:
         shown, state_of_it = evaluation_choice(opened)
-    head.title(plain(run_title(opened.request)), anchor=False)
+    head.title(plain(own_title(opened.run) or run_title(opened.request)), anchor=False)
     head.caption(state_of_it)
     circuit = opened.circuit(size)
     metrics_row(circuit, point_at(shown.result, size), shown.result)
@@ -116,7 +114,7 @@ def _show(opened: Opened, scheme: Look) -> None:
             "under": st.session_state["under"],
             "metric": st.session_state["metric"],
             "prompt": prompt + 1,
-            "select": ",".join(state.selection()),
+            "select": state.text_of(state.selection()),
             "trace": st.session_state["trace"],
             "detail": st.session_state.get("detail", "Edges"),
             "prompts": st.session_state["prompts"],
@@ -133,6 +131,13 @@ def _show(opened: Opened, scheme: Look) -> None:
             "prompts": EXAMPLES,
         },
     )
+
+
+def _selected(opened: Opened) -> tuple[str, ...]:
+    """Return what is selected and is in this graph: nodes, or one edge alone."""
+    names = state.selection()
+    nodes = tuple(name for name in names if name in opened.graph.nodes)
+    return nodes or tuple(name for name in names if name in opened.graph.edge_index)[:1]
 
 
 def _choose_run() -> str | None:

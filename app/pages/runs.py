@@ -64,10 +64,10 @@ def _write_url(there: Shelf) -> None:
         "origin": st.session_state.get("runs-origin", "all"),
     }
     for name in LISTS:
-        values[name] = ",".join(st.session_state.get(f"runs-{name}") or ())
+        values[name] = state.text_of(st.session_state.get(f"runs-{name}") or ())
     first: dict[str, object] = dict.fromkeys(LISTS, "")
     state.write_url(
-        "runs", values, first | {"text": "", "origin": "all", "kind": ",".join(first_kinds(there))}
+        "runs", values, first | {"text": "", "origin": "all", "kind": state.text_of(first_kinds(there))}
     )
 
 

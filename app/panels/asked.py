@@ -1,22 +1,12 @@
-"""Numbers that are there, or can be asked for: a finished run, or the button that starts its job."""
+"""The button that asks for numbers that are not there yet."""
 
 from collections.abc import Sequence
 
 import streamlit as st
 
-from app.data import store
-from app.errors import show_error
-from app.jobs import job_of, queue
+from app.jobs import job_of, start
 from app.text import plain
-from engine.errors import CircuitExplorerError
 from engine.request import Request
-from engine.runs import Run
-
-
-def finished(request: Request) -> Run | None:
-    """Return the run of a request if it is finished."""
-    run_id = request.run_id()
-    return store().get(run_id) if run_id in store() else None
 
 
 def ask_button(requests: Sequence[Request], label: str, key: str, why: str | None = None) -> None:
@@ -35,16 +25,8 @@ def ask_button(requests: Sequence[Request], label: str, key: str, why: str | Non
         label,
         key=key,
         help=why,
-        on_click=_start,
+        on_click=start,
         args=(requests,),
         icon=":material/play_arrow:",
         width="stretch",
     )
-
-
-def _start(requests: Sequence[Request]) -> None:
-    try:
-        for request in requests:
-            queue().submit(request)
-    except CircuitExplorerError as error:
-        show_error(str(error))

@@ -15,7 +15,7 @@ def attention_panel(opened: Opened, name: str, scheme: Look) -> None:
     prompts = opened.run.result["prompts"]
     prompt = st.session_state.get("prompt", 0)
     if (key := f"attention.{prompt}") not in opened.run.tensors:
-        st.caption("This run holds no attention patterns: it was imported from a circuit file.")
+        st.caption("This run holds no attention patterns of this prompt.")
         return
     st.markdown("**Attention pattern**")
     st.selectbox(

@@ -4,9 +4,7 @@ The case study of Edge Pruning (Bhaskar et al. 2024, section 5): circuits for on
 most of their edges, and the shared ones are measured as a circuit of their own.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import streamlit as st
@@ -16,15 +14,9 @@ from app.data import evaluated, store
 from app.figures.curve import METRIC_NAMES
 from app.figures.curves import Point, curves_figure, marked_series
 from app.figures.style import Look
-from app.jobs import measure_request
+from app.jobs import being_made, finished, measure_request, start
 from app.panels.compare_choice import Compared
-from app.panels.compare_evaluations import (
-    being_made,
-    evaluation,
-    finished,
-    measurement_fields,
-    start_jobs,
-)
+from app.panels.compare_evaluations import evaluation, unlike
 from app.panels.compare_metrics import by_circuit
 from app.text import plain
 from engine.ablations.base import ablations
@@ -64,14 +56,12 @@ def combined_panel(groups: list[list[Compared]], metric: str, scheme: Look) -> N
     circuits = combinations_of(group, scheme)
     on, under = _choose(group)
     chosen = combinations([Part(run=one.run_id, edges=one.size) for one in group])
-    origin = on.opened.request
-    wanted = measurement_fields(origin, under) | {"circuits": chosen}
-    run = finished(wanted)
-    make = partial(measure_request, origin.model, origin.task, under, chosen, on.run_id)
+    request = measure_request(on.opened.run, under, chosen)
+    run = finished(request)
     left, right = st.columns(2, gap="medium")
     with left:
         if run is None:
-            _not_measured(make, len(circuits), being_made(wanted))
+            _not_measured(request, len(circuits))
         else:
             _chart(group, circuits, run, on, under, metric, scheme)
     with right:
@@ -124,8 +114,8 @@ def _choose(group: list[Compared]) -> tuple[Compared, str]:
     return runs[on], under
 
 
-def _not_measured(make: Callable[[], Request], n: int, active: bool) -> None:
-    if active:
+def _not_measured(request: Request, n: int) -> None:
+    if being_made(request):
         st.info("Being measured.", icon=":material/hourglass:")
         return
     st.caption(
@@ -136,8 +126,8 @@ def _not_measured(make: Callable[[], Request], n: int, active: bool) -> None:
         f"Measure these {n} circuits",
         key="compare-measure",
         icon=":material/play_arrow:",
-        on_click=start_jobs,
-        args=([make],),
+        on_click=start,
+        args=([request],),
     )
 
 
@@ -155,9 +145,9 @@ def _chart(
     marks = [Point(one.name, one.short, points[one.chosen.name], one.colour, one.symbol) for one in circuits]
     series = []
     for one in group:
-        same = (one.opened.request.model, one.opened.request.task) == (run.request.model, run.request.task)
         measured = evaluation(one.opened, under, one.mark.sign).run
-        if same and measured is not None:
+        # Only curves that were measured just like the marks stand among them.
+        if measured is not None and not unlike([run, measured]):
             series.append(marked_series(one.mark, one.name, measured.result["curve"], scheme))
     figure = curves_figure(series, metric, scheme, points=marks)
     alt = f"{METRIC_NAMES[metric]} of circuits made of others. The table beside it has the numbers."

@@ -54,8 +54,7 @@ def circuit_graph(one: Compared, group: list[Compared], place: int, scheme: Look
         clearable=bool(selected),
         link="compare",
     )
-    shown = one.opened.run if one.evaluation.run is None else one.evaluation.run
-    st.caption(plain(provenance(one.opened, shown)))
+    st.caption(plain(provenance(one.opened, one.evaluation.run)))
     if circuit.n_edges > MOST_EDGES:
         st.caption(f"{MOST_EDGES:,} of {circuit.n_edges:,} edges shown: the strongest ones.")
     if known and not _touched(one, known).any():

@@ -12,6 +12,7 @@ from app.figures.curves import curves_figure, marked_series
 from app.figures.style import Look
 from app.panels.compare_choice import Compared, heading
 from app.panels.compare_evaluations import unlike
+from app.text import plain
 
 METRICS = ("kl", "faithfulness", "logit_difference", "probability_difference", "agreement", "accuracy")
 
@@ -44,7 +45,7 @@ def metrics_table(compared: list[Compared]) -> None:
     )
     runs = [run for one in compared if (run := one.evaluation.run) is not None]
     if differing := unlike(runs):
-        st.caption(f":material/info: Not measured alike: {', '.join(differing)}.")
+        st.caption(f":material/info: Not measured alike: {plain(', '.join(differing))}.")
     st.download_button(
         "Metrics as CSV",
         lambda: tidy(compared).to_csv(index=False),

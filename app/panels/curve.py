@@ -9,6 +9,7 @@ from app.components.plotly_view import plotly_view
 from app.data import Opened, evaluated
 from app.figures.curve import METRIC_NAMES, curve_figure
 from app.figures.style import Look
+from app.text import plain
 from engine.runs import Run
 
 
@@ -51,7 +52,7 @@ def slider_and_curve(opened: Opened, shown: Run, size: int, scheme: Look) -> Non
         bar=False,
     )
     how = evaluated(shown)
-    st.caption(f"{how[0].upper()}{how[1:]}")
+    st.caption(plain(f"{how[0].upper()}{how[1:]}"))
     with st.expander("Curve as a table"):
         points = [
             {

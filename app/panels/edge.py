@@ -1,17 +1,17 @@
 """The panel of one edge: its score, and what is lost when it alone is removed."""
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from app import state
-from app.data import Opened
-from app.figures.curve import interval_text
+from app.data import Opened, measured
+from app.figures.curve import interval_text, number_text
 from app.figures.names import node_role
-from app.jobs import measure_request
-from app.panels.asked import ask_button, finished
+from app.jobs import finished, measure_request
+from app.panels.asked import ask_button
 from app.text import plain
 from engine.circuit import Circuit
-from engine.errors import CircuitExplorerError
 from engine.request import Chosen, Part, Request
 from engine.runs import Run
 
@@ -29,14 +29,14 @@ def edge_panel(opened: Opened, circuit: Circuit, name: str, size: int, under: st
         under: the ablation that stands in for the edge.
     """
     index = circuit.graph.edge_index[name]
-    kept = bool(circuit.kept[index])
-    rank = int((circuit.scores > circuit.scores[index]).sum()) + 1
+    kept, score = bool(circuit.kept[index]), circuit.scores[index]
+    rank = int((circuit.scores > score).sum()) + 1
     source, reader = name.split("->")
     st.caption(f"From {node_role(source)} to {node_role(reader.split('<')[0])}")
     st.table(
         {
-            "Score": f"{circuit.scores[index]:.4g}",
-            "Rank": f"{rank:,} of {circuit.graph.n_edges:,}",
+            "Score": "none" if np.isnan(score) else f"{score:.4g}",
+            "Rank": "none" if np.isnan(score) else f"{rank:,} of {circuit.graph.n_edges:,}",
             "In this circuit": "yes" if kept else "no",
         },
         border="horizontal",
@@ -47,29 +47,20 @@ def edge_panel(opened: Opened, circuit: Circuit, name: str, size: int, under: st
             f"Select {end}", key=f"go-{end}", on_click=state.selected, args=((end,),), width="stretch"
         )
     st.markdown("**Removing this edge alone**")
-    try:
-        request = removal_request(opened, name, kept, size, under)
-    except CircuitExplorerError as error:
-        st.caption(plain(f"It cannot be measured: {error}"))
-        return
+    request = removal_request(opened, name, kept, size, under)
     if (run := finished(request)) is not None:
         _effect(run)
         return
-    st.caption(f"What is lost under {under} when this edge is ablated and nothing else is changed.")
+    st.caption(f"What is lost under {plain(under)} when this edge is ablated and nothing else is changed.")
     ask_button([request], "Measure its effect", "measure-edge")
 
 
 def removal_request(opened: Opened, name: str, kept: bool, size: int, under: str) -> Request:
-    """Return the request that measures the circuit and the model without an edge.
-
-    Raises:
-        RequestError: the run's model or task is not there any more.
-    """
+    """Return the request that measures the circuit and the model without an edge."""
     part = Part(run=opened.run.run_id, edges=size)
     of_circuit = [Chosen(name=CIRCUIT, parts=[part]), Chosen(name=LESS, parts=[part], without=[name])]
     circuits = [*(of_circuit if kept else []), Chosen(name=MODEL_LESS, without=[name])]
-    origin = opened.request
-    return measure_request(origin.model, origin.task, under, circuits, opened.run.run_id)
+    return measure_request(opened.run, under, circuits)
 
 
 def _effect(run: Run) -> None:
@@ -78,11 +69,11 @@ def _effect(run: Run) -> None:
     rows = [
         {
             "": point["name"],
-            "KL (nats)": f"{point['kl']['mean']:.3g}",
-            metric.replace("_", " "): f"{point[metric]['mean']:.3g}",
+            "KL (nats)": number_text(point["kl"]),
+            metric.replace("_", " "): number_text(point[metric]),
         }
         for point in [*result["curve"], whole]
     ]
     st.table(pd.DataFrame(rows), hide_index=True, border="horizontal", alt="What removing this edge changes")
     intervals = "; ".join(f"{point['name']} {interval_text(point['kl'])}" for point in result["curve"])
-    st.caption(f"KL: {intervals}. {result['summary']['kl']['n']} prompts, run {run.run_id}")
+    st.caption(plain(f"KL: {intervals}. {measured(run)}"))

@@ -6,15 +6,14 @@ import pandas as pd
 import streamlit as st
 
 from app.components.plotly_view import plotly_view
-from app.data import Opened, title_of
-from app.figures.curve import interval_text
+from app.data import Opened, measured_under_several, title_of
+from app.figures.curve import interval_text, number_text
 from app.figures.importance import importance_figure
 from app.figures.style import Look
-from app.jobs import importance_request
-from app.panels.asked import ask_button, finished
+from app.jobs import finished, importance_request
+from app.panels.asked import ask_button
 from app.text import plain
 from engine.ablations.base import ablations
-from engine.errors import CircuitExplorerError
 from engine.runs import Run
 
 DIRECT = (
@@ -28,12 +27,10 @@ def effects_panel(opened: Opened, node: str, scheme: Look) -> None:
     if node == "logits":
         st.caption("The logits write nothing: they are what the other nodes write towards.")
         return
-    try:
-        requests = {name: importance_request(opened.run.run_id, name) for name in ablations.names()}
-    except CircuitExplorerError as error:
-        st.caption(plain(f"Its effects cannot be computed: {error}"))
-        return
-    runs = {name: run for name, request in requests.items() if (run := finished(request)) is not None}
+    requests = {name: importance_request(opened.run, name) for name in ablations.names()}
+    found = {name: finished(request) for name, request in requests.items()}
+    # An imported run may lack a node.
+    runs = {name: run for name, run in found.items() if run is not None and node in run.result["nodes"]}
     missing = [request for name, request in requests.items() if name not in runs]
     if runs:
         run = next(iter(runs.values()))
@@ -51,15 +48,12 @@ def effects_panel(opened: Opened, node: str, scheme: Look) -> None:
             bar=False,
         )
         rows = [
-            {"ablation": title, "KL (nats)": f"{kl['mean']:.3g}", "": interval_text(kl)}
+            {"ablation": title, "KL (nats)": number_text(kl), "": interval_text(kl)}
             for title, kl in losses.items()
         ]
         with st.expander("As a table"):
             st.table(pd.DataFrame(rows), hide_index=True, border="horizontal", alt=f"Importance of {node}")
-        st.caption(
-            f"{values['kl']['n']} prompts of the {run.request.split} split · "
-            f"{', '.join(run.run_id for run in runs.values())}"
-        )
+        st.caption(plain(measured_under_several(list(runs.values()), values["kl"]["n"])))
     ask_button(
         missing,
         "Compute for every ablation" if not runs else f"Compute for {len(missing)} more ablations",
@@ -77,7 +71,7 @@ def _title(ablation: str, run: Run) -> str:
 def _direct(place: Any, label: str, what: str, estimate: dict[str, Any]) -> None:
     place.metric(
         label,
-        f"{estimate['mean']:+.3g}",
+        number_text(estimate, "+.3g"),
         interval_text(estimate),
         delta_color="off",
         delta_arrow="off",

@@ -7,12 +7,13 @@ import streamlit as st
 from pydantic import ValidationError
 
 from app.components.plotly_view import plotly_view
-from app.data import Opened
+from app.data import Opened, model_name
 from app.errors import show_error
 from app.figures.predictions import predictions_figure
 from app.figures.style import Look
-from app.jobs import measure_request
-from app.panels.asked import ask_button, finished
+from app.jobs import finished, measure_request
+from app.panels.asked import ask_button
+from app.text import plain
 from engine.circuit import Circuit
 from engine.errors import CircuitExplorerError, RequestError
 from engine.models.load import load_tokens
@@ -46,15 +47,7 @@ def own_prompts(opened: Opened, circuit: Circuit, size: int, under: str, scheme:
     try:
         tokenise(tokens, "your pair", pair, opened.request.bos)
         part = Part(run=opened.run.run_id, edges=size)
-        origin = opened.request
-        request = measure_request(
-            origin.model,
-            origin.task,
-            under,
-            [Chosen(name=CIRCUIT, parts=[part])],
-            opened.run.run_id,
-            [pair],
-        )
+        request = measure_request(opened.run, under, [Chosen(name=CIRCUIT, parts=[part])], [pair])
     except CircuitExplorerError as error:
         show_error(str(error))
         return
@@ -73,8 +66,13 @@ def _fields(opened: Opened) -> None:
         "answers": ", ".join(answer.strip() for answer in example["answers"][:3]),
         "wrong": ", ".join(answer.strip() for answer in example["wrong_answers"][:3]),
     }
+    # An example that nobody changed gives way to that of the next run.
+    before = st.session_state.get("own-example", {})
+    untouched = all(st.session_state.get(name) in (None, before.get(name)) for name in FIELDS)
     for name in FIELDS:
-        st.session_state.setdefault(name, first[name])
+        if untouched or name not in st.session_state:
+            st.session_state[name] = first[name]
+    st.session_state["own-example"] = first
     for name, label, why in (
         ("clean", "Clean prompt", "The prompt; the answer is the token that follows it."),
         (
@@ -163,8 +161,15 @@ def _predictions(run: Run, circuit: Circuit, scheme: Look) -> None:
     ends = {name: result[name][metric]["mean"] for name in ("model", "ablated")}
     st.caption(
         f"KL to the model {point['kl']['mean']:.3g} nats; {words}: model {ends['model']:.3g}, circuit of "
-        f"{circuit.n_edges:,} edges {point[metric]['mean']:.3g}, everything ablated {ends['ablated']:.3g}. "
-        f"Evaluated under {run.request.ablation}, one pair, run {run.run_id}"
+        f"{circuit.n_edges:,} edges {point[metric]['mean']:.3g}, everything ablated {ends['ablated']:.3g}."
+    )
+    conditioning = result["conditioning"]
+    st.caption(
+        plain(
+            f"{model_name(run.request.model)} · this one pair, evaluated under {run.request.ablation}"
+            f"{'' if conditioning == 'none' else f' ({conditioning})'} · seed {run.request.seed} · "
+            f"run {run.run_id}"
+        )
     )
     with st.expander("As a table"):
         ranks = max(len(model), len(found))

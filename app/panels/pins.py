@@ -1,24 +1,30 @@
 """Pinned nodes and the notes on them, which are saved with the run."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from app import state
 from app.data import Opened, store
 from app.errors import show_error
 from engine.errors import CircuitExplorerError
-from engine.notes import Notes, read_notes, write_notes
-
-LONGEST = 2000  # characters of a note
+from engine.notes import LONGEST_NOTE, Notes, change_notes, read_notes
 
 
 def pin_button(opened: Opened, node: str) -> None:
     """Draw the button that pins a node or takes the pin out."""
-    pinned = node in read_notes(store(), opened.run).pins
+    pins = read_notes(store(), opened.run).pins
+    if pins.get(node):
+        with st.popover("Unpin", type="tertiary", icon=":material/keep_off:", key="unpin"):
+            st.text("The note on it goes too.")
+            st.button("Unpin and delete the note", key="pin", on_click=_unpin, args=(opened, node))
+        return
+    pinned = node in pins
     st.button(
         "Unpin" if pinned else "Pin",
         key="pin",
         on_click=_unpin if pinned else _pin,
-        args=(opened, node, ""),
+        args=(opened, node),
         type="tertiary",
         icon=":material/keep_off:" if pinned else ":material/keep:",
         help="A pinned node gets a star in the graph; pins and notes are saved with the run.",
@@ -27,13 +33,13 @@ def pin_button(opened: Opened, node: str) -> None:
 
 def note_field(opened: Opened, node: str) -> None:
     """Draw the field for the note on a node; writing one pins the node."""
-    key = f"note-{opened.run.run_id}-{node}"
+    key = _note_key(opened, node)
     note = read_notes(store(), opened.run).pins.get(node, "")
     st.text_area(
         f"Note on {node}",
         note,
         key=key,
-        max_chars=LONGEST,
+        max_chars=LONGEST_NOTE,
         height=110,
         placeholder="What do you think this node does? Saved with the run.",
         on_change=lambda: _pin(opened, node, st.session_state[key].strip()),
@@ -52,18 +58,21 @@ def pins_list(opened: Opened) -> None:
         note.text(pins[node] or "no note")
 
 
-def _pin(opened: Opened, node: str, note: str) -> None:
-    notes = read_notes(store(), opened.run)
-    _save(opened, Notes(notes.title, notes.pins | {node: note}))
+def _pin(opened: Opened, node: str, note: str = "") -> None:
+    _change(opened, lambda pins: pins | {node: note})
 
 
-def _unpin(opened: Opened, node: str, _note: str) -> None:
-    notes = read_notes(store(), opened.run)
-    _save(opened, Notes(notes.title, {name: note for name, note in notes.pins.items() if name != node}))
+def _unpin(opened: Opened, node: str) -> None:
+    st.session_state.pop(_note_key(opened, node), None)
+    _change(opened, lambda pins: {name: note for name, note in pins.items() if name != node})
 
 
-def _save(opened: Opened, notes: Notes) -> None:
+def _change(opened: Opened, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
     try:
-        write_notes(store(), opened.run, notes)
+        change_notes(store(), opened.run, lambda notes: Notes(notes.title, change(notes.pins)))
     except CircuitExplorerError as error:
         show_error(str(error))
+
+
+def _note_key(opened: Opened, node: str) -> str:
+    return f"note-{opened.run.run_id}-{node}"

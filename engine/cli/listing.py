@@ -76,8 +76,9 @@ def _methods() -> dict[str, list[Row]]:
 def _runs(store: RunStore) -> dict[str, list[Row]]:
     rows = []
     for run in store.list():
-        summary, request = run.result["summary"], run.request
-        size = f"{summary['n_edges']} of {summary['n_edges_total']} edges"
+        # Importance is of nodes: such a run has no circuit to sum up.
+        summary, request = run.result.get("summary", {}), run.request
+        size = f"{summary['n_edges']} of {summary['n_edges_total']} edges" if summary else "every node"
         row = {
             "name": run.run_id,
             "description": f"{size}, {run.result['created']}",

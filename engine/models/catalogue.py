@@ -18,8 +18,12 @@ def shipped_models() -> dict[str, Path]:
     return {folder.name: folder for folder in sorted(SHIPPED.glob("*")) if (folder / "config.json").is_file()}
 
 
-def find_model(model: str) -> Path:
-    """Return the folder of a model: shipped name, local folder, or Hugging Face id (downloaded if need be).
+def find_model(model: str, download: bool = True) -> Path:
+    """Return the folder of a model: shipped name, local folder, or Hugging Face id.
+
+    Args:
+        model: what the user called it.
+        download: fetch it from the hub if it is not on this machine.
 
     Raises:
         RequestError: there is no such model, its weights are not safetensors, or no hub can be reached.
@@ -27,8 +31,12 @@ def find_model(model: str) -> Path:
     shipped = shipped_models()
     if model in shipped:
         return shipped[model]
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    try:
+        folder = Path(model).expanduser()
+        there = folder.is_dir()
+    except (OSError, RuntimeError) as error:  # too long a name, or the home of nobody
+        raise RequestError(f"'{model[:80]}' is no model: {error}") from error
+    if there:
         return _checked(folder)
     nearest = difflib.get_close_matches(model, shipped, n=1, cutoff=0.5)
     hint = (
@@ -39,7 +47,7 @@ def find_model(model: str) -> Path:
     from huggingface_hub import snapshot_download  # few models are not here already
 
     try:
-        return _checked(Path(snapshot_download(model, allow_patterns=_FILES)))
+        return _checked(Path(snapshot_download(model, allow_patterns=_FILES, local_files_only=not download)))
     except RequestError:
         raise
     except Exception as error:  # the hub client raises many kinds: offline, no such repository, gated

@@ -65,14 +65,14 @@ def load_model(model: str, device: str | None = None, dtype: str | None = None) 
 
 
 def load_tokens(model: str) -> Tokens:
-    """Load the tokenizer of a model alone, which takes milliseconds.
+    """Load the tokenizer alone of a model that is on this machine, which takes milliseconds.
 
     Raises:
         RequestError: unknown model, refused family, broken tokenizer.
     """
     from transformers import AutoTokenizer
 
-    folder = find_model(model)
+    folder = find_model(model, download=False)
     shape = shape_of_folder(folder)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)

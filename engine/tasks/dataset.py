@@ -140,9 +140,7 @@ def tokenise(tokens: Tokens, where: str, pair: AnyPair, bos: bool | None = None)
     return Prompt(pair.clean, pair.corrupt, clean, corrupt, answers, wrong)
 
 
-def _answer_ids(
-    tokens: Tokens, where: str, prompt: str, answers: Sequence[str] | Sequence[int]
-) -> list[int]:
+def _answer_ids(tokens: Tokens, where: str, prompt: str, answers: Sequence[str] | Sequence[int]) -> list[int]:
     ids: list[int] = []
     for answer in answers:
         if isinstance(answer, int):

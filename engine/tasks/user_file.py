@@ -51,7 +51,11 @@ def read_pairs(path: Path) -> list[FilePair]:
     Raises:
         RequestError: no such file, unknown form, empty, or a broken line; the message has the line number.
     """
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:  # too long a name
+        raise RequestError(f"task file '{str(path)[:80]}' cannot be looked for: {error.strerror}") from error
+    if not there:
         raise RequestError(f"task file '{path}' does not exist")
     if path.suffix not in SUFFIXES:
         raise RequestError(f"task file '{path}' must end in {', '.join(SUFFIXES)}")

@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 from app.data import open_run
 from app.figures.names import node_role
 from app.figures.style import LIGHT
+from app.jobs import evaluation_request
 from app.panels.compare_choice import Compared, groups, side_by_side
 from app.panels.compare_combined import combinations_of
 from app.panels.compare_evaluations import OWN, unlike
@@ -290,8 +291,7 @@ def test_an_evaluation_that_cannot_be_made_says_why(store):
 
 def test_finished_evaluations_are_shown_also_where_the_model_is_not(store):
     run = write_fake_run(store, model="no-such-model")
-    fields = {"model": "no-such-model", "task": "ioi", "ablation": "zero", "circuit": run}
-    evaluation = evaluate(store, Request.model_validate(fields | {"kind": "evaluate"}))
+    evaluation = evaluate(store, evaluation_request(store.get(run), "zero"))
     at = page(run, under="zero")
     assert evaluation in text(at)
     assert "Not evaluated under zero" not in text(at)

@@ -5,10 +5,11 @@ from streamlit.testing.v1 import AppTest
 
 from engine.ablations.base import ablations
 from engine.graph import Graph
-from engine.notes import read_notes
+from engine.job import Job
+from engine.notes import Notes, read_notes, write_notes
 from engine.request import Request
 from tests.app.drawing import drawn, figure, open_page, text, views
-from tests.app.fake_run import SIZE, write_fake_answer, write_fake_run
+from tests.app.fake_run import CLEAN, SIZE, write_fake_answer, write_fake_run
 
 
 def page(**query: str) -> AppTest:
@@ -96,6 +97,8 @@ def test_another_ablation_shows_its_finished_evaluation(store, monkeypatch):
 def test_an_evaluation_that_cannot_be_made_says_why(store):
     write_fake_run(store, model="no-such-model")
     at = page(under="zero")
+    assert "those under counterfactual" in text(at)
+    next(button for button in at.button if button.label == "Evaluate under zero").click().run()
     assert "no-such-model" in at.error[0].value
     assert "evaluated under counterfactual" in text(at)
 
@@ -124,7 +127,7 @@ def test_the_url_names_everything_that_is_seen(store):
     ("models", "said"), [({}, "Choose a model"), ({"no-such-model": ""}, "no-such-model")]
 )
 def test_a_wrong_request_is_one_clear_line(store, monkeypatch, models, said):
-    monkeypatch.setattr("app.panels.new_run.shipped_models", lambda: models)
+    monkeypatch.setattr("app.panels.subject.shipped_models", lambda: models)
     write_fake_run(store)
     at = page()
     next(button for button in at.button if button.label == "Discover circuit").click().run()
@@ -158,7 +161,7 @@ def test_an_error_that_nobody_foresaw_is_one_line():
 def test_settings_of_the_ablation_are_in_the_form(store, monkeypatch):
     asked = []
     monkeypatch.setattr("app.panels.new_run._start", asked.append)
-    monkeypatch.setattr("app.panels.new_run.shipped_models", lambda: {"explorer-4l": ""})
+    monkeypatch.setattr("app.panels.subject.shipped_models", lambda: {"explorer-4l": ""})
     at = page()
     at.selectbox(key="new-ablation").set_value("mean").run()
     at.selectbox(key="set-mean-conditioning").set_value("shared")
@@ -214,7 +217,10 @@ def submitted(monkeypatch) -> list[Request]:
             asked.append(request)
             return request.run_id()
 
-    monkeypatch.setattr("app.panels.asked.queue", Queue)
+        def jobs(self) -> list[Job]:
+            return []
+
+    monkeypatch.setattr("app.jobs.queue", Queue)
     return asked
 
 
@@ -306,3 +312,31 @@ def test_an_imported_run_is_named_as_such(store):
     at = page()
     assert "Imported" in text(at)
     assert "evaluated under counterfactual" in text(at)
+
+
+def test_runs_of_the_same_title_are_told_apart(store):
+    first, second = write_fake_run(store), write_fake_run(store, seed=1)
+    for run_id in (first, second):
+        write_notes(store, store.get(run_id), Notes("For the talk"))
+    at = page()
+    labels = at.selectbox(key="run").options
+    assert len(set(labels)) == 2
+    at.selectbox(key="run").set_value(second).run()
+    assert f"run {second}" in text(at).replace("\\", "")
+
+
+def test_nodes_and_edges_together_select_the_nodes(store):
+    write_fake_run(store)
+    at = page(select="a0.h1,input->m0,m0")
+    assert "2 nodes" in [heading.value for heading in at.subheader]
+    at = page(select="input->m0,m0->logits")
+    assert "input → m0" in [heading.value for heading in at.subheader]
+
+
+def test_an_own_pair_that_nobody_typed_is_the_runs_own_example(store):
+    write_fake_run(store)
+    at = page(prompts="Your own pair")
+    assert at.text_area(key="clean").value == CLEAN
+    at.text_area(key="clean").set_value("typed").run()
+    at.selectbox(key="run").set_value(at.selectbox(key="run").options[0]).run()
+    assert at.text_area(key="clean").value == "typed"

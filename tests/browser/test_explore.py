@@ -179,7 +179,9 @@ def test_a_pin_and_its_note_are_there_for_the_next_visitor(page, server, browser
     expect(other.get_by_text("adds <b>names</b>")).to_be_visible()
     context.close()
     page.get_by_role("button", name="Unpin").click()
+    page.get_by_role("button", name="Unpin and delete the note").click()
     expect(page.get_by_role("button", name="Pin", exact=True)).to_be_visible()
+    expect(page.get_by_role("textbox", name="Note on m1")).to_have_value("")
 
 
 def test_click_on_the_curve_moves_the_slider(page, server):
