@@ -63,7 +63,7 @@ def _pin(opened: Opened, node: str, note: str = "") -> None:
 
 
 def _unpin(opened: Opened, node: str) -> None:
-    st.session_state.pop(_note_key(opened, node), None)
+    st.session_state[_note_key(opened, node)] = ""
     _change(opened, lambda pins: {name: note for name, note in pins.items() if name != node})
 
 
