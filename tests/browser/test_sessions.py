@@ -21,7 +21,7 @@ def move_slider(page: Page) -> None:
 
 
 def test_two_visitors_do_not_disturb_each_other(page, server, browser: Browser):
-    page.goto(f"{server.url}/?run={server.run}&edges=76&select=m0")
+    page.goto(f"{server.url}/?run={server.run}&edges=30&select=m0")
     expect(page.get_by_role("heading", name="m0")).to_be_visible()
     settled(page)
     before = page.url
@@ -35,7 +35,7 @@ def test_two_visitors_do_not_disturb_each_other(page, server, browser: Browser):
     other.wait_for_url(lambda url: "select" not in url)
     assert page.url == before
     move_slider(page)
-    expect(page).to_have_url(re.compile("edges=150"))
+    expect(page).to_have_url(re.compile("edges=76"))
     expect(page.get_by_role("heading", name="m0")).to_be_visible()
     assert f"run={server.run}" in page.url
     assert "edges=300" in other.url
