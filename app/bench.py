@@ -1,8 +1,8 @@
 """Benches of the dashboard, server side; `circuit-explorer bench` finds them as entry points.
 
-Each prepares what it needs and gives a function that does the work once. All but the first page are over a
-run of GPT-2 small's shape, 32,491 edges: a shipped run's results with made-up scores, for which no model is
-needed.
+Each prepares what it needs and gives a function that does the work once. What is not about the demo model is
+about runs of GPT-2 small's shape, 32,491 edges: a shipped run's results with made-up scores, for which no
+model is needed.
 """
 
 import os
@@ -52,31 +52,29 @@ def figure_300_edges() -> Bench:
 @contextmanager
 def slider_to_picture() -> Bench:
     """The whole page for another size of circuit."""
-    with _runs(1) as (run_id,):
-        page = _page(run_id)
-        sizes = cycle(size for size in open_run(run_id).sizes if size in _SLIDER)
+    with _large_runs(1) as (run_id,):
+        yield _slide(run_id)
 
-        def once() -> None:
-            page.select_slider(key="edges").set_value(next(sizes))
-            _draw(page)
 
-        yield once
+@contextmanager
+def slider_to_picture_demo() -> Bench:
+    """The same for a run of the demo model."""
+    with _demo_runs() as runs:
+        yield _slide(runs[0])
 
 
 @contextmanager
 def open_another_run() -> Bench:
     """The whole page for a run that this server has not opened yet."""
-    with _runs(2) as runs:
-        page = _page(runs[0])
-        others = cycle(reversed(runs))
+    with _large_runs(2) as runs:
+        yield _open_others(runs)
 
-        def once() -> None:
-            read_opened.clear()
-            shared_graph.cache_clear()
-            page.selectbox(key="run").set_value(next(others))
-            _draw(page)
 
-        yield once
+@contextmanager
+def open_another_run_demo() -> Bench:
+    """The same for runs of the demo model."""
+    with _demo_runs() as runs:
+        yield _open_others(runs)
 
 
 @contextmanager
@@ -101,6 +99,30 @@ def first_page() -> Bench:
                     server.kill()
 
         yield once
+
+
+def _slide(run_id: str) -> Callable[[], object]:
+    page = _page(run_id)
+    sizes = cycle(size for size in open_run(run_id).sizes if size in _SLIDER)
+
+    def once() -> None:
+        page.select_slider(key="edges").set_value(next(sizes))
+        _draw(page)
+
+    return once
+
+
+def _open_others(runs: list[str]) -> Callable[[], object]:
+    page = _page(runs[0])
+    others = cycle(reversed(runs))
+
+    def once() -> None:
+        read_opened.clear()
+        shared_graph.cache_clear()
+        page.selectbox(key="run").set_value(next(others))
+        _draw(page)
+
+    return once
 
 
 def _visit(server: subprocess.Popen[bytes], port: int) -> None:
@@ -142,12 +164,24 @@ def _circuit(graph: Graph, seed: int) -> Circuit:
 
 
 @contextmanager
-def _runs(count: int) -> Iterator[list[str]]:
+def _large_runs(count: int) -> Iterator[list[str]]:
     """Make runs of GPT-2 small's shape in a folder of their own, and let the pages show that folder."""
-    with TemporaryDirectory() as folder:
-        store = RunStore(Path(folder))
-        os.environ["CIRCUIT_EXPLORER_RUNS"] = folder
+    with _own_folder() as store:
         yield [_write_run(store, seed) for seed in range(count)]
+
+
+@contextmanager
+def _demo_runs() -> Iterator[list[str]]:
+    """Let the pages show the shipped runs alone."""
+    with _own_folder() as store:
+        yield [run.run_id for run in store.list() if run.circuit is not None]
+
+
+@contextmanager
+def _own_folder() -> Iterator[RunStore]:
+    with TemporaryDirectory() as folder:
+        os.environ["CIRCUIT_EXPLORER_RUNS"] = folder
+        yield RunStore(Path(folder))
 
 
 def _write_run(store: RunStore, seed: int) -> str:

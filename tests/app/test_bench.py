@@ -42,22 +42,26 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return seen
 
 
-def test_the_slider_draws_another_size_of_the_same_run(drawn):
-    with bench.slider_to_picture() as once:
+@pytest.mark.parametrize(
+    ("slide", "edges"), [(bench.slider_to_picture, "32,491"), (bench.slider_to_picture_demo, "1,519")]
+)
+def test_the_slider_draws_another_size_of_the_same_run(drawn, slide, edges):
+    with slide() as once:
         once()
         once()
     (first, _), *others = drawn
     assert {run for run, _ in others} == {first}
-    assert len({edges for _, edges in others}) == 2
-    assert all(edges.endswith("of 32,491") for _, edges in drawn)
+    assert len({size for _, size in others}) == 2
+    assert all(size.endswith(f"of {edges}") for _, size in drawn)
 
 
-def test_another_run_is_opened_every_time(drawn):
-    with bench.open_another_run() as once:
+@pytest.mark.parametrize("open_others", [bench.open_another_run, bench.open_another_run_demo])
+def test_another_run_is_opened_every_time(drawn, open_others):
+    with open_others() as once:
         once()
         once()
-    runs = [run for run, _ in drawn]
-    assert runs[0] == runs[2] != runs[1]
+    (first, _), (second, _), (third, _) = drawn
+    assert first != second != third
 
 
 def test_a_first_page_comes_out_of_a_server_of_its_own():
