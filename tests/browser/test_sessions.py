@@ -31,6 +31,7 @@ def test_two_visitors_do_not_disturb_each_other(page, server, browser: Browser):
     expect(other.get_by_role("heading", name="a2.h2")).to_be_visible()
     move_slider(other)
     expect(other).to_have_url(re.compile("edges=300"))
+    settled(other)  # a key pressed while the page is still being redrawn can be lost
     other.keyboard.press("Escape")
     other.wait_for_url(lambda url: "select" not in url)
     assert page.url == before
