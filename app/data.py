@@ -226,7 +226,11 @@ def _about(request: Request) -> str:
 
 def evaluated(shown: Run) -> str:
     """Return how the numbers of a run were measured: ablation, conditioning, prompts."""
-    conditioning = shown.result["conditioning"]
-    how = "" if conditioning == "none" else f" ({conditioning})"
     n = shown.result["summary"]["kl"]["n"]
-    return f"evaluated under {shown.request.ablation}{how} on {n} prompts of the {shown.request.split} split"
+    return f"evaluated under {conditioned(shown)} on {n} prompts of the {shown.request.split} split"
+
+
+def conditioned(run: Run) -> str:
+    """Return the ablation of a run with its conditioning, if it has constants: "mean (per position)"."""
+    conditioning = run.result["conditioning"]
+    return run.request.ablation + ("" if conditioning == "none" else f" ({conditioning})")

@@ -8,7 +8,7 @@ import streamlit as st
 from app.data import store
 from app.errors import show_error
 from engine.ablations.base import ablations
-from engine.errors import CircuitExplorerError
+from engine.errors import CircuitExplorerError, RequestError
 from engine.jobs import Job, JobQueue
 from engine.request import Chosen, Kind, OwnPair, Request
 from engine.runs import Run
@@ -28,8 +28,10 @@ def job_of(job_id: str) -> Job | None:
 
 def finished(request: Request) -> Run | None:
     """Return the run of a request if it is finished."""
-    run_id = request.run_id()
-    return store().get(run_id) if run_id in store() else None
+    try:
+        return store().get(request.run_id())
+    except RequestError:
+        return None
 
 
 def being_made(request: Request) -> bool:

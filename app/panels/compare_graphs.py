@@ -16,6 +16,7 @@ from app.figures.style import KIND_NAMES, Look
 from app.panels.compare_choice import Compared, heading
 from app.text import plain
 from engine.graph import Graph
+from engine.paths import traced_edges
 
 WIDEST_LABEL = 58  # characters that fit over a picture
 
@@ -34,7 +35,7 @@ def circuit_graph(one: Compared, group: list[Compared], place: int, scheme: Look
         place: where it stands on the page, from 0 on.
     """
     circuit, selected = one.circuit, selection()
-    known = tuple(name for name in selected if name in one.opened.graph.nodes or name in _edges(one))
+    known = tuple(name for name in selected if _knows(one.opened.graph, (name,)))
     figure = compare_figure(
         circuit,
         one.mark,
@@ -57,7 +58,7 @@ def circuit_graph(one: Compared, group: list[Compared], place: int, scheme: Look
     st.caption(plain(provenance(one.opened, one.evaluation.run)))
     if circuit.n_edges > MOST_EDGES:
         st.caption(f"{MOST_EDGES:,} of {circuit.n_edges:,} edges shown: the strongest ones.")
-    if known and not _touched(one, known).any():
+    if known and not traced_edges(one.opened.graph, one.circuit.kept, known, "neighbours").any():
         st.caption(f":material/info: No edge of {one.mark.letter} at this size touches what is selected.")
 
 
@@ -148,19 +149,6 @@ def _ranks(scores: np.ndarray) -> np.ndarray:
     ranks = np.empty(len(scores))
     ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
     return np.where(np.isfinite(scores), ranks, np.nan)
-
-
-def _touched(one: Compared, names: tuple[str, ...]) -> np.ndarray:
-    graph = one.opened.graph
-    edge = np.isin(
-        np.arange(graph.n_edges), [graph.edge_index[name] for name in names if name in _edges(one)]
-    )
-    node = np.isin(edge_nodes(graph), [graph.nodes.index(name) for name in names if name in graph.nodes])
-    return one.circuit.kept & (edge | node.any(axis=1))
-
-
-def _edges(one: Compared) -> dict[str, int]:
-    return one.opened.graph.edge_index
 
 
 def _knows(graph: Graph, names: tuple[str, ...]) -> bool:

@@ -7,7 +7,7 @@ import streamlit as st
 from pydantic import ValidationError
 
 from app.components.plotly_view import plotly_view
-from app.data import Opened, model_name
+from app.data import Opened, conditioned, model_name
 from app.errors import show_error
 from app.figures.predictions import predictions_figure
 from app.figures.style import Look
@@ -163,12 +163,10 @@ def _predictions(run: Run, circuit: Circuit, scheme: Look) -> None:
         f"KL to the model {point['kl']['mean']:.3g} nats; {words}: model {ends['model']:.3g}, circuit of "
         f"{circuit.n_edges:,} edges {point[metric]['mean']:.3g}, everything ablated {ends['ablated']:.3g}."
     )
-    conditioning = result["conditioning"]
     st.caption(
         plain(
-            f"{model_name(run.request.model)} · this one pair, evaluated under {run.request.ablation}"
-            f"{'' if conditioning == 'none' else f' ({conditioning})'} · seed {run.request.seed} · "
-            f"run {run.run_id}"
+            f"{model_name(run.request.model)} · this one pair, evaluated under {conditioned(run)} · "
+            f"seed {run.request.seed} · run {run.run_id}"
         )
     )
     with st.expander("As a table"):

@@ -9,7 +9,7 @@ from app.panels.runs_detail import child_title, measured_of
 from app.text import plain
 from engine.archive import pack
 from engine.errors import CircuitExplorerError, RequestError
-from engine.notes import LONGEST_TITLE, Notes, read_notes, write_notes
+from engine.notes import LONGEST_TITLE, Notes, change_notes
 from engine.runs import BrokenRun, Run
 
 EXPLORE, COMPARE = "pages/explore.py", "pages/compare.py"
@@ -87,8 +87,7 @@ def _rename(run: Run) -> None:
     )
     if st.button("Save", type="primary", key="runs-save-title", shortcut="ctrl+enter"):
         try:
-            # Read again: pins may have been set meanwhile.
-            write_notes(store(), run, Notes(title, read_notes(store(), run).pins))
+            change_notes(store(), run, lambda notes: Notes(title, notes.pins))
         except RequestError as error:
             show_error(str(error))
             return

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app.data import KIND_NAMES, Shelf, own_title, run_title, title_of
-from app.figures.curve import interval_text
+from app.figures.curve import interval_text, number_text
 from app.text import plain
 from engine.runs import Run
 
@@ -58,8 +58,7 @@ def _measured(run: Run) -> dict[str, str]:
     facts = {"edges": f"{summary['n_edges']:,} of {summary['n_edges_total']:,} ({share:.2g} %)"}
     for words, name in (names | {"same top token": "agreement", "accuracy": "accuracy"}).items():
         estimate = summary[name]
-        mean = "undefined" if estimate["mean"] is None else f"{estimate['mean']:.3g}"
-        facts[words] = f"{mean}  ({interval_text(estimate)})"
+        facts[words] = f"{number_text(estimate)}  ({interval_text(estimate)})"
     return facts | {"prompts": f"{summary['kl']['n']:,} of the {run.request.split} split"}
 
 
