@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.ablations.base import Ablated, Conditioning, Replacer
 from engine.forward import Replacement
-from engine.models.transformer import Transformer
+from engine.models.transformer import Run, Transformer
 
 FIRST_ABLATED = 1
 
@@ -40,6 +40,26 @@ def constant_replacer(constants: Replacement) -> Replacer:
         return Ablated(start, _replacement([_fit(value, n) for value in _values(constants)]))
 
     return replace
+
+
+class Constants:
+    """Constants that are trained: what every source is replaced by, per position or shared.
+
+    Attributes:
+        values: leaf tensors that require gradients: input [1, s, D], heads [L, H, 1, s, d] and MLPs
+            [L, 1, s, D], as in `Replacement`; s is 1 where they are shared over positions.
+    """
+
+    def __init__(self, start: Replacement) -> None:
+        self.values = [value.detach().clone().requires_grad_() for value in _values(start)]
+
+    def of(self, clean: Run) -> Replacement:
+        """Return the replacement values at the stored positions of a batch; gradients flow back from them."""
+        return _replacement([_fit(value, clean.input.shape[1]) for value in self.values])
+
+    def frozen(self) -> Replacement:
+        """Return a copy of the constants as they are now, without gradients."""
+        return _replacement([value.detach().clone() for value in self.values])
 
 
 def zeros(transformer: Transformer) -> Replacement:

@@ -15,6 +15,7 @@ from typing import ClassVar
 from pydantic import BaseModel
 from torch import Tensor
 
+from engine.ablations.constants import Constants
 from engine.forward import MaskedForward, Replacement
 from engine.models.transformer import Run
 from engine.registry import Registry
@@ -49,6 +50,8 @@ class Problem:
         target_edges: the requested size of the circuit.
         warm_start: scores [n_edges] of another run to start from, if the settings name one.
         checkpoint: folder to save progress in and resume from, or None.
+        constants: constants to train along with the masks, for a method that does so under an ablation whose
+            constants are trained; None everywhere else.
     """
 
     forward: MaskedForward
@@ -56,15 +59,38 @@ class Problem:
     target_edges: int
     warm_start: Tensor | None = None
     checkpoint: Path | None = None
+    constants: Constants | None = None
+
+    def replacement(self, batch: Batch) -> Replacement:
+        """Return what ablated sources are replaced by in a batch, as the constants are now."""
+        return batch.replacement if self.constants is None else self.constants.of(batch.clean)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One circuit on a method's path from large to small: the price of an edge, and the edges kept there.
+
+    Attributes:
+        penalty: price of an edge, in nats of KL.
+        kept: bool [n_edges], on the CPU.
+    """
+
+    penalty: float
+    kept: Tensor
 
 
 @dataclass(frozen=True)
 class Discovery:
-    """What a method returns: scores [n_edges] on the CPU, higher keeps first, and how the work went."""
+    """What a method returns: scores [n_edges] on the CPU, higher keeps first, and how the work went.
+
+    Attributes:
+        path: the circuits that the method itself chose, for one that finds several.
+    """
 
     scores: Tensor
     history: dict[str, list[float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    path: list[Step] = field(default_factory=list)
 
 
 class Method(ABC):
@@ -73,6 +99,8 @@ class Method(ABC):
     Attributes:
         title, description: for the page.
         signed: whether a score's sign is the sign of the edge's effect.
+        trains_constants: whether it trains the constants of an optimal ablation along with its masks
+            (`Problem.constants`); for any other method they are those of every node ablated alone.
         Settings: pydantic model of its settings; the form and the command line are made from it. A field
             `warm_start` takes the id of a finished run.
     """
@@ -80,6 +108,7 @@ class Method(ABC):
     title: ClassVar[str]
     description: ClassVar[str]
     signed: ClassVar[bool] = False
+    trains_constants: ClassVar[bool] = False
     Settings: ClassVar[type[BaseModel]]
 
     @abstractmethod
