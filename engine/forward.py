@@ -10,20 +10,34 @@ a layer are one matrix product. Positions before the first difference carry none
 last position is unembedded. The way back is written by hand across the graph (again one product per layer)
 and left to autograd inside attention and MLP. Frozen weights get no gradient.
 
+Constants have their own rule in UGS (Li & Janson 2024, 2409.09951): they learn only from edges that are fully
+off (mask below 1e-3), so what a partly kept edge would teach them is taken from their gradient again.
+
 Shapes: as in `engine.models.transformer`; N = B·S flattened tokens, R = 3H + 1 readers of a layer, rows =
 L·R + 1 readers in all.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from engine.graph import Graph
+from engine.mixing import (
+    ConstantsGradient,
+    add_weighted,
+    mix,
+    mix_gradient,
+    partial_weights,
+    row_gradient,
+    spread,
+)
 from engine.models.transformer import Run, Transformer
+
+ConstantsFrom = Literal["all", "off"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,29 @@ class Replacement:
         return before, middle
 
 
+def repeated(clean: Run, replacement: Replacement, times: int) -> tuple[Run, Replacement]:
+    """Return a run and its replacement values with every prompt `times` times, one after the other.
+
+    For several masks per prompt: row b·times + i is prompt b. Only what a masked forward and its loss use is
+    copied, and nothing of constants, which all prompts share.
+    """
+
+    def repeat(values: Tensor, dimension: int) -> Tensor:
+        return values if values.shape[dimension] == 1 else values.repeat_interleave(times, dimension)
+
+    rows = replace(
+        clean.without_sources(),
+        tokens=clean.tokens.repeat_interleave(times, 0),
+        input=clean.input.repeat_interleave(times, 0),
+        prefix=[(k.repeat_interleave(times, 1), v.repeat_interleave(times, 1)) for k, v in clean.prefix],
+        logits=clean.logits.repeat_interleave(times, 0),
+        patterns=[],
+    )
+    streams = None if replacement.residual is None else [repeat(x, 0) for x in replacement.residual]
+    values = repeat(replacement.input, 0), repeat(replacement.heads, 2), repeat(replacement.mlps, 1)
+    return rows, Replacement(*values, streams)
+
+
 class MaskedForward:
     """Masked forward passes of one model on one graph; keeps its large buffers between calls.
 
@@ -72,18 +109,25 @@ class MaskedForward:
         self._buffers: dict[str, Tensor] = {}
         self._edge_of = _edge_table(graph).to(transformer.embedding.device)
 
-    def __call__(self, clean: Run, replacement: Replacement, mask: Tensor) -> Tensor:
+    def __call__(
+        self, clean: Run, replacement: Replacement, mask: Tensor, constants_from: ConstantsFrom = "all"
+    ) -> Tensor:
         """Return the circuit's logits at the last position, [B, V].
 
         Args:
             clean: the plain run on the clean prompts; its input, stored start and prefix are used.
             replacement: what ablated sources are replaced by; its tensors may require gradients.
-            mask: [n_edges], or [B, n_edges] for a mask per example; 1 keeps an edge, 0 ablates it.
+            mask: [n_edges], or [B, n_edges] for a mask per example; 1 keeps an edge, 0 ablates it. Without
+                a gradient to the mask, one to the replacement costs less.
+            constants_from: the edges that the replacement's gradient comes from: all, or those fully off
+                alone, for values that all prompts share. For masks of 0 and 1 it is the same.
         """
+        if constants_from == "off" and len(replacement.input) != 1:
+            raise ValueError("constants_from='off' is for constants, which all prompts share")
         padded = torch.cat([mask, mask.new_zeros((*mask.shape[:-1], 1))], -1)
         rows = padded[..., self._edge_of].to(self.transformer.embedding.dtype)
         values = (replacement.input, replacement.heads, replacement.mlps)
-        return _Masked.apply(self, clean, replacement, rows, *values)  # type: ignore[return-value]
+        return _Masked.apply(self, clean, replacement, constants_from, rows, *values)  # type: ignore[return-value]
 
     def buffer(self, name: str, *shape: int) -> Tensor:
         """Return a buffer kept between calls: allocating it anew would cost a third of a step."""
@@ -128,7 +172,13 @@ class _Masked(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, engine: MaskedForward, clean: Run, replacement: Replacement, rows: Tensor, *values: Tensor
+        ctx: Any,
+        engine: MaskedForward,
+        clean: Run,
+        replacement: Replacement,
+        constants_from: ConstantsFrom,
+        rows: Tensor,
+        *values: Tensor,
     ) -> Tensor:
         t, graph = engine.transformer, engine.graph
         n_heads, d_model = graph.n_heads, t.shape.d_model
@@ -144,7 +194,7 @@ class _Masked(torch.autograd.Function):
             read = engine.buffer(f"read {layer}" if save else "read", 3 * n_heads + 1, b * s, d_model)
             # The constant term is one more source with mask 1; the first head overwrites its row below.
             by_prompt[n] = before[layer]
-            _mix(rows[..., first : first + 3 * n_heads + 1, :n], differences[: n + 1], read, b)
+            mix(rows[..., first : first + 3 * n_heads + 1, :n], differences[: n + 1], read, b)
 
             scale = t.rms_reciprocal(read[:-1])
             raw = torch.bmm(read[:-1], block.qkv)
@@ -159,7 +209,7 @@ class _Masked(torch.autograd.Function):
             if not graph.parallel:
                 mlp_read += middle[layer] - before[layer]
                 own = rows[..., first + 3 * n_heads, n : n + n_heads]
-                _add_weighted(mlp_read, own, by_prompt[n : n + n_heads])
+                add_weighted(mlp_read, own, by_prompt[n : n + n_heads])
             tail = slice(-1, None) if last else slice(None)  # the last MLP only matters at the last position
             mlp_read = mlp_read[:, tail].detach()
             with torch.set_grad_enabled(save):
@@ -171,14 +221,14 @@ class _Masked(torch.autograd.Function):
                 layers.append(_Layer(read, scale, raw, qkv, heads, mlp_read, mlp))
 
         final = before[-1][:, -1] + torch.zeros((b, d_model), dtype=rows.dtype, device=rows.device)
-        _add_weighted(final.unsqueeze(1), rows[..., -1, :], by_prompt[:, :, -1:])
+        add_weighted(final.unsqueeze(1), rows[..., -1, :], by_prompt[:, :, -1:])
         with torch.set_grad_enabled(save):
             logits = t.unembed(final.requires_grad_(save))
         engine.calls += 1
         if save:
             ctx.call, ctx.engine, ctx.layers, ctx.rows = engine.calls, engine, layers, rows
             ctx.final, ctx.logits, ctx.shape = final, logits, (b, s)
-            ctx.value_shapes = [value.shape for value in values]
+            ctx.value_shapes, ctx.constants_from = [value.shape for value in values], constants_from
         return logits.detach()
 
     @staticmethod
@@ -191,114 +241,73 @@ class _Masked(torch.autograd.Function):
             )
         t, graph = engine.transformer, engine.graph
         n_heads, d_model = graph.n_heads, t.shape.d_model
-        need_constants = any(ctx.needs_input_grad[4:])
+        need_mask, need_constants = ctx.needs_input_grad[4], any(ctx.needs_input_grad[5:])
+        constants = None
+        if need_constants:
+            partial = partial_weights(rows) if ctx.constants_from == "off" else None
+            constants = ConstantsGradient(ctx.value_shapes, partial, len(graph.sources))
         differences = engine.buffer("differences", len(graph.sources), b * s, d_model)
         by_prompt = differences.view(-1, b, s, d_model)
-        grad_rows = torch.zeros_like(rows)
+        grad_rows = torch.zeros_like(rows) if need_mask else None
         (grad_final,) = torch.autograd.grad(ctx.logits, ctx.final, grad_outputs[0])
 
         grad_differences = engine.buffer("gradients", len(graph.sources), b * s, d_model).zero_()
         grad_by_prompt = grad_differences.view(-1, b, s, d_model)
-        _row_gradient(grad_rows[..., -1, :], by_prompt[:, :, -1:], grad_final.unsqueeze(1))
-        _spread(grad_by_prompt[:, :, -1:], rows[..., -1, :], grad_final.unsqueeze(1))
+        if grad_rows is not None:
+            row_gradient(grad_rows[..., -1, :], by_prompt[:, :, -1:], grad_final.unsqueeze(1))
+        spread(grad_by_prompt[:, :, -1:], rows[..., -1, :], grad_final.unsqueeze(1))
+        if constants is not None:
+            constants.read(slice(-1, None), slice(None), grad_final[None, :, None])
         # Gradient for the constant term C of all readers seen so far, [B, S, D].
         grad_stream = torch.zeros_like(by_prompt[0])
         grad_stream[:, -1] = grad_final
-        grad_heads, grad_mlps = [], []
 
         grad_read = engine.buffer("read gradients", 3 * n_heads + 1, b * s, d_model)
         for layer in reversed(range(graph.n_layers)):
             block, saved, n = t.blocks[layer], ctx.layers[layer], graph.sources_before(layer)
             first, last = layer * (3 * n_heads + 1), layer == graph.n_layers - 1
             tail = slice(-1, None) if last else slice(None)
-            if need_constants:
-                grad_mlps.append(grad_stream - grad_by_prompt[n + n_heads])
+            if constants is not None:
+                constants.mlp(n + n_heads, grad_stream, grad_by_prompt[n + n_heads])
             (grad_mlp_read,) = torch.autograd.grad(
                 saved.mlp, saved.mlp_read, grad_by_prompt[n + n_heads, :, tail]
             )
             grad_read[-1].zero_()
             grad_read[-1].view(b, s, d_model)[:, tail] = grad_mlp_read
-            own_heads = grad_by_prompt[n : n + n_heads, :, tail]
             if not graph.parallel:
-                own = slice(n, n + n_heads)
-                _row_gradient(
-                    grad_rows[..., first + 3 * n_heads, own], by_prompt[own, :, tail], grad_mlp_read
-                )
-                _spread(own_heads, rows[..., first + 3 * n_heads, own], grad_mlp_read)
+                own, row = slice(n, n + n_heads), first + 3 * n_heads
+                if grad_rows is not None:
+                    row_gradient(grad_rows[..., row, own], by_prompt[own, :, tail], grad_mlp_read)
+                spread(grad_by_prompt[own, :, tail], rows[..., row, own], grad_mlp_read)
+                if constants is not None:
+                    constants.read(slice(row, row + 1), own, grad_mlp_read[None])
                 grad_stream[:, tail] += grad_mlp_read
             grad_attended = torch.bmm(grad_differences[n : n + n_heads], block.out.mT)
-            if need_constants:
-                stream = torch.matmul(grad_stream.view(b * s, d_model), block.out.mT)
-                grad_heads.append((stream - grad_attended).view(n_heads, b, s, -1))
-            (grad_qkv,) = torch.autograd.grad(saved.heads, saved.qkv, grad_attended.view_as(saved.heads))
+            grad_attended = grad_attended.view_as(saved.heads)
+            if constants is not None:
+                constants.heads(n, grad_stream, grad_attended, block.out)
+            (grad_qkv,) = torch.autograd.grad(saved.heads, saved.qkv, grad_attended)
             # y = (x W) r with r = 1 / sqrt(mean(x²) + eps):  dx = r dy Wᵀ - x r³ ⟨dy, x W⟩ / D
             grad_qkv = grad_qkv.reshape(saved.raw.shape)
-            pull = torch.linalg.vecdot(grad_qkv, saved.raw) * saved.scale**3 / d_model
             torch.bmm(grad_qkv * saved.scale.unsqueeze(-1), block.qkv.mT, out=grad_read[:-1])
-            grad_read[:-1].addcmul_(saved.read[:-1], pull.unsqueeze(-1), value=-1)
-            if need_constants:
+            if t.eps is not None:  # without a norm r does not depend on x
+                pull = torch.linalg.vecdot(grad_qkv, saved.raw) * saved.scale**3 / d_model
+                grad_read[:-1].addcmul_(saved.read[:-1], pull.unsqueeze(-1), value=-1)
+            if constants is not None:
+                constants.read(
+                    slice(first, first + 3 * n_heads + 1), slice(n), grad_read.view(-1, b, s, d_model)
+                )
                 grad_stream += grad_read[: None if graph.parallel else -1].sum(0).view_as(grad_stream)
             here = (..., slice(first, first + 3 * n_heads + 1), slice(0, n))
-            _mix_gradient(rows[here], grad_rows[here], differences[:n], grad_differences[:n], grad_read, b)
+            grad_here = None if grad_rows is None else grad_rows[here]
+            mix_gradient(rows[here], grad_here, differences[:n], grad_differences[:n], grad_read, b)
 
-        if not need_constants:
-            return None, None, None, grad_rows, None, None, None
-        gradients = (
-            grad_stream - grad_by_prompt[0],
-            torch.stack(grad_heads[::-1]),
-            torch.stack(grad_mlps[::-1]),
-        )
-        reduced = [g.sum_to_size(shape) for g, shape in zip(gradients, ctx.value_shapes, strict=True)]
-        return None, None, None, grad_rows, *reduced
+        values = (None, None, None)
+        if constants is not None:
+            values = constants.all(grad_stream, grad_by_prompt[0])
+        return None, None, None, None, grad_rows, *values
 
 
 def _positions(values: Tensor, which: slice) -> Tensor:
     """Return `values` [b, s, D] at some positions; values shared over positions are the same at all."""
     return values if values.shape[1] == 1 else values[:, which]
-
-
-def _mix(rows: Tensor, differences: Tensor, out: Tensor, b: int) -> None:
-    """Write Σ_s m_sr d_s + C for every reader; `differences` ends in C. With [B, …] rows prompt by prompt."""
-    weights = torch.cat([rows, rows.new_ones((*rows.shape[:-1], 1))], -1)
-    if rows.dim() == 2:
-        torch.mm(weights, differences.flatten(1), out=out.flatten(1))
-        return
-    inputs, outputs = (x.view(x.shape[0], b, -1) for x in (differences, out))
-    for i in range(b):
-        torch.mm(weights[i], inputs[:, i], out=outputs[:, i])
-
-
-def _mix_gradient(
-    rows: Tensor, grad_rows: Tensor, differences: Tensor, grad_differences: Tensor, grad_read: Tensor, b: int
-) -> None:
-    """Take `_mix` back: write the gradient of the rows, add to that of the differences."""
-    reads, inputs, grads = (x.view(x.shape[0], b, -1) for x in (grad_read, differences, grad_differences))
-    # Prompt by prompt: one product over all tokens would have a reduction too long to be fast.
-    products = torch.bmm(reads.transpose(0, 1), inputs.permute(1, 2, 0))
-    if rows.dim() == 2:
-        grad_rows.copy_(products.sum(0))
-        grad_differences.flatten(1).addmm_(rows.T, grad_read.flatten(1))
-        return
-    grad_rows.copy_(products)
-    for i in range(b):
-        grads[:, i].addmm_(rows[i].T, reads[:, i])
-
-
-def _add_weighted(out: Tensor, weights: Tensor, sources: Tensor) -> None:
-    """Add Σ_s w_s d_s to `out` [B, S, D]; weights [n] or [B, n], sources [n, B, S, D]."""
-    if weights.dim() == 1 and sources.is_contiguous() and out.is_contiguous():
-        out.view(-1).addmv_(sources.flatten(1).T, weights)
-    else:
-        out += torch.einsum("nbsd,bn->bsd", sources, weights.expand(out.shape[0], -1))
-
-
-def _row_gradient(out: Tensor, sources: Tensor, grad: Tensor) -> None:
-    """Write ⟨d_s, grad⟩ to `out` [n] or [B, n]; sources [n, B, S, D], grad [B, S, D]."""
-    products = torch.einsum("nbsd,bsd->bn", sources, grad)
-    out.copy_(products if out.dim() == 2 else products.sum(0))
-
-
-def _spread(out: Tensor, weights: Tensor, grad: Tensor) -> None:
-    """Add w_s grad to `out` [n, B, S, D]; weights [n] or [B, n], grad [B, S, D]."""
-    per_prompt = weights.T if weights.dim() == 2 else weights.unsqueeze(-1)
-    out.addcmul_(per_prompt[:, :, None, None], grad)

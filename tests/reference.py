@@ -1,6 +1,6 @@
 """A naive masked forward: TransformerLens hooks that patch every reader, edge by edge."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -26,13 +26,19 @@ def source_values(bridge: TransformerBridge, graph: Graph, tokens: Tensor) -> di
 
 
 def naive_logits(
-    bridge: TransformerBridge, graph: Graph, tokens: Tensor, values: dict[str, Tensor], mask: Tensor
+    bridge: TransformerBridge,
+    graph: Graph,
+    tokens: Tensor,
+    values: dict[str, Tensor],
+    mask: Tensor,
+    values_from: Literal["all", "off"] = "all",
 ) -> Tensor:
     """Return the logits [B, V] at the last position with every reader's input summed up edge by edge.
 
     Args:
         values: what ablated sources are replaced by, name -> [B, S, D].
         mask: [n_edges] or [B, n_edges], 1 keeps; gradients flow to it and to `values`.
+        values_from: gradients flow to `values` through all edges, or only those whose mask is below 1e-3.
     """
     written: dict[str, Tensor] = {}
     biases = [bridge.state_dict().get(f"blocks.{layer}.attn.o.bias") for layer in range(graph.n_layers)]
@@ -42,7 +48,10 @@ def naive_logits(
         for i in _edges_into(graph, reader):
             source = graph.sources[graph.edges[i, 0]]
             m = mask[..., i].reshape(-1, 1, 1)
-            total = total + m * written[source] + (1 - m) * values[source]
+            value = values[source]
+            if values_from == "off":
+                value = torch.where(m < 1e-3, value, value.detach())
+            total = total + m * written[source] + (1 - m) * value
         return total + sum((b for b in biases[:attention_below] if b is not None), torch.zeros(()))
 
     def head_hook(layer: int, kind: str) -> Any:

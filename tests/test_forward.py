@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from engine.forward import MaskedForward, Replacement
+from engine.forward import ConstantsFrom, MaskedForward, Replacement, repeated
 from engine.graph import Graph, Qkv
 from engine.models import Model, load_model
 from tests.reference import naive_logits, open_hooks, source_values
@@ -132,44 +132,119 @@ def test_mask_gradients_equal_autograd_through_the_reference(
     torch.testing.assert_close(found[0], expected[0], atol=TOLERANCE, rtol=TOLERANCE)
 
 
-@each_family
-@pytest.mark.parametrize("positions", [1, LENGTH - 1])
-@pytest.mark.parametrize("per_example", [False, True])
-def test_constants_and_their_gradients_equal_the_reference(
-    case_of: Callable[[str], Case], family: str, positions: int, per_example: bool
-) -> None:
-    """Constants shared over positions and one per position; the first position is never ablated."""
-    case = case_of(family)
-    transformer, shape = case.model.transformer, case.model.shape
-    graph = shape.graph()
-    generator = torch.Generator().manual_seed(4)
-    mask = torch.rand(
-        (3, graph.n_edges) if per_example else (graph.n_edges,), generator=generator
-    ).requires_grad_()
-    weights = torch.randn(3, shape.d_vocab, generator=generator)
+def constants_of(case: Case, positions: int) -> list[Tensor]:
+    """Return random constants, as in `Replacement`: shared over positions (1), or one per position."""
+    shape, generator = case.model.shape, torch.Generator().manual_seed(4)
     sizes = [
         (1, positions, shape.d_model),
         (shape.n_layers, shape.n_heads, 1, positions, shape.d_head),
         (shape.n_layers, 1, positions, shape.d_model),
     ]
-    constants = [torch.randn(size, generator=generator) for size in sizes]
-    constants = [transformer.centre(c) if c.shape[-1] == shape.d_model else c for c in constants]
-    leaves = [mask, *(c.requires_grad_() for c in constants)]
+    drawn = [torch.randn(size, generator=generator) for size in sizes]
+    centred = [case.model.transformer.centre(c) if c.shape[-1] == shape.d_model else c for c in drawn]
+    return [c.requires_grad_() for c in centred]
 
+
+def constants_case(
+    case: Case, mask: Tensor, constants: list[Tensor], constants_from: ConstantsFrom = "all"
+) -> tuple[Tensor, Tensor]:
+    """Return the logits and those of the reference; the first position is never ablated."""
+    transformer, graph = case.model.transformer, case.model.shape.graph()
     logits = MaskedForward(transformer, graph)(
-        transformer.run(case.clean, 1), Replacement(constants[0], constants[1], constants[2]), mask
+        transformer.run(case.clean, 1),
+        Replacement(constants[0], constants[1], constants[2]),
+        mask,
+        constants_from,
     )
-    found = torch.autograd.grad((logits * weights).sum(), leaves)
-
     own = source_values(case.hooked, graph, case.clean)
     values = {name: torch.cat([own[name][:, :1], c], 1) for name, c in _named(case, graph, constants).items()}
-    expected_logits = naive_logits(case.hooked, graph, case.clean, values, mask)
-    torch.testing.assert_close(logits, expected_logits, atol=TOLERANCE, rtol=0)
-    expected = torch.autograd.grad((expected_logits * weights).sum(), leaves)
-    for one, other in zip(found, expected, strict=True):
-        other = transformer.centre(other) if other.shape[-1] == shape.d_model else other
-        one = transformer.centre(one) if one.shape[-1] == shape.d_model else one
+    return logits, naive_logits(case.hooked, graph, case.clean, values, mask, constants_from)
+
+
+def compare_gradients(case: Case, found: Tensor, expected: Tensor, leaves: list[Tensor]) -> None:
+    """Compare the gradients of a random sum of the logits."""
+    transformer, d_model = case.model.transformer, case.model.shape.d_model
+    weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(5))
+    pairs = (torch.autograd.grad((logits * weights).sum(), leaves) for logits in (found, expected))
+    for one, other in zip(*pairs, strict=True):
+        if one.shape[-1] == d_model:
+            one, other = transformer.centre(one), transformer.centre(other)
         torch.testing.assert_close(one, other, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+@each_family
+@pytest.mark.parametrize("positions", [1, LENGTH - 1])
+@pytest.mark.parametrize("per_example", [False, True])
+@pytest.mark.parametrize("constants_from", ["all", "off"])
+def test_constants_and_their_gradients_equal_the_reference(
+    case_of: Callable[[str], Case],
+    family: str,
+    positions: int,
+    per_example: bool,
+    constants_from: ConstantsFrom,
+) -> None:
+    """Constants shared over positions and one per position, from all edges and from those off alone."""
+    case = case_of(family)
+    shape = (case.model.shape.graph().n_edges,)
+    mask = mixed_mask((3, *shape) if per_example else shape).requires_grad_()
+    constants = constants_of(case, positions)
+    logits, expected = constants_case(case, mask, constants, constants_from)
+    torch.testing.assert_close(logits, expected, atol=TOLERANCE, rtol=0)
+    compare_gradients(case, logits, expected, [mask, *constants])
+
+
+def mixed_mask(shape: tuple[int, ...]) -> Tensor:
+    """Return a mask whose edges are off, nearly off, in between and kept."""
+    generator = torch.Generator().manual_seed(6)
+    kinds = torch.randint(0, 4, shape, generator=generator)
+    values = torch.rand(shape, generator=generator)
+    return torch.where(kinds == 1, 9e-4 * values, torch.where(kinds == 2, values, (kinds == 3).float()))
+
+
+@pytest.mark.parametrize("constants_from", ["all", "off"])
+def test_constants_learn_the_same_where_no_gradient_goes_to_the_mask(
+    case_of: Callable[[str], Case], constants_from: ConstantsFrom
+) -> None:
+    case = case_of("gpt2")
+    mask, constants = mixed_mask((case.model.shape.graph().n_edges,)), constants_of(case, 1)
+    compare_gradients(case, *constants_case(case, mask, constants, constants_from), constants)
+
+
+def test_whole_masks_teach_constants_the_same_by_either_rule(case_of: Callable[[str], Case]) -> None:
+    case = case_of("gpt2")
+    mask, constants = mixed_mask((3, case.model.shape.graph().n_edges)).round(), constants_of(case, 1)
+    logits = [constants_case(case, mask, constants, rule)[0].sum() for rule in get_args(ConstantsFrom)]
+    one, other = (torch.autograd.grad(x, constants) for x in logits)
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_only_constants_have_the_rule_of_edges_that_are_off(case_of: Callable[[str], Case]) -> None:
+    case = case_of("gpt2")
+    run, graph = case.model.transformer.run, case.model.shape.graph()
+    own = Replacement.from_run(run(case.corrupt))
+    with pytest.raises(ValueError, match="is for constants"):
+        MaskedForward(case.model.transformer, graph)(run(case.clean), own, torch.ones(graph.n_edges), "off")
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_several_masks_per_prompt_are_prompts_one_after_the_other(
+    case_of: Callable[[str], Case], shared: bool
+) -> None:
+    case = case_of("qwen2")
+    graph, run, times = case.model.shape.graph(), case.model.transformer.run, 4
+    clean = run(case.clean, START)
+    replacement = Replacement.from_run(run(case.corrupt, START))
+    if shared:
+        stream, heads, mlps = (x.detach() for x in constants_of(case, LENGTH - START))
+        replacement = Replacement(stream, heads, mlps)
+    masks = mixed_mask((3, times, graph.n_edges))
+    forward = MaskedForward(case.model.transformer, graph)
+    rows, values = repeated(clean, replacement, times)
+    assert (values.heads is replacement.heads) == shared
+    found = forward(rows, values, masks.flatten(0, 1)).unflatten(0, (3, times))
+    torch.testing.assert_close(rows.logits.unflatten(0, (3, times))[:, -1], clean.logits)
+    for i in range(times):
+        torch.testing.assert_close(found[:, i], forward(clean, replacement, masks[:, i]))
 
 
 def _named(case: Case, graph: Graph, constants: list[Tensor]) -> dict[str, Tensor]:
