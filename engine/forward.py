@@ -289,10 +289,9 @@ class _Masked(torch.autograd.Function):
             (grad_qkv,) = torch.autograd.grad(saved.heads, saved.qkv, grad_attended)
             # y = (x W) r with r = 1 / sqrt(mean(x²) + eps):  dx = r dy Wᵀ - x r³ ⟨dy, x W⟩ / D
             grad_qkv = grad_qkv.reshape(saved.raw.shape)
+            pull = t.norm_pull(torch.linalg.vecdot(grad_qkv, saved.raw), saved.scale)
             torch.bmm(grad_qkv * saved.scale.unsqueeze(-1), block.qkv.mT, out=grad_read[:-1])
-            if t.eps is not None:  # without a norm r does not depend on x
-                pull = torch.linalg.vecdot(grad_qkv, saved.raw) * saved.scale**3 / d_model
-                grad_read[:-1].addcmul_(saved.read[:-1], pull.unsqueeze(-1), value=-1)
+            grad_read[:-1].addcmul_(saved.read[:-1], pull.unsqueeze(-1), value=-1)
             if constants is not None:
                 constants.read(
                     slice(first, first + 3 * n_heads + 1), slice(n), grad_read.view(-1, b, s, d_model)

@@ -119,11 +119,11 @@ def build_transformer(
         centred=family.norm == "layer",
         eps=_first(config, "layer_norm_epsilon", "layer_norm_eps", "rms_norm_eps"),
         attention_scale=shape.d_head**-0.5 if getattr(config, "scale_attn_weights", True) else 1.0,
-        activation=_activation(_first(config, "activation_function", "hidden_act")),
+        activation=activation_function(_first(config, "activation_function", "hidden_act")),
         embedding=state["embed.weight"],
         positions=state.get("pos_embed.weight"),
         rotary=None if rotary_embedding is None else _rotary_tables(rotary_embedding, state["embed.weight"]),
-        blocks=[_block(state, family, config, shape, layer) for layer in range(shape.n_layers)],
+        blocks=[build_block(state, family, config, shape, layer) for layer in range(shape.n_layers)],
         final_gain=state["ln_final.weight"],
         final_shift=state.get("ln_final.bias"),
         unembedding=state["unembed.weight"],
@@ -131,9 +131,15 @@ def build_transformer(
     )
 
 
-def _block(
-    state: dict[str, Tensor], family: Family, config: "PretrainedConfig", shape: ModelShape, layer: int
+def build_block(
+    state: dict[str, Tensor], family: Family, config: Any, shape: ModelShape, layer: int
 ) -> Block:
+    """Return the frozen weights of one block.
+
+    Args:
+        state: as in `build_transformer`, without gradients.
+        config: says whether its window slides; see `_window`.
+    """
     name = f"blocks.{layer}"
 
     def matrix(part: str) -> Tensor:
@@ -175,7 +181,7 @@ def _block(
     )
 
 
-def _window(config: "PretrainedConfig", layer: int) -> int | None:
+def _window(config: Any, layer: int) -> int | None:
     """Return how far back `layer` looks, None for without limit.
 
     Qwen lists the kind of every layer; Mistral's single setting holds for all.
@@ -195,7 +201,8 @@ def _rotary_tables(module: nn.Module, like: Tensor) -> Callable[[int], tuple[Ten
     return tables
 
 
-def _activation(name: str) -> Callable[[Tensor], Tensor]:
+def activation_function(name: str) -> Callable[[Tensor], Tensor]:
+    """Return Hugging Face's activation function of this name."""
     # The same function as Hugging Face's, which computes it in seven passes over memory instead of one.
     if name == "gelu_new":
         return partial(functional.gelu, approximate="tanh")

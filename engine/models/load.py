@@ -123,7 +123,7 @@ def model_from_network(
             model, hf_model=network, tokenizer=tokenizer, dtype=dtype
         )
     transformer = build_transformer(config, bridge.state_dict(), rotary)
-    _check(transformer, sample, expected, config.model_type)
+    check_logits(transformer, sample, expected, config.model_type)
     return Model(
         id=model,
         weights_hash=digest,
@@ -136,8 +136,12 @@ def model_from_network(
     )
 
 
-def _check(transformer: Transformer, sample: torch.Tensor, expected: torch.Tensor, family: str) -> None:
-    """Compare our logits with the model's own on one short sequence."""
+def check_logits(transformer: Transformer, sample: torch.Tensor, expected: torch.Tensor, family: str) -> None:
+    """Compare our logits with the model's own, [1, V], on one short sequence [1, S].
+
+    Raises:
+        CircuitExplorerError: they differ.
+    """
     logits = transformer.run(sample).logits
     difference = (logits - expected).abs().max() / expected.float().std().clamp_min(1e-6)
     if not difference <= TOLERANCE[expected.dtype]:

@@ -67,7 +67,7 @@ class Transformer:
 
     shape: ModelShape
     centred: bool  # layer norm: what is written has its mean taken off
-    eps: float
+    eps: float | None  # None: there is no norm, readers read the stream as it is
     attention_scale: float
     activation: Callable[[Tensor], Tensor]
     embedding: Tensor  # [V, D]
@@ -91,9 +91,22 @@ class Transformer:
         return self.centre(stream)
 
     def rms_reciprocal(self, stream: Tensor) -> Tensor:
-        """Return 1 / sqrt(mean(x²) + eps) over the last dimension, in float32 arithmetic."""
+        """Return 1 / sqrt(mean(x²) + eps) over the last dimension, in float32 arithmetic; 1 if no norm."""
+        if self.eps is None:
+            return stream.new_ones(stream.shape[:-1])
         norm = torch.linalg.vector_norm(stream, dim=-1, dtype=torch.float32)
         return torch.rsqrt(norm.square() / stream.shape[-1] + self.eps).to(stream.dtype)
+
+    def norm_pull(self, products: Tensor, scale: Tensor) -> Tensor:
+        """Return what the norm takes of a stream x off its gradient, as a multiple of x: ρ³ ⟨g, x W⟩ / D.
+
+        Args:
+            products: ⟨g, x W⟩ of every token, for the gradient g of ρ x W.
+            scale: ρ, its `rms_reciprocal`.
+        """
+        if self.eps is None:
+            return torch.zeros_like(products)
+        return products * scale**3 / self.shape.d_model
 
     def attend(
         self, layer: int, qkv: Tensor, start: int, prefix: tuple[Tensor, Tensor] | None
