@@ -11,6 +11,9 @@ sampled masks, and its weight decay, without which its masks never move. "tracki
 where masks have a gradient, samples a mask for every prompt, and takes the sparsity in expectation, in
 closed form, so that it follows its target closely.
 
+Under an optimal ablation its constants are trained along with the masks, by an AdamW of their own, and learn
+only from edges that are fully off (Li & Janson 2024, 2409.09951).
+
 Of the reference's flaws none is carried over: the teacher and corrupt passes are computed once, prompts are
 not padded, and only edges that exist have masks.
 """
@@ -22,13 +25,19 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
-from engine.checkpoints import load_checkpoint, save_checkpoint
 from engine.discovery import hard_concrete
 from engine.discovery.base import Batch, Discovery, Method, Problem, Report, methods
+from engine.discovery.mask_training import (
+    REPORT_EVERY,
+    MaskTraining,
+    answer_kl,
+    constant_tensors,
+    constants_optimiser,
+)
 from engine.errors import CircuitExplorerError
 
-REPORT_EVERY = 10
-CHECKPOINT_EVERY = 100
+# Learning rate of trained constants. No setting: the ids of runs are made of all settings, and would change.
+CONSTANTS_RATE = 5e-3
 
 # From the reference's scripts for GPT-2; everything else as in the tracking recipe.
 PUBLISHED: dict[str, Any] = {
@@ -130,30 +139,24 @@ class EdgePruning(Method):
 
     title = "Edge Pruning"
     description = "Learns by gradient which edges to keep, at a sparsity that rises to its target."
+    trains_constants = True
     Settings = Settings
 
     def discover(self, problem: Problem, settings: BaseModel, seed: int, report: Report) -> Discovery:
         """Return the log-odds of every edge being kept; see the base class."""
         assert isinstance(settings, Settings)
         training = Training(problem, settings, seed)
-        for step in range(training.step, settings.steps):
-            if step % REPORT_EVERY == 0:
-                report(step, settings.steps, training.state)
-            training.advance()
-            if problem.checkpoint is not None and training.step % CHECKPOINT_EVERY == 0:
-                training.save(problem)
-        report(settings.steps, settings.steps, training.state)
+        training.run(settings.steps, report)
         return Discovery(training.scores().cpu(), training.history)
 
 
-class Training:
+class Training(MaskTraining):
     """The parameters, optimisers and random state of one training."""
 
     def __init__(self, problem: Problem, settings: Settings, seed: int) -> None:
-        self.forward, self.settings = problem.forward, settings
+        super().__init__(problem, settings.batch_size, seed, ("step", "loss", "kl", "sparsity", "target"))
+        self.settings = settings
         graph, like = problem.forward.graph, problem.forward.transformer.embedding
-        self.batches = problem.prepare(settings.batch_size)
-        self.generator = torch.Generator().manual_seed(seed)
         self.target = settings.target_sparsity or 1 - 0.6 * problem.target_edges / graph.n_edges
         self.source = torch.from_numpy(graph.edges[:, 0].copy()).to(like.device)
         self.edges = self._start(graph.n_edges, problem.warm_start).to(like.device).requires_grad_()
@@ -165,11 +168,10 @@ class Training:
         self.multiplier_optimiser = torch.optim.AdamW(
             [self.multipliers], lr=settings.multiplier_rate, weight_decay=decay, maximize=True
         )
-        self.step = 0
-        self.order: list[int] = []
-        self.state = "starting"
-        self.history: dict[str, list[float]] = {k: [] for k in ("step", "loss", "kl", "sparsity", "target")}
-        self._resume(problem)
+        self.constants_optimiser = (
+            None if problem.constants is None else constants_optimiser(problem.constants, CONSTANTS_RATE)
+        )
+        self.resume()
 
     def _start(self, n: int, warm_start: Tensor | None) -> Tensor:
         start = torch.full((n,), self.settings.start)
@@ -183,9 +185,7 @@ class Training:
     def advance(self) -> None:
         """Take one step."""
         s = self.settings
-        if not self.order:
-            self.order = torch.randperm(len(self.batches), generator=self.generator).tolist()
-        batch = self.batches[self.order.pop()]
+        batch = self.next_batch()
         target = min(1.0, self.step / max(1, s.target_reached * s.steps)) * self.target
         samples = len(batch.answers) if s.per_example else 1
         mask = edges = hard_concrete.sample(self.edges.expand(samples, -1), self.generator)
@@ -193,13 +193,10 @@ class Training:
             mask = (
                 edges * hard_concrete.sample(self.nodes.expand(samples, -1), self.generator)[:, self.source]
             )
-        logits = self.forward(batch.clean, batch.replacement, mask if s.per_example else mask[0]).float()
-        kl = functional.kl_div(
-            logits.log_softmax(-1),
-            batch.clean.logits.float().log_softmax(-1),
-            reduction="batchmean",
-            log_target=True,
-        )
+        mask = mask if s.per_example else mask[0]
+        rule = "all" if self.constants_optimiser is None else "off"
+        logits = self.forward(batch.clean, self.problem.replacement(batch), mask, rule).float()
+        kl = answer_kl(logits, batch.clean.logits)
         sparsity = self._sparsity(edges)
         gap = sparsity - target
         loss = kl + self.multipliers[0] * gap + self.multipliers[1] * gap.square()
@@ -214,19 +211,17 @@ class Training:
             loss = loss + self.multipliers[2] * node_gap + self.multipliers[3] * node_gap.square()
         for group in self.mask_optimiser.param_groups:
             group["lr"] = s.mask_rate * self._rate()
-        self.mask_optimiser.zero_grad()
-        self.multiplier_optimiser.zero_grad()
+        for optimiser in self.optimisers().values():
+            optimiser.zero_grad()
         loss.backward()
         if s.clip is not None:
             torch.nn.utils.clip_grad_norm_([self.edges, self.nodes], s.clip)
-        self.mask_optimiser.step()
-        self.multiplier_optimiser.step()
+        for optimiser in self.optimisers().values():
+            optimiser.step()
         if self.step % REPORT_EVERY == 0:
             if not torch.isfinite(loss):
                 raise CircuitExplorerError(f"the loss is {loss.item()} at step {self.step}: lower mask_rate")
-            values = (self.step, loss.item(), kl.item(), sparsity.item(), target)
-            for name, value in zip(self.history, values, strict=True):
-                self.history[name].append(value)
+            self.note(self.step, loss.item(), kl.item(), sparsity.item(), target)
             self.state = f"KL {kl.item():.3f} nats, sparsity {sparsity.item():.3f} (target {target:.3f})"
         self.step += 1
 
@@ -257,37 +252,18 @@ class Training:
         fall = 1.0 if self.step < falling else (s.steps - self.step) / max(1.0, s.steps - falling)
         return rise * fall
 
-    def save(self, problem: Problem) -> None:
-        """Write everything a later process needs to go on to the same result."""
-        assert problem.checkpoint is not None
-        tensors = {"edges": self.edges.detach(), "nodes": self.nodes.detach()}
-        tensors |= {"multipliers": self.multipliers.detach(), "random": self.generator.get_state()}
-        for name, optimiser in self._optimisers().items():
-            for index, values in optimiser.state_dict()["state"].items():
-                tensors |= {f"{name}.{index}.{key}": value for key, value in values.items()}
-        numbers = {"step": self.step, "order": self.order, "history": self.history}
-        save_checkpoint(problem.checkpoint, tensors, numbers)
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what is learned; see the base class."""
+        learned = {"edges": self.edges, "nodes": self.nodes, "multipliers": self.multipliers}
+        return learned | constant_tensors(self.problem.constants)
 
-    def _resume(self, problem: Problem) -> None:
-        found = load_checkpoint(problem.checkpoint)
-        if found is None:
-            return
-        tensors, numbers = found
-        with torch.no_grad():
-            for name in ("edges", "nodes", "multipliers"):
-                getattr(self, name).copy_(tensors[name])
-        self.generator.set_state(tensors["random"])
-        for name, optimiser in self._optimisers().items():
-            state: dict[int, dict[str, Tensor]] = {}
-            for key, value in tensors.items():
-                if key.startswith(f"{name}."):
-                    _, index, field = key.split(".")
-                    state.setdefault(int(index), {})[field] = value
-            optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-        self.step, self.order, self.history = numbers["step"], numbers["order"], numbers["history"]
-
-    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"mask": self.mask_optimiser, "multiplier": self.multiplier_optimiser}
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """Return the optimisers; see the base class."""
+        found: dict[str, torch.optim.Optimizer] = {
+            "mask": self.mask_optimiser,
+            "multiplier": self.multiplier_optimiser,
+        }
+        return found if self.constants_optimiser is None else found | {"constants": self.constants_optimiser}
 
 
 def _metric_gap(logits: Tensor, batch: Batch) -> Tensor:

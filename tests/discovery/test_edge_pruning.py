@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from engine.ablations.constants import Constants, zeros
 from engine.discovery import hard_concrete
-from engine.discovery.base import Batch, Discovery, Problem, methods
+from engine.discovery.base import Batch, Discovery, Problem, Report, methods
 from engine.discovery.edge_pruning import PUBLISHED, Settings
 from engine.errors import Cancelled, RequestError
 from engine.forward import MaskedForward, Replacement
@@ -19,7 +20,12 @@ from tests.tiny import N_WORDS
 STEPS = 60
 
 
-def problem(model: Model, checkpoint: Path | None = None, warm_start: torch.Tensor | None = None) -> Problem:
+def problem(
+    model: Model,
+    checkpoint: Path | None = None,
+    warm_start: torch.Tensor | None = None,
+    constants: Constants | None = None,
+) -> Problem:
     generator = torch.Generator().manual_seed(0)
     run = model.transformer.run
     batches = []
@@ -30,7 +36,7 @@ def problem(model: Model, checkpoint: Path | None = None, warm_start: torch.Tens
         replacement = Replacement.from_run(run(corrupt, 2))
         batches.append(Batch(run(clean, 2).without_sources(), replacement, [[1]] * 4, [[2]] * 4))
     forward = MaskedForward(model.transformer, model.shape.graph())
-    return Problem(forward, lambda size: batches, 30, warm_start, checkpoint)
+    return Problem(forward, lambda size: batches, 30, warm_start, checkpoint, constants)
 
 
 def nothing(done: int, total: int, message: str) -> None:
@@ -110,7 +116,7 @@ def test_a_warm_start_keeps_the_ranking_at_first(tiny_model: Model) -> None:
 def test_cancelled_work_resumes_to_the_same_result(
     tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.discovery.edge_pruning.CHECKPOINT_EVERY", 7)
+    monkeypatch.setattr("engine.discovery.mask_training.CHECKPOINT_EVERY", 7)
     expected = discover(tiny_model)
 
     def stop(done: int, total: int, message: str) -> None:
@@ -125,6 +131,30 @@ def test_cancelled_work_resumes_to_the_same_result(
     assert min(seen) >= 28, "it went on from the checkpoint"
     assert torch.equal(resumed.scores, expected.scores)
     assert resumed.history == expected.history
+
+
+def test_constants_are_trained_along_and_come_back_from_a_checkpoint(
+    tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.discovery.mask_training.CHECKPOINT_EVERY", 7)
+    method, settings = methods.get("edge-pruning"), parse_settings(Settings, {"steps": STEPS})
+    start = zeros(tiny_model.transformer)
+
+    def trained(report: Report, checkpoint: Path | None = None) -> Constants:
+        constants = Constants(start)
+        method.discover(problem(tiny_model, checkpoint, constants=constants), settings, 0, report)
+        return constants
+
+    def stop(done: int, total: int, message: str) -> None:
+        if done >= 30:
+            raise Cancelled("stopped")
+
+    expected = trained(nothing)
+    assert all(float(value.detach().abs().max()) > 0.01 for value in expected.values)
+    with pytest.raises(Cancelled):
+        trained(stop, tmp_path)
+    resumed = trained(nothing, tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(resumed.values, expected.values, strict=True))
 
 
 def test_a_torn_checkpoint_is_started_over(tiny_model: Model, tmp_path: Path) -> None:
