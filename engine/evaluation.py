@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import torch
 from torch import Tensor
 
 from engine import metrics
+from engine.ablations.constants import Constants
 from engine.circuit import Circuit, top_edges
-from engine.discovery.base import Batch, Report
-from engine.forward import MaskedForward
+from engine.discovery.base import Batch, Report, part_of, silent
+from engine.forward import MaskedForward, Replacement
 from engine.graph import Graph
 from engine.tasks.dataset import Prompts
 
@@ -22,10 +24,9 @@ SHOWN = 8  # prompts whose predictions are kept
 TOP = 5
 
 
-def edge_grid(n_edges: int, requested: int) -> list[int]:
-    """Return the sizes a curve is measured at: a geometric grid up to all edges, and the requested one."""
-    grid = np.geomspace(min(FEWEST, n_edges), n_edges, GRID).round().astype(int)
-    return sorted({*map(int, grid), requested})
+def edge_grid(n_edges: int) -> list[int]:
+    """Return the sizes a curve is measured at where none are asked for: a geometric grid up to all edges."""
+    return np.geomspace(min(FEWEST, n_edges), n_edges, GRID).round().astype(int).tolist()
 
 
 @dataclass
@@ -38,6 +39,8 @@ class Evaluator:
         order: the prompt that each row of the batches, one after the other, belongs to.
         names: gives the text of token ids.
         seed: of the bootstrap.
+        fit: trains what the ablated edges of a circuit are replaced by, under an ablation that has such
+            constants; None takes the batches' replacements.
     """
 
     forward: MaskedForward
@@ -46,23 +49,34 @@ class Evaluator:
     order: list[int]
     names: Callable[[list[int]], list[str]]
     seed: int
+    fit: Callable[[np.ndarray, Report], Replacement] | None = None
 
     def __post_init__(self) -> None:
-        graph = self.forward.graph
         self.model_logits = [batch.clean.logits for batch in self.batches]
         self.model = self.values(self.model_logits)
-        self.ablated = self.values(self.logits(np.zeros(graph.n_edges, dtype=bool)))
 
-    @torch.no_grad()
-    def logits(self, kept: np.ndarray) -> list[Tensor]:
+    @cached_property
+    def ablated(self) -> metrics.Values:
+        """The per-prompt metrics with every edge ablated."""
+        return self.values(self.logits(np.zeros(self.forward.graph.n_edges, dtype=bool)))
+
+    def logits(self, kept: np.ndarray, report: Report = silent) -> list[Tensor]:
         """Return the logits [B, V] of the circuit with the edges `kept` (bool [n_edges]) for every batch."""
-        like = self.forward.transformer.embedding
-        mask = torch.from_numpy(kept).to(like.device, like.dtype)
-        return [self.forward(batch.clean, batch.replacement, mask) for batch in self.batches]
+        fitted = None
+        if self.fit is not None and not kept.all():
+            fitted = Constants(self.fit(kept, report))
+        mask = torch.from_numpy(kept).to(self.forward.transformer.embedding)
+        with torch.no_grad():
+            return [
+                self.forward(b.clean, b.replacement if fitted is None else fitted.of(b.clean), mask)
+                for b in self.batches
+            ]
 
-    def measure(self, circuit: Circuit) -> tuple[dict[str, Any], list[list[list[Any]]]]:
+    def measure(
+        self, circuit: Circuit, report: Report = silent
+    ) -> tuple[dict[str, Any], list[list[list[Any]]]]:
         """Return one point of a curve for a circuit, and its top predictions on the prompts shown."""
-        logits = self.logits(circuit.kept)
+        logits = self.logits(circuit.kept, report)
         point = {
             "n_edges": circuit.n_edges,
             "n_edges_total": circuit.graph.n_edges,
@@ -99,6 +113,7 @@ def curve(
     evaluator: Evaluator,
     graph: Graph,
     scores: np.ndarray,
+    sizes: Sequence[int],
     requested: int,
     report: Report,
     about: dict[str, Any],
@@ -107,16 +122,18 @@ def curve(
 
     Args:
         scores: [n_edges], higher keeps first; an edge without a score (nan) is in no circuit.
-        requested: the size that `summary` is about.
+        sizes: numbers of edges to measure at.
+        requested: another size to measure at; the one that `summary` is about.
     """
     points, tops, summary, measured = [], {}, {}, {}
-    grid = edge_grid(int(np.isfinite(scores).sum()), requested)
+    grid = sorted({*sizes, requested})
     for done, k in enumerate(grid):
         report(done, len(grid), f"evaluating {k} of {graph.n_edges} edges")
         circuit = top_edges(graph, scores, k, about)
         key = circuit.kept.tobytes()  # without dangling edges, several sizes can be the same circuit
         if key not in measured:
-            measured[key] = evaluator.measure(circuit)
+            within = part_of(report, done, done + 1, len(grid), f"{k} edges: ")
+            measured[key] = evaluator.measure(circuit, within)
         point, top = measured[key]
         points.append({"edges_requested": k} | point)
         tops[str(k)] = top

@@ -136,9 +136,10 @@ def _edges(request: Request, graph: Graph, store: RunStore) -> int | None:
         return None
     if request.kind == "import":
         return ranking(kept_circuit(store, request.circuit or "")).edges
-    if (edges := request.target_edges(graph.n_edges)) > graph.n_edges:
+    edges = request.target_edges(graph.n_edges)
+    if (most := max([edges, *request.sizes])) > graph.n_edges:
         raise RequestError(
-            f"{edges} edges were asked for, but the graph of '{request.model}' has {graph.n_edges}"
+            f"{most} edges were asked for, but the graph of '{request.model}' has {graph.n_edges}"
         )
     return edges
 

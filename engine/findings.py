@@ -17,11 +17,13 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
-from engine.circuit import Circuit, check_graph, top_edges
+from engine.ablations.constants import Constants, constant_replacer
+from engine.circuit import Circuit, check_graph, prune_dangling, top_edges
 from engine.combine import chosen_edges
-from engine.discovery.base import Problem, Report, methods
+from engine.discovery.base import Problem, Report, Step, methods, part_of
 from engine.errors import RequestError
-from engine.evaluation import Evaluator, curve, ends
+from engine.evaluation import Evaluator, curve, edge_grid, ends
+from engine.forward import Replacement
 from engine.importance import node_importance
 from engine.imports import kept_circuit, ranking
 from engine.request import Kind, Request
@@ -64,28 +66,42 @@ def discover(work: Work, report: Report) -> Found:
     assert request.edges is not None
     graph, method = bench.forward.graph, methods.get(request.method)
     settings = parse_settings(method.Settings, request.settings)
+    constants, replacer = None, bench.replace
+    if bench.trained is not None and method.trains_constants:
+        constants = Constants(bench.trained.start)
+    elif bench.trained is not None:
+        alone = _constants_alone(work, part_of(report, 2, 20, 100))
+        replacer = constant_replacer(alone)
     problem = Problem(
         forward=bench.forward,
-        prepare=lambda size: bench.batches(bench.training, bench.training.batches(size, request.seed)),
+        prepare=lambda size: bench.batches(
+            bench.training, bench.training.batches(size, request.seed), replacer
+        ),
         target_edges=request.edges,
         warm_start=_warm_start(settings, work.store, graph.n_edges),
         checkpoint=work.checkpoint,
+        constants=constants,
+        metric=bench.training.metric,
     )
-    found = method.discover(problem, settings, request.seed, _part(report, 2, 88))
+    # Circuits take long to measure where constants are trained for each of them.
+    until = 88 if bench.trained is None else 50
+    found = method.discover(problem, settings, request.seed, part_of(report, 20, until, 100))
     discovered, scores, about = time.perf_counter(), found.scores.numpy(), _about(request, request.method)
-    measured = curve(work.evaluator, graph, scores, request.edges, _part(report, 88, 99), about)
+    last = 99 - 9 * bool(found.path)
+    measured = _curve(work, scores, part_of(report, until, last, 100), about)
+    if found.path:
+        measured["path"] = _path(work, found.path, part_of(report, last, 99, 100), about)
     circuit = top_edges(graph, scores, request.edges, about)
     return Found(measured, {"scores": scores}, circuit, found.history, found.notes, discovered)
 
 
 def evaluate(work: Work, report: Report) -> Found:
     """Measure the circuits of every size of a finished run."""
-    request, graph = work.request, work.bench.forward.graph
-    assert request.edges is not None
+    request = work.request
     began, origin = time.perf_counter(), with_scores(work.store, request.circuit or "")
     about = _about(request, origin.request.method)
     scores = origin.tensors["scores"]
-    measured = curve(work.evaluator, graph, scores, request.edges, _part(report, 2, 99), about)
+    measured = _curve(work, scores, part_of(report, 2, 99, 100), about)
     return Found(measured, discovered=began)
 
 
@@ -97,7 +113,8 @@ def measure(work: Work, report: Report) -> Found:
         report(done, len(request.circuits), f"measuring {chosen.name}")
         kept = chosen_edges(chosen, graph, work.store)
         circuit = Circuit(graph, kept, np.full(graph.n_edges, np.nan), _about(request, None))
-        point, tops[chosen.name] = work.evaluator.measure(circuit)
+        within = part_of(report, done, done + 1, len(request.circuits), f"{chosen.name}: ")
+        point, tops[chosen.name] = work.evaluator.measure(circuit, within)
         points.append({"name": chosen.name} | point)
     result = {"summary": points[0], **ends(work.evaluator), "curve": points, "circuit_top": tops}
     return Found(result, discovered=began)
@@ -106,8 +123,15 @@ def measure(work: Work, report: Report) -> Found:
 def importance(work: Work, report: Report) -> Found:
     """Measure every node: what is lost when it alone is ablated, and its direct effect on the answer."""
     began = time.perf_counter()
-    result, tensors = node_importance(work.evaluator, report)
-    return Found(result, tensors, discovered=began)
+    if work.bench.trained is None:
+        result, tensors = node_importance(work.evaluator, part_of(report, 2, 99, 100))
+        return Found(result, tensors, discovered=began)
+    fit = work.bench.fit_alone(part_of(report, 2, 80, 100))
+    evaluator = work.bench.evaluator(work.request, constant_replacer(fit.constants))
+    result, tensors = node_importance(evaluator, part_of(report, 80, 99, 100))
+    values = (fit.constants.input, fit.constants.heads, fit.constants.mlps)
+    tensors |= {name: value.cpu().numpy() for name, value in zip(CONSTANTS, values, strict=True)}
+    return Found(result, tensors, history=fit.history, discovered=began)
 
 
 def imported(work: Work, report: Report) -> Found:
@@ -117,9 +141,42 @@ def imported(work: Work, report: Report) -> Found:
     check_graph(circuit, work.bench.forward.graph, request.model)
     scores, k, notes = ranking(circuit)
     about = _about(request, circuit.about.get("method"))
-    measured = curve(work.evaluator, circuit.graph, scores, k, _part(report, 2, 99), about)
+    measured = _curve(work, scores, part_of(report, 2, 99, 100), about)
     ranked = top_edges(circuit.graph, scores, k, about)
     return Found(measured, {"scores": scores}, ranked, notes=notes, discovered=began)
+
+
+CONSTANTS = ("constants.input", "constants.heads", "constants.mlps")
+
+
+def _constants_alone(work: Work, report: Report) -> Replacement:
+    """Return the constants of every source ablated alone: of a finished importance run, or trained now."""
+    plain: dict[str, Any] = {"kind": "importance", "method": None, "settings": {}, "edges": None, "sizes": []}
+    asked = work.request.model_copy(update=plain)
+    if asked.run_id() not in work.store:
+        return work.bench.fit_alone(report).constants
+    tensors, like = work.store.get(asked.run_id()).tensors, work.bench.forward.transformer.embedding
+    stream, heads, mlps = (torch.from_numpy(tensors[name]).to(like) for name in CONSTANTS)
+    return Replacement(stream, heads, mlps)
+
+
+def _curve(work: Work, scores: np.ndarray, report: Report, about: dict[str, Any]) -> dict[str, Any]:
+    """Measure the circuits of a ranking at the sizes that the request asks for."""
+    request, graph = work.request, work.bench.forward.graph
+    assert request.edges is not None
+    sizes = request.sizes or edge_grid(int(np.isfinite(scores).sum()))
+    return curve(work.evaluator, graph, scores, sizes, request.edges, report, about)
+
+
+def _path(work: Work, path: list[Step], report: Report, about: dict[str, Any]) -> list[dict[str, Any]]:
+    """Measure the circuits that a method chose itself, without their dangling edges."""
+    graph, points = work.bench.forward.graph, []
+    for done, step in enumerate(path):
+        kept = prune_dangling(graph, step.kept.numpy())
+        circuit = Circuit(graph, kept, np.full(graph.n_edges, np.nan), about)
+        within = part_of(report, done, done + 1, len(path), f"{circuit.n_edges} edges: ")
+        points.append({"penalty": step.penalty} | work.evaluator.measure(circuit, within)[0])
+    return points
 
 
 FINDINGS: dict[Kind, Callable[[Work, Report], Found]] = {
@@ -160,12 +217,3 @@ def _warm_start(settings: BaseModel, store: RunStore, n_edges: int) -> torch.Ten
 def _about(request: Request, method: str | None) -> dict[str, Any]:
     """Return what a circuit says of itself."""
     return {"model": request.model, "task": request.task, "method": method, "ablation": request.ablation}
-
-
-def _part(report: Report, first: int, last: int) -> Report:
-    """Return a report that fills the part from `first` to `last` per cent of another."""
-
-    def part(done: int, total: int, message: str) -> None:
-        report(first + (last - first) * done // max(total, 1), 100, message)
-
-    return part

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from engine import metrics
-from engine.discovery.base import Batch, Report
+from engine.discovery.base import Report
 from engine.evaluation import Evaluator, ends
-from engine.models.transformer import Transformer
+from engine.forward import Replacement
+from engine.models.transformer import Run, Transformer
 
 MOST_ROWS = 512  # prompts in one pass, of all the heads ablated in it
 
@@ -39,9 +40,11 @@ def node_importance(evaluator: Evaluator, report: Report) -> tuple[dict[str, Any
     total = len(graph.sources) * len(evaluator.batches)
     for done, batch in enumerate(evaluator.batches):
         # Logits are large (157 nodes of GPT-2 small: 6 GB for 200 prompts), so none are kept.
-        for i, logits in enumerate(ablated_alone(evaluator.forward.transformer, batch)):
-            report(done * len(graph.sources) + i, total, f"ablating {graph.sources[i]}")
-            parts[i].append(evaluator.batch_values(done, logits))
+        with torch.no_grad():
+            for first, some in ablated_alone(evaluator.forward.transformer, batch.clean, batch.replacement):
+                report(done * len(graph.sources) + first, total, f"ablating {graph.sources[first]}")
+                for i, logits in enumerate(some, first):
+                    parts[i].append(evaluator.batch_values(done, logits))
     nodes: dict[str, Any] = {}
     kl = np.empty((len(graph.sources), len(back)), dtype=np.float32)
     effects = np.concatenate([direct_effects(evaluator, i) for i in range(len(evaluator.batches))], axis=1)
@@ -59,25 +62,32 @@ def node_importance(evaluator: Evaluator, report: Report) -> tuple[dict[str, Any
     return {"nodes": nodes, **ends(evaluator)}, arrays
 
 
-@torch.no_grad()
-def ablated_alone(transformer: Transformer, batch: Batch) -> Iterator[Tensor]:
-    """Yield the logits [B, V] with each source replaced alone, in the order of the graph's sources."""
-    clean, other = batch.clean, batch.replacement
-    run = transformer.run(clean.tokens, clean.start)
+def ablated_alone(transformer: Transformer, clean: Run, other: Replacement) -> Iterator[tuple[int, Tensor]]:
+    """Yield what the model says with each source replaced alone: the position of the first of some sources in
+    the graph's, and logits [n, B, V]. Gradients flow back to `other`, from each yield apart."""
+    with torch.no_grad():
+        run = transformer.run(clean.tokens, clean.start)
     start, prefix, parallel = clean.start, run.prefix, transformer.shape.parallel
-    yield transformer.finish(run.residual[0] + other.input - run.input, 0, start, prefix)
+    yield 0, transformer.finish(run.residual[0] + other.input - run.input, 0, start, prefix).unsqueeze(0)
+    position = 1
     for layer, block in enumerate(transformer.blocks):
         after = run.residual[layer + 1]
-        changes = torch.matmul(other.heads[layer] - run.heads[layer], block.out.unsqueeze(1))
-        for some in changes.split(max(1, MOST_ROWS // len(clean.tokens))):
+        for some in torch.arange(transformer.shape.n_heads).split(max(1, MOST_ROWS // len(clean.tokens))):
+            changes = torch.matmul(
+                other.heads[layer, some] - run.heads[layer][some], block.out[some].unsqueeze(1)
+            )
             wide = [(k.repeat(1, len(some), 1, 1), v.repeat(1, len(some), 1, 1)) for k, v in prefix]
             if parallel:  # the MLP does not see the heads beside it
-                streams = (after + some).flatten(0, 1)
+                streams = (after + changes).flatten(0, 1)
             else:
-                streams = (after - run.mlps[layer] + some).flatten(0, 1)
+                streams = (after - run.mlps[layer] + changes).flatten(0, 1)
                 streams = streams + transformer.mlp(layer, streams)
-            yield from transformer.finish(streams, layer + 1, start, wide).unflatten(0, some.shape[:2])
-        yield transformer.finish(after + other.mlps[layer] - run.mlps[layer], layer + 1, start, prefix)
+            logits = transformer.finish(streams, layer + 1, start, wide)
+            yield position, logits.unflatten(0, changes.shape[:2])
+            position += len(some)
+        changed = after + other.mlps[layer] - run.mlps[layer]
+        yield position, transformer.finish(changed, layer + 1, start, prefix).unsqueeze(0)
+        position += 1
 
 
 @torch.no_grad()

@@ -30,11 +30,10 @@ def per_prompt(
         answers, wrong: token ids of the answers and wrong answers of each prompt.
     """
     logits, model_logits = logits.float(), model_logits.float()
-    log_p, full = logits.log_softmax(-1), model_logits.log_softmax(-1)
-    p, top = log_p.exp(), logits.argmax(-1)
+    p, top = logits.softmax(-1), logits.argmax(-1)
     pairs = list(zip(answers, wrong, strict=True))
     return {
-        "kl": (full.exp() * (full - log_p)).sum(-1).cpu().double().numpy(),
+        "kl": kl_divergence(logits, model_logits).cpu().double().numpy(),
         "logit_difference": np.array(
             [float(x[a].mean() - x[w].mean()) for x, (a, w) in zip(logits, pairs, strict=True)]
         ),
@@ -44,6 +43,12 @@ def per_prompt(
         "accuracy": np.array([float(int(t) in a) for t, a in zip(top, answers, strict=True)]),
         "agreement": (top == model_logits.argmax(-1)).cpu().double().numpy(),
     }
+
+
+def kl_divergence(logits: Tensor, model_logits: Tensor) -> Tensor:
+    """Return KL(full model ‖ circuit) in nats, [..., B], for logits [..., B, V] of the circuit."""
+    log_p, full = logits.float().log_softmax(-1), model_logits.float().log_softmax(-1)
+    return (full.exp() * (full - log_p)).sum(-1)
 
 
 def join(parts: list[Values]) -> Values:

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from engine.errors import unknown_name
 
 Item = TypeVar("Item")
+Class = TypeVar("Class", bound=type)
 
 
 class Registry(Generic[Item]):
@@ -28,10 +29,10 @@ class Registry(Generic[Item]):
         self._items: dict[str, Item] = {}
         self._loaded = False
 
-    def register(self, name: str) -> Callable[[type[Item]], type[Item]]:
+    def register(self, name: str) -> Callable[[Class], Class]:
         """Class decorator: instantiate the class without arguments and file it under `name`."""
 
-        def decorate(cls: type[Item]) -> type[Item]:
+        def decorate(cls: Class) -> Class:
             if name in self._items:
                 raise ValueError(f"{self.kind} '{name}' is registered twice")
             self._items[name] = cls()

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,7 +11,11 @@ from engine.graph import Qkv
 from engine.tasks.base import Split
 
 Kind = Literal["discover", "evaluate", "measure", "importance", "import"]
-_LATER = ("circuits", "pairs")  # fields that the first runs had not: while empty they count for nothing
+_LATER = (
+    "circuits",
+    "pairs",
+    "sizes",
+)  # fields that the first runs had not: while empty they count for nothing
 
 
 class Part(BaseModel):
@@ -65,6 +69,7 @@ class Request(BaseModel):
         settings, ablation_settings: of the method and of the ablation; in a run's request all of them, so
             that a later default changes nothing.
         edges, sparsity: size of the circuit; at most one of them, 5 % of the edges if neither is given.
+        sizes: numbers of edges that circuits are measured at; by default a grid up to all edges.
         split: where evaluation takes its prompts from.
         n_prompts: prompts to discover with, and prompts to evaluate on, at most.
         dtype: of the model; None takes what `load_model` takes.
@@ -85,6 +90,7 @@ class Request(BaseModel):
     settings: dict[str, Any] = {}
     edges: int | None = Field(default=None, ge=1)
     sparsity: float | None = Field(default=None, ge=0, lt=1)
+    sizes: list[Annotated[int, Field(ge=1)]] = Field(default=[], max_length=200)
     qkv: Qkv = "split"
     seed: int = Field(default=0, ge=0)
     split: Split = "test"

@@ -121,12 +121,19 @@ class Result(Form):
     notes: Lines
 
 
+class PathPoint(Measured):
+    """A circuit that the method itself chose, at this price of an edge in nats."""
+
+    penalty: FiniteFloat
+
+
 class CurveResult(Result):
-    """The circuits of every size of a ranking."""
+    """The circuits of every size of a ranking, and those on the method's own path."""
 
     summary: Measured
     curve: Annotated[list[Point], Field(min_length=1, max_length=_MOST)]
     circuit_top: dict[str, list[Top]]
+    path: Annotated[list[PathPoint], Field(max_length=_MOST)] = []
 
 
 class NamedResult(Result):

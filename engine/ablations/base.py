@@ -57,13 +57,11 @@ class Ablation(ABC):
 
     Attributes:
         title, description: for the page.
-        trained: whether its constants are trained for what is ablated; `prepare` then gives where they start.
         Settings: pydantic model of its settings; the form and the command line are made from it.
     """
 
     title: ClassVar[str]
     description: ClassVar[str]
-    trained: ClassVar[bool] = False
     Settings: ClassVar[type[BaseModel]] = NoSettings
 
     @abstractmethod

@@ -28,6 +28,11 @@ class MeanSettings(BaseModel):
     )
 
 
+def first_ablated(tokens: Tensor) -> int:
+    """Return the first position of prompts [B, S] that is ablated."""
+    return min(FIRST_ABLATED, tokens.shape[1] - 1)
+
+
 def constant_replacer(constants: Replacement) -> Replacer:
     """Return a replacer for constants, given from `FIRST_ABLATED` on or shared over positions.
 
@@ -35,7 +40,7 @@ def constant_replacer(constants: Replacement) -> Replacer:
     """
 
     def replace(clean: Tensor, corrupt: Tensor) -> Ablated:
-        start = min(FIRST_ABLATED, clean.shape[1] - 1)
+        start = first_ablated(clean)
         n = clean.shape[1] - start
         return Ablated(start, _replacement([_fit(value, n) for value in _values(constants)]))
 
@@ -73,11 +78,14 @@ def zeros(transformer: Transformer) -> Replacement:
 
 
 @torch.no_grad()
-def means(transformer: Transformer, groups: list[Tensor], conditioning: Conditioning) -> Replacement:
+def means(
+    transformer: Transformer, groups: list[Tensor], conditioning: Conditioning, power: int = 1
+) -> Replacement:
     """Return the mean of what every source writes, over all prompts and from `FIRST_ABLATED` on.
 
     Args:
         groups: tokens [n, S] of the prompts, a group for each length.
+        power: takes the mean of this power of every number instead.
         conditioning: "per position" gives one mean per position over the prompts that reach it, and at the
             end one over all positions, for prompts longer than any of these; "shared" the latter alone.
     """
@@ -89,11 +97,11 @@ def means(transformer: Transformer, groups: list[Tensor], conditioning: Conditio
     counts = torch.zeros(max(longest, 1), 1, dtype=torch.float64)
     for tokens in groups:
         for part in tokens.split(64):
-            run = transformer.run(part, min(FIRST_ABLATED, part.shape[1] - 1))
+            run = transformer.run(part, first_ablated(part))
             n = run.input.shape[1]
             counts[:n] += len(part)
             for total, value in zip(sums, _values(Replacement.from_run(run)), strict=True):
-                total[..., :n, :] += value.cpu().double().sum(-3, keepdim=True)
+                total[..., :n, :] += value.cpu().double().pow(power).sum(-3, keepdim=True)
     like = transformer.embedding
     pooled = [(total.sum(-2, keepdim=True) / counts.sum()).to(like) for total in sums]
     if conditioning == "shared":

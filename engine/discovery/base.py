@@ -19,9 +19,24 @@ from engine.ablations.constants import Constants
 from engine.forward import MaskedForward, Replacement
 from engine.models.transformer import Run
 from engine.registry import Registry
+from engine.tasks.base import Metric
 
 # report(done, total, message): progress goes out through it; it raises `Cancelled` to stop the work.
 Report = Callable[[int, int, str], None]
+
+
+def silent(done: int, total: int, message: str) -> None:
+    """Report to nobody."""
+
+
+def part_of(report: Report, first: int, last: int, whole: int, prefix: str = "") -> Report:
+    """Return a report that fills the part from `first` to `last` of another one's `whole`."""
+
+    def part(done: int, total: int, message: str) -> None:
+        share = first + (last - first) * done / max(total, 1)
+        report(round(1000 * share / whole), 1000, prefix + message)
+
+    return part
 
 
 @dataclass(frozen=True)
@@ -52,6 +67,7 @@ class Problem:
         checkpoint: folder to save progress in and resume from, or None.
         constants: constants to train along with the masks, for a method that does so under an ablation whose
             constants are trained; None everywhere else.
+        metric: the task's metric, for a method that asks what an edge does to it.
     """
 
     forward: MaskedForward
@@ -60,6 +76,7 @@ class Problem:
     warm_start: Tensor | None = None
     checkpoint: Path | None = None
     constants: Constants | None = None
+    metric: Metric = "logit_difference"
 
     def replacement(self, batch: Batch) -> Replacement:
         """Return what ablated sources are replaced by in a batch, as the constants are now."""

@@ -174,7 +174,6 @@ class Transformer:
         kept.residual.append(stream[:, start:].clone())
         return replace(kept, logits=self.unembed(stream[:, -1]))
 
-    @torch.no_grad()
     def finish(
         self, stream: Tensor, layer: int, start: int = 0, prefix: Sequence[tuple[Tensor, Tensor]] = ()
     ) -> Tensor:

@@ -1,0 +1,75 @@
+"""Gaussian noise: what the source wrote on the clean prompt, with noise added.
+
+    a = A(x) + ν σ ε ,     ε ~ N(0, 1),
+
+σ the standard deviation of every number the source writes, over training prompts and positions. Causal
+tracing (Meng et al. 2022, 2202.05262) adds such noise to embeddings, at ν = 3; unlike a total ablation it
+leaves the information in. A prompt and the seed decide its noise.
+"""
+
+import hashlib
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from engine.ablations.base import Ablated, Ablation, Reference, Replacer, ablations
+from engine.ablations.constants import first_ablated, means
+from engine.forward import Replacement
+from engine.models.transformer import Transformer
+
+
+class Settings(BaseModel):
+    """Settings of Gaussian noise."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    noise: float = Field(
+        3.0, ge=0, le=100, title="Noise", description="Standard deviations of noise that are added."
+    )
+
+
+@ablations.register("gaussian")
+class Gaussian(Ablation):
+    """a = A(x) + ν σ ε."""
+
+    title = "Gaussian noise"
+    description = "The clean activation with Gaussian noise added, as causal tracing does to embeddings."
+    Settings = Settings
+
+    def prepare(
+        self, transformer: Transformer, reference: Reference, settings: BaseModel, seed: int
+    ) -> Replacer:
+        """Return a replacer that runs the clean prompts and adds noise drawn with `seed`."""
+        noise = Settings.model_validate(settings, from_attributes=True).noise
+        spread = [noise * each for each in _deviations(transformer, reference.clean)]
+
+        def replace(clean: Tensor, corrupt: Tensor) -> Ablated:
+            start = first_ablated(clean)
+            run = Replacement.from_run(transformer.run(clean, start))
+            generators = [_generator(prompt, seed) for prompt in clean]
+            noisy = [
+                value + deviation * _noise(value, generators)
+                for value, deviation in zip((run.input, run.heads, run.mlps), spread, strict=True)
+            ]
+            return Ablated(start, Replacement(*noisy))
+
+        return replace
+
+
+def _deviations(transformer: Transformer, groups: list[Tensor]) -> list[Tensor]:
+    """Return the standard deviations of input, heads and MLPs, shaped as shared constants."""
+    mean, square = (means(transformer, groups, "shared", power) for power in (1, 2))
+    pairs = ((mean.input, square.input), (mean.heads, square.heads), (mean.mlps, square.mlps))
+    return [(of_square - of_mean.square()).clamp_min(0).sqrt() for of_mean, of_square in pairs]
+
+
+def _generator(prompt: Tensor, seed: int) -> torch.Generator:
+    digest = hashlib.sha256(f"{seed} {prompt.tolist()}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def _noise(like: Tensor, generators: list[torch.Generator]) -> Tensor:
+    """Return standard normal noise shaped like `like` [..., B, S, x], each prompt's by its own generator."""
+    shape = like.select(-3, 0).shape
+    return torch.stack([torch.randn(shape, generator=g) for g in generators], -3).to(like)

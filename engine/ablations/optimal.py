@@ -1,0 +1,218 @@
+"""Optimal ablation (Li & Janson 2024, 2409.09951, section 2): the constant that does the least harm.
+
+    a* = argmin_a  E_x KL( M(x) ‖ M_A(x, a) )
+
+A is what is ablated: one node alone, the ablated edges of a circuit (one constant for each source, which all
+its ablated edges share), or the edges that a method samples while it trains its masks. Constants start at the
+means and are trained by AdamW; what was best on prompts held out is kept, so that they are there never worse
+than means of the same conditioning. The authors' code trains for a fixed number of steps instead.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+from engine.ablations.base import Ablation, Conditioning, Reference, Replacer, ablations
+from engine.ablations.constants import Constants, MeanSettings, constant_replacer, means
+from engine.discovery.base import Batch, Report
+from engine.forward import MaskedForward, Replacement
+from engine.importance import ablated_alone
+from engine.metrics import kl_divergence
+from engine.models.transformer import Transformer
+
+CHECK_EVERY = 20  # steps between two looks at the prompts held out
+LEAST_GAIN = 0.01  # a fall of the best KL by less than this share counts as none
+
+
+class Settings(MeanSettings):
+    """Settings of optimal ablation."""
+
+    steps: int = Field(300, ge=1, le=100_000, title="Steps", description="Training steps, at most.")
+    rate: float = Field(0.01, gt=0, le=1, title="Rate", description="Learning rate at the first step.")
+    batch_size: int = Field(8, ge=1, le=4096, title="Batch size", description="Prompts in a step.")
+    patience: int = Field(
+        100, ge=1, le=100_000, title="Patience", description="Steps without a gain after which to stop."
+    )
+
+
+@ablations.register("optimal")
+class Optimal(Ablation):
+    """a = a*, per position or shared."""
+
+    title = "Optimal"
+    description = "The constant that does the least harm, trained by gradient for what is ablated."
+    Settings = Settings
+
+    def start(self, transformer: Transformer, reference: Reference, settings: BaseModel) -> Replacement:
+        """Return the constants before training: means over clean prompts."""
+        return means(transformer, reference.clean, self.conditioning(settings))
+
+    def prepare(
+        self, transformer: Transformer, reference: Reference, settings: BaseModel, seed: int
+    ) -> Replacer:
+        """Return a replacer of the untrained constants; see the base class."""
+        return constant_replacer(self.start(transformer, reference, settings))
+
+    def conditioning(self, settings: BaseModel) -> Conditioning:
+        """Return the conditioning the settings ask for."""
+        return Settings.model_validate(settings, from_attributes=True).conditioning
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Trained constants, and how the training went: every `CHECK_EVERY` steps "step", the KL on the prompts
+    held out ("validation") and the best of it so far ("best"), in nats, and how far the constants have moved
+    from the means ("moved", the root mean square over all their numbers)."""
+
+    constants: Replacement
+    history: dict[str, list[float]]
+
+
+def fit_circuit(
+    forward: MaskedForward,
+    training: list[Batch],
+    held_out: list[Batch],
+    start: Replacement,
+    kept: Tensor,
+    settings: Settings,
+    seed: int,
+    report: Report,
+) -> Fit:
+    """Train the constants of the edges that a circuit ablates.
+
+    Args:
+        training, held_out: batches of prompts stored from `FIRST_ABLATED` on.
+        start: the constants before training.
+        kept: bool [n_edges], the circuit.
+    """
+    mask = kept.to(forward.transformer.embedding)
+
+    def kl(batch: Batch, values: Replacement) -> Tensor:
+        found = kl_divergence(forward(batch.clean, values, mask), batch.clean.logits).mean()
+        if found.requires_grad:
+            found.backward()
+        return found.detach().unsqueeze(0)
+
+    return _Training(start, training, held_out, settings, seed, kl).run(report)
+
+
+def fit_alone(
+    transformer: Transformer,
+    training: list[Batch],
+    held_out: list[Batch],
+    start: Replacement,
+    settings: Settings,
+    seed: int,
+    report: Report,
+) -> Fit:
+    """Train the constant of every source for its being ablated alone, all of them at once.
+
+    They have nothing to do with each other: each is judged, and its best kept, by itself.
+
+    Args:
+        training, held_out: batches of prompts stored from `FIRST_ABLATED` on.
+        start: the constants before training.
+    """
+
+    def kl(batch: Batch, values: Replacement) -> Tensor:
+        parts = []
+        for _, logits in ablated_alone(transformer, batch.clean, values):
+            found = kl_divergence(logits, batch.clean.logits).mean(-1)
+            if found.requires_grad:
+                found.sum().backward()
+            parts.append(found.detach())
+        return torch.cat(parts)
+
+    return _Training(start, training, held_out, settings, seed, kl).run(report)
+
+
+# (batch, values) -> mean KL of every group of constants, [groups]; its gradient is left in `values`
+Loss = Callable[[Batch, Replacement], Tensor]
+
+
+class _Training:
+    """One training of constants, which fall into groups that are judged each by its own KL: all of them one
+    group, or every source its own."""
+
+    def __init__(
+        self,
+        start: Replacement,
+        training: list[Batch],
+        held_out: list[Batch],
+        settings: Settings,
+        seed: int,
+        loss: Loss,
+    ) -> None:
+        self.start, self.batches, self.held_out = start, training, held_out
+        self.settings, self.loss = settings, loss
+        self.constants, self.best = Constants(start), start
+        self.best_kl = self._validate()
+        self.generator = torch.Generator().manual_seed(seed)
+        self.optimiser = torch.optim.AdamW(self.constants.values, lr=settings.rate, weight_decay=0)
+        self.history: dict[str, list[float]] = {k: [] for k in ("step", "validation", "best", "moved")}
+        self._note(0, self.best_kl)
+
+    def run(self, report: Report) -> Fit:
+        """Train until the steps are used up, or nothing was gained for long."""
+        s, order, gained = self.settings, [], 0
+        mark = float(self.best_kl.sum())
+        for step in range(s.steps):
+            best, first = self.history["best"][-1], self.history["best"][0]
+            report(step, s.steps, f"training constants: KL {best:.3g} nats, {first:.3g} at the means")
+            order = order or torch.randperm(len(self.batches), generator=self.generator).tolist()
+            for group in self.optimiser.param_groups:
+                group["lr"] = s.rate * (1 - step / s.steps)
+            self._step(self.batches[order.pop()])
+            if (step + 1) % CHECK_EVERY == 0 or step + 1 == s.steps:
+                self._check(step + 1)
+                if float(self.best_kl.sum()) < (1 - LEAST_GAIN) * mark:
+                    mark, gained = float(self.best_kl.sum()), step + 1
+                if step + 1 - gained >= s.patience:
+                    break
+        return Fit(self.best, self.history)
+
+    def _step(self, batch: Batch) -> None:
+        values = self.constants.of(batch.clean)
+        parts = (values.input, values.heads, values.mlps)
+        leaf_input, leaf_heads, leaf_mlps = leaves = [part.detach().requires_grad_() for part in parts]
+        self.loss(batch, Replacement(leaf_input, leaf_heads, leaf_mlps))
+        self.optimiser.zero_grad()
+        torch.autograd.backward(parts, [leaf.grad for leaf in leaves])
+        self.optimiser.step()
+
+    @torch.no_grad()
+    def _check(self, step: int) -> None:
+        """Keep what is better on the prompts held out, group by group."""
+        kl = self._validate()
+        better, self.best_kl = kl < self.best_kl, torch.minimum(kl, self.best_kl)
+        self.best = _chosen(better, self.constants.frozen(), self.best)
+        self._note(step, kl)
+
+    @torch.no_grad()
+    def _validate(self) -> Tensor:
+        weights = [len(batch.answers) for batch in self.held_out]
+        kls = [self.loss(batch, self.constants.of(batch.clean)) for batch in self.held_out]
+        return sum((w * kl for w, kl in zip(weights, kls, strict=True)), torch.zeros(())) / sum(weights)
+
+    def _note(self, step: int, kl: Tensor) -> None:
+        starts = (self.start.input, self.start.heads, self.start.mlps)
+        moved = [(x.detach() - y).flatten() for x, y in zip(self.constants.values, starts, strict=True)]
+        values = (step, kl.mean(), self.best_kl.mean(), torch.cat(moved).square().mean().sqrt())
+        for name, value in zip(self.history, values, strict=True):
+            self.history[name].append(float(value))
+
+
+def _chosen(better: Tensor, one: Replacement, other: Replacement) -> Replacement:
+    """Return the constants of `one` where its group is better, [1] or [n_sources], else those of `other`."""
+    if len(better) == 1:
+        return one if bool(better) else other
+    rest = better[1:].view(len(one.mlps), -1)
+    heads, mlps = rest[:, :-1, None, None, None], rest[:, -1, None, None, None]
+    return Replacement(
+        torch.where(better[0], one.input, other.input),
+        torch.where(heads, one.heads, other.heads),
+        torch.where(mlps, one.mlps, other.mlps),
+    )
