@@ -29,7 +29,7 @@ from tokenizers import Tokenizer, models
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
-from engine.discovery.base import Batch, Problem, Report
+from engine.discovery.base import Batch, Problem, Report, methods, silent
 from engine.discovery.edge_pruning import Settings, Training
 from engine.errors import unknown_name
 from engine.forward import MaskedForward, Replacement
@@ -49,6 +49,7 @@ class Workload:
     model: Model
     forward: MaskedForward
     batch: Batch
+    prepare: Callable[[], Batch]  # makes the batch anew, its clean and its corrupt run from tokens
 
 
 def masked_forward(work: Workload) -> Callable[[], object]:
@@ -68,9 +69,18 @@ def edge_pruning_step(work: Workload) -> Callable[[], object]:
     return Training(problem, parse_settings(Settings, {}), seed=0).advance
 
 
+def attribution(work: Workload, method: str) -> Callable[[], object]:
+    """Scores of all edges from gradients, the clean and the corrupt run included; a path has five steps."""
+    problem = Problem(work.forward, lambda size: [work.prepare()], work.forward.graph.n_edges // 20)
+    found = methods.get(method)
+    return partial(found.discover, problem, parse_settings(found.Settings, {}), 0, silent)
+
+
 BENCHES: dict[str, Callable[[Workload], Callable[[], object]]] = {
     "masked-forward": masked_forward,
     "edge-pruning-step": edge_pruning_step,
+    "eap": partial(attribution, method="eap"),
+    "eap-ig": partial(attribution, method="eap-ig"),
 }
 
 
@@ -172,13 +182,13 @@ def _workload(network: PreTrainedModel, device: torch.device) -> Workload:
     clean, corrupt = _tokens()
     run = partial(model.transformer.run, start=min(DIFFERING))
     answers = [[int(i)] for i in clean[:, 0]]
-    batch = Batch(
-        run(clean.to(device)).without_sources(),
-        Replacement.from_run(run(corrupt.to(device))),
-        answers,
-        [[int(i)] for i in corrupt[:, min(DIFFERING)]],
-    )
-    return Workload(model, MaskedForward(model.transformer, model.shape.graph()), batch)
+    wrong_answers = [[int(i)] for i in corrupt[:, min(DIFFERING)]]
+
+    def prepare() -> Batch:
+        values = Replacement.from_run(run(corrupt.to(device)))
+        return Batch(run(clean.to(device)).without_sources(), values, answers, wrong_answers)
+
+    return Workload(model, MaskedForward(model.transformer, model.shape.graph()), prepare(), prepare)
 
 
 def _time(work: Callable[[], object], device: torch.device) -> float:

@@ -1,0 +1,108 @@
+"""Edge attribution patching (EAP; Syed, Rager & Conmy 2023, 2310.10348): one gradient for all edges.
+
+The score of an edge is the first-order estimate, at the clean input, of how much the task's metric falls when
+the edge is ablated,
+
+    score_sr  =  mean over prompts of  Σ_positions ⟨ h_s - c_s , ∂m/∂x_r ⟩ .
+
+Any ablation may give c_s, not only a corrupt run. The authors' code gives the change of a loss instead, whose
+sign is the other, and sums over prompts where this takes their mean; the ranking by magnitude is the same.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from engine.attribution import Attribution, Pass, metric_sum
+from engine.checkpoints import load_checkpoint, save_checkpoint
+from engine.discovery.base import Batch, Discovery, Method, Problem, Report, methods
+
+CHUNK = 8  # passes between two checkpoints, multiplied out together
+
+# The passes at which gradients are taken, each made when it is its turn.
+Points = Sequence[Callable[[], Pass]]
+
+
+class Settings(BaseModel):
+    """Settings of EAP."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    batch_size: int = Field(
+        16, ge=1, le=4096, title="Batch size", description="Pairs of prompts at a time; changes no score."
+    )
+    ranking: Literal["magnitude", "signed"] = Field(
+        "magnitude",
+        title="Ranking",
+        description="By the size of an edge's effect, or with its sign, so that edges that hurt come last.",
+    )
+
+
+@methods.register("eap")
+class EdgeAttributionPatching(Method):
+    """The effect of every edge from one gradient at the clean input."""
+
+    title = "EAP"
+    description = "Edge attribution patching: the effect of ablating each edge, from one gradient."
+    Settings = Settings
+
+    def discover(self, problem: Problem, settings: BaseModel, seed: int, report: Report) -> Discovery:
+        """Return the estimated fall of the metric for every edge; see the base class."""
+        assert isinstance(settings, Settings)
+        return Discovery(ranked(attribute(problem, at_clean, settings.batch_size, report), settings.ranking))
+
+
+def at_clean(attribution: Attribution) -> Points:
+    """Return the one pass of EAP."""
+    return [lambda: attribution.at_clean]
+
+
+def ranked(scores: Tensor, ranking: Literal["magnitude", "signed"]) -> Tensor:
+    """Return signed effects as the scores that rank edges."""
+    return scores.abs() if ranking == "magnitude" else scores
+
+
+def attribute(
+    problem: Problem, points: Callable[[Attribution], Points], batch_size: int, report: Report
+) -> Tensor:
+    """Return ⟨d_s, ∂m/∂x_r⟩ of every edge, [n_edges] on the CPU: its mean over points, then over prompts.
+
+    Args:
+        points: gives the passes of a batch; as many for every batch.
+        batch_size: prompts at a time.
+
+    Raises:
+        Cancelled: see `Method.discover`.
+    """
+    batches = problem.prepare(batch_size)
+    n_prompts = sum(len(batch.answers) for batch in batches)
+    found = load_checkpoint(problem.checkpoint)
+    numbers = {"batch": 0, "point": 0} if found is None else found[1]
+    total = torch.zeros(problem.forward.graph.n_edges) if found is None else found[0]["scores"]
+    for done in range(numbers["batch"], len(batches)):
+        attribution = _attribution(problem, batches[done])
+        passes = points(attribution)
+        for first in range(numbers["point"], len(passes), CHUNK):
+            work = done * len(passes) + first, len(batches) * len(passes)
+            report(*work, f"gradients of batch {done + 1} of {len(batches)}")
+            for make in passes[first : first + CHUNK]:
+                attribution.add(make())
+            total += attribution.scores().cpu() / (len(passes) * n_prompts)
+            numbers = {"batch": done, "point": first + CHUNK}
+            if problem.checkpoint is not None:
+                save_checkpoint(problem.checkpoint, {"scores": total}, numbers)
+        numbers["point"] = 0
+    report(1, 1, "scored every edge")
+    return total
+
+
+def _attribution(problem: Problem, batch: Batch) -> Attribution:
+    def metric(logits: Tensor) -> Tensor:
+        return metric_sum(logits, batch.answers, batch.wrong_answers, problem.metric)
+
+    with torch.no_grad():
+        replacement = problem.replacement(batch)
+    return Attribution(problem.forward, batch.clean, replacement, metric)
