@@ -137,7 +137,7 @@ def model_from_network(
 
 
 def check_logits(transformer: Transformer, sample: torch.Tensor, expected: torch.Tensor, family: str) -> None:
-    """Compare our logits with the model's own, [1, V], on one short sequence [1, S].
+    """Compare our logits with the model's own, [B, V], on short sequences [B, S].
 
     Raises:
         CircuitExplorerError: they differ.

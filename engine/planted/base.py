@@ -1,0 +1,147 @@
+"""What a planted model is: a model whose circuit is known because its weights were made by hand.
+
+Its prompts need the whole circuit. What an edge carries is a piece of a prompt, or several; in every pair of
+prompts, taking what one planted edge carries from the corrupt prompt changes the answer.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.ablations.base import Reference, ablations
+from engine.discovery.base import Batch, Problem
+from engine.errors import RequestError
+from engine.forward import MaskedForward
+from engine.graph import Graph
+from engine.models.model import Model
+from engine.planted.weights import Weights
+
+N_PAIRS = 32
+
+Pieces = Mapping[str, Any]  # what a prompt says, by the name of the piece
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A planted model with its prompts.
+
+    Attributes:
+        model: the model; it has no tokenizer.
+        circuit: names of the planted edges, of the graph with separate q, k and v.
+        ablations: those under which exactly these edges are the circuit.
+        clean, corrupt: token ids [N_PAIRS, S] of pairs of prompts.
+        answers, wrong_answers: token ids for each pair: what the model says to either prompt.
+    """
+
+    model: Model
+    circuit: tuple[str, ...]
+    ablations: tuple[str, ...]
+    clean: Tensor
+    corrupt: Tensor
+    answers: list[list[int]]
+    wrong_answers: list[list[int]]
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that the circuit is of."""
+        return self.model.shape.graph()
+
+    def problem(self, ablation: str, seed: int = 0) -> Problem:
+        """Return the problem that a method is given: to find as many edges as are planted.
+
+        Args:
+            ablation: with its default settings.
+            seed: of what is random in it.
+
+        Raises:
+            RequestError: the planted edges are not the circuit under this ablation.
+        """
+        if ablation not in self.ablations:
+            raise RequestError(
+                f"the planted circuit of '{self.model.id}' is not that of {ablation} ablation; "
+                f"it is known for: {', '.join(self.ablations)}"
+            )
+        kind, transformer = ablations.get(ablation), self.model.transformer
+        reference, settings = Reference([self.clean], [self.corrupt]), kind.Settings()
+        replace = kind.prepare(transformer, reference, settings, seed)
+
+        def prepare(size: int) -> list[Batch]:
+            batches = []
+            for rows in torch.arange(len(self.clean)).split(size):
+                clean = self.clean[rows]
+                ablated = replace(clean, self.corrupt[rows])
+                run = transformer.run(clean, ablated.start).without_sources()
+                answers, wrong = ([of[i] for i in rows.tolist()] for of in (self.answers, self.wrong_answers))
+                batches.append(Batch(run, ablated.replacement, answers, wrong))
+            return batches
+
+        forward = MaskedForward(transformer, self.graph)
+        return Problem(forward=forward, prepare=prepare, target_edges=len(self.circuit))
+
+
+def plant(
+    name: str,
+    weights: Weights,
+    carried: Mapping[str, Sequence[str]],
+    known_under: tuple[str, ...],
+    pairs: Sequence[tuple[Pieces, Pieces]],
+    spell: Callable[[Pieces], list[str]],
+    answer: Callable[..., str],
+) -> Planted:
+    """Return a planted model.
+
+    Args:
+        name: of the model.
+        weights: with everything planted.
+        carried: the planted edges, and the pieces of a prompt that each carries.
+        known_under: ablations under which these are the circuit.
+        pairs: what clean and corrupt prompts say.
+        spell: gives the tokens of a prompt.
+        answer: gives the token that is the answer to a prompt.
+    """
+    clean, corrupt = zip(*pairs, strict=True)
+
+    def ids(prompts: Sequence[Pieces]) -> Tensor:
+        return torch.tensor([[weights.token_ids[token] for token in spell(said)] for said in prompts])
+
+    def answered(prompts: Sequence[Pieces]) -> list[list[int]]:
+        return [[weights.token_ids[answer(**said)]] for said in prompts]
+
+    return Planted(
+        model=weights.model(name),
+        circuit=tuple(carried),
+        ablations=known_under,
+        clean=ids(clean),
+        corrupt=ids(corrupt),
+        answers=answered(clean),
+        wrong_answers=answered(corrupt),
+    )
+
+
+def draw_pairs(
+    draw: Callable[[Random], Pieces],
+    answer: Callable[..., str],
+    carried: Mapping[str, Sequence[str]],
+    seed: int,
+    n: int = N_PAIRS,
+) -> list[tuple[Pieces, Pieces]]:
+    """Return n pairs of what prompts say, clean and corrupt, in which every planted edge decides the answer.
+
+    Args:
+        draw: draws what one prompt says.
+        answer, carried: as for `plant`.
+        seed: of the drawing.
+        n: how many.
+    """
+    rng, pairs = Random(seed), []
+    while len(pairs) < n:
+        clean, corrupt = draw(rng), draw(rng)
+        right = answer(**clean)
+        cuts = ({**clean, **{name: corrupt[name] for name in names}} for names in carried.values())
+        if all(answer(**cut) != right for cut in cuts):
+            pairs.append((clean, corrupt))
+    return pairs

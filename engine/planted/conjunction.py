@@ -1,0 +1,103 @@
+"""A conjunction, which first-order scores do not see: an MLP that fires if two heads both bring a 1.
+
+    <s>  B1  D0  A1  C0  ?AB   ->   yes      (both A and B are 1)
+
+From the last position a0.h0 looks for the first letter asked for and a0.h1 for the second; each brings the
+bit there, b₀ and b₁, to one sum. The MLP m0 writes the answer by
+
+    f(b₀ + b₁),     f(s) = 2 relu(s - 1.25) - 2 relu(s - 1.75):     f = 0 up to 1.25, f = 1 from 1.75 on.
+
+Where both bits are 1 (s = 2) and where at most one is (s ≤ 1) f is flat, so at the clean as at the corrupt
+prompt the gradient through m0 is zero: a score from the gradient there gives the eight edges above m0
+nothing, though to ablate any one of them turns yes into no. Gradients on the way from one prompt to the
+other, or masks that are sampled, see them.
+
+The other way round, m1 reads a number u of the token that asks, u = 0.25 or 1.75, and adds a multiple of
+relu(u) - 2 relu(u - 1) to "yes": 0.25 for both, so its input does not matter, but with slopes 1 and -1, so a
+score from the gradient at either end takes input->m1 for important. Other values of u would make it matter:
+the circuit is known only under ablations by what other prompts say.
+
+In every second pair the clean prompt is the one whose answer is no, lest a circuit that says yes to all do;
+there any one edge above m0 is enough.
+"""
+
+from random import Random
+
+from engine.planted.base import N_PAIRS, Pieces, Planted, draw_pairs, plant
+from engine.planted.weights import Sizes, Weights
+
+LETTERS = "ABCD"
+SHARPNESS, GAIN = 6.0, 10.0
+YES, NO = 0, 1  # dimensions of the answer
+
+# What each planted edge carries.
+CIRCUIT = {
+    "input->a0.h0<q>": ("asked_0",),
+    "input->a0.h0<k>": ("letters_0",),
+    "input->a0.h0<v>": ("bits_0",),
+    "input->a0.h1<q>": ("asked_1",),
+    "input->a0.h1<k>": ("letters_1",),
+    "input->a0.h1<v>": ("bits_1",),
+    "a0.h0->m0": ("asked_0", "letters_0", "bits_0"),
+    "a0.h1->m0": ("asked_1", "letters_1", "bits_1"),
+    "m0->logits": ("asked_0", "letters_0", "bits_0", "asked_1", "letters_1", "bits_1"),
+}
+KNOWN_UNDER = ("counterfactual", "resample")
+
+
+def build(seed: int = 0) -> Planted:
+    """Return the planted model; the seed is that of distractors and prompts."""
+    bits = [f"{letter}{bit}" for letter in LETTERS for bit in (0, 1)]
+    asking = [f"?{one}{other}" for one in LETTERS for other in LETTERS if one != other]
+    sizes = Sizes(n_layers=2, n_heads=3, d_head=4, d_mlp=6, n_ctx=6)
+    parts = {"asked 0": len(LETTERS), "asked 1": len(LETTERS), "letter": len(LETTERS), "bit": 1}
+    parts |= {"sum": 1, "u": 1, "answer": 2}
+    weights = Weights(sizes, parts, ["<s>", "yes", "no", *bits, *asking], seed)
+    for i, letter in enumerate(LETTERS):
+        for bit in (0, 1):
+            weights.embed(f"{letter}{bit}", "letter", i)
+            weights.embed(f"{letter}{bit}", "bit", 0, bit)
+    for token in asking:
+        one, other = (LETTERS.index(letter) for letter in token[1:])
+        weights.embed(token, "asked 0", one)
+        weights.embed(token, "asked 1", other)
+        weights.embed(token, "u", 0, 0.25 if one < other else 1.75)
+    for place in (0, 1):
+        weights.head(0, place, f"asked {place}", "letter", value="bit", into="sum", sharpness=SHARPNESS)
+    for unit, (threshold, slope) in enumerate(((1.25, 2.0), (1.75, -2.0))):
+        weights.unit(0, unit, {"sum": 1.0}, -threshold, {YES: slope, NO: -slope})
+    weights.always(0, NO, 1.0)
+    for unit, (threshold, slope) in enumerate(((0.0, 0.4), (1.0, -0.8))):
+        weights.unit(1, unit, {"u": 1.0}, -threshold, {YES: slope})
+    for token, index in (("yes", YES), ("no", NO)):
+        weights.unembed(token, "answer", index, GAIN)
+    pairs = draw_pairs(_draw, _answer, CIRCUIT, seed, N_PAIRS // 2)
+    both = [pair for clean, corrupt in pairs for pair in ((clean, corrupt), (corrupt, clean))]
+    return plant("planted-conjunction", weights, CIRCUIT, KNOWN_UNDER, both, _spell, _answer)
+
+
+def _spell(said: Pieces) -> list[str]:
+    named = [f"{letter}{bit}" for letter, bit in zip(said["letters_0"], said["bits_0"], strict=True)]
+    return ["<s>", *named, f"?{said['asked_0']}{said['asked_1']}"]
+
+
+def _draw(rng: Random) -> Pieces:
+    letters = "".join(rng.sample(LETTERS, len(LETTERS)))
+    bits, asked = tuple(rng.sample((0, 0, 1, 1), 4)), rng.sample(LETTERS, 2)
+    return {
+        f"{name}_{place}": value
+        for place in (0, 1)
+        for name, value in (("asked", asked[place]), ("letters", letters), ("bits", bits))
+    }
+
+
+def _answer(
+    asked_0: str,
+    letters_0: str,
+    bits_0: tuple[int, ...],
+    asked_1: str,
+    letters_1: str,
+    bits_1: tuple[int, ...],
+) -> str:
+    both = bits_0[letters_0.index(asked_0)] and bits_1[letters_1.index(asked_1)]
+    return "yes" if both else "no"
