@@ -57,7 +57,7 @@ def test_the_ablation_and_the_method(tiny_folder: Path, tmp_path: Path):
     task.write_text("\n".join(json.dumps(line) for line in lines))
     store = RunStore(tmp_path / "runs")
     asked = Request.model_validate(
-        {"model": str(tiny_folder), "task": str(task), "ablation": "blank", "method": "random"}
+        {"model": str(tiny_folder), "task": str(task), "ablation": "blank", "method": "random-normal"}
         | {"settings": {"spread": "3"}}
     )
     found = store.get(run(asked, lambda done, total, message: None, store))

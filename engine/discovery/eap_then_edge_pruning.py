@@ -1,0 +1,43 @@
+"""EAP, then Edge Pruning that starts from its ranking: two-stage discovery.
+
+Edge Pruning (Bhaskar et al. 2024, 2406.16778) starts with all masks alike. Here their log α start in the
+order of EAP's scores by magnitude (Syed et al. 2023, 2310.10348), spread over two units around the start; the
+rest is Edge Pruning as it is, with its settings. Not a method of either paper.
+"""
+
+from dataclasses import replace
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+from engine.discovery import eap, edge_pruning
+from engine.discovery.base import Discovery, Method, Problem, Report, methods, part_of
+
+EAP_SHARE = 5  # per cent of the work, roughly
+
+
+class Settings(edge_pruning.Settings):
+    """Settings of Edge Pruning, but for the warm start, which EAP gives."""
+
+    warm_start: ClassVar[None] = None  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
+@methods.register("eap-then-edge-pruning")
+class EapThenEdgePruning(Method):
+    """Edge Pruning from a start that EAP ranks."""
+
+    title = "EAP, then Edge Pruning"
+    description = "Edge Pruning whose masks start in the order of EAP's scores."
+    trains_constants = True
+    Settings = Settings
+
+    def discover(self, problem: Problem, settings: BaseModel, seed: int, report: Report) -> Discovery:
+        """Return the log-odds of every edge being kept; see the base class."""
+        assert isinstance(settings, Settings)
+        checkpoint = None if problem.checkpoint is None else problem.checkpoint / "eap"
+        first = replace(problem, checkpoint=checkpoint)
+        within = part_of(report, 0, EAP_SHARE, 100, "EAP: ")
+        ranking = eap.attribute(first, eap.at_clean, settings.batch_size, within).abs()
+        within = part_of(report, EAP_SHARE, 100, 100)
+        second = replace(problem, warm_start=ranking)
+        return edge_pruning.EdgePruning().discover(second, settings, seed, within)
