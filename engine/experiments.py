@@ -13,62 +13,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.ablations.base import ablations
 from engine.circuit import Circuit, check_graph, circuit_to_json
-from engine.combine import chosen_edges
-from engine.discovery.base import Report, methods
-from engine.errors import RequestError
+from engine.completion import completed
+from engine.composite import COMPOSITES, run_parts
+from engine.discovery.base import Report
 from engine.evaluation import SHOWN, Evaluator
-from engine.findings import FINDINGS, Work, with_scores
-from engine.graph import Graph
-from engine.imports import kept_circuit, ranking
+from engine.findings import FINDINGS, Work
 from engine.memory import memory_errors
-from engine.models import find_model, shape_of_folder, weights_hash
 from engine.request import Request
 from engine.runs import RunStore
-from engine.settings import parse_settings
-from engine.tasks.dataset import check_task
-from engine.tasks.user_file import file_hash, is_task_file
 from engine.workbench import Workbench, prepare
 
 VERSIONS = ("circuit-explorer", "torch", "transformers", "transformer_lens", "numpy", "scipy")
-
-
-def completed(request: Request, store: RunStore) -> Request:
-    """Return the request with everything filled in that decides its run: hashes, sizes, plain settings.
-
-    Nothing is loaded, so a wrong request is refused at once.
-
-    Raises:
-        RequestError: unknown model, task, method, ablation or run; settings out of range; too many edges.
-    """
-    if request.kind == "evaluate":
-        origin = with_scores(store, request.circuit or "").request
-        same = ("model", "weights_hash", "task", "task_hash", "qkv", "bos", "dtype", "edges", "seed")
-        request = request.model_copy(
-            update={name: getattr(origin, name) for name in same} | {"sparsity": None}
-        )
-    graph = shape_of_folder(find_model(request.model)).graph(request.qkv)
-    edges = _edges(request, graph, store)
-    check_task(request.task)
-    ablation = parse_settings(ablations.get(request.ablation).Settings, request.ablation_settings)
-    update: dict[str, Any] = {
-        "weights_hash": weights_hash(find_model(request.model)),
-        "task_hash": file_hash(Path(request.task)) if is_task_file(request.task) else None,
-        "ablation_settings": ablation.model_dump(mode="json"),
-        "edges": edges,
-        "sparsity": None,
-    }
-    if request.method is not None:
-        settings = parse_settings(methods.get(request.method).Settings, request.settings)
-        update["settings"] = settings.model_dump(mode="json")
-        if (start := update["settings"].get("warm_start")) is not None:
-            with_scores(store, start)
-    for name, what in (("weights_hash", f"model '{request.model}'"), ("task_hash", f"task '{request.task}'")):
-        if getattr(request, name) not in (None, update[name]):
-            since = f" since run '{request.circuit}' was made" if request.kind == "evaluate" else ""
-            raise RequestError(f"{what} has changed{since}: discover again")
-    return request.model_copy(update=update)
 
 
 def run(request: Request, report: Report, store: RunStore, checkpoint: Path | None = None) -> str:
@@ -88,6 +44,9 @@ def run(request: Request, report: Report, store: RunStore, checkpoint: Path | No
     if request.run_id() in store:
         return request.run_id()
     store.check_writable()
+    if request.kind in COMPOSITES:
+        found, tensors = run_parts(request, parts_of(request, store), run, report, store, checkpoint)
+        return store.write(request, {"schema": 1, "created": _now(), **found}, tensors or None)
     started = time.perf_counter()
     report(0, 100, f"loading {request.model}")
     with memory_errors(request) as memory:
@@ -99,7 +58,7 @@ def run(request: Request, report: Report, store: RunStore, checkpoint: Path | No
         prompts, attention = _shown(bench, evaluator)
     result = {
         "schema": 1,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": _now(),
         **found.result,
         "history": found.history,
         "prompts": prompts,
@@ -122,26 +81,19 @@ def run(request: Request, report: Report, store: RunStore, checkpoint: Path | No
     return store.write(request, result, tensors or None, circuit)
 
 
-def _edges(request: Request, graph: Graph, store: RunStore) -> int | None:
-    """Return the size of the circuit that is asked for; None where circuits or nodes are asked for by name.
+def parts_of(request: Request, store: RunStore) -> list[Request]:
+    """Return the requests, completed, by way of which a completed one is carried out; of most kinds none.
 
     Raises:
-        RequestError: more edges than the graph has, or circuits that are not there.
+        RequestError: one of them cannot be carried out as written.
     """
-    if request.kind == "measure":
-        for chosen in request.circuits:
-            chosen_edges(chosen, graph, store)
-        return None
-    if request.kind == "importance":
-        return None
-    if request.kind == "import":
-        return ranking(kept_circuit(store, request.circuit or "")).edges
-    edges = request.target_edges(graph.n_edges)
-    if (most := max([edges, *request.sizes])) > graph.n_edges:
-        raise RequestError(
-            f"{most} edges were asked for, but the graph of '{request.model}' has {graph.n_edges}"
-        )
-    return edges
+    if request.kind not in COMPOSITES:
+        return []
+    return [completed(part, store) for part in COMPOSITES[request.kind].parts(request, store)]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _shown(bench: Workbench, evaluator: Evaluator) -> tuple[list[dict[str, Any]], list[np.ndarray]]:

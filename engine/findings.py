@@ -26,6 +26,7 @@ from engine.evaluation import Evaluator, curve, edge_grid, ends
 from engine.forward import Replacement
 from engine.importance import node_importance
 from engine.imports import kept_circuit, ranking
+from engine.memory import memory_mb
 from engine.request import Kind, Request
 from engine.runs import Run, RunStore
 from engine.settings import parse_settings
@@ -85,10 +86,13 @@ def discover(work: Work, report: Report) -> Found:
     )
     # Circuits take long to measure where constants are trained for each of them.
     until = 88 if bench.trained is None else 50
+    began, before = time.perf_counter(), memory_mb(bench.model.device, reset=True)
     found = method.discover(problem, settings, request.seed, part_of(report, 20, until, 100))
     discovered, scores, about = time.perf_counter(), found.scores.numpy(), _about(request, request.method)
+    peak = memory_mb(bench.model.device, peak=True) - before
     last = 99 - 9 * bool(found.path)
     measured = _curve(work, scores, part_of(report, until, last, 100), about)
+    measured["cost"] = {"seconds": round(discovered - began, 3), "peak_mb": round(peak, 1)}
     if found.path:
         measured["path"] = _path(work, found.path, part_of(report, last, 99, 100), about)
     circuit = top_edges(graph, scores, request.edges, about)

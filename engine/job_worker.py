@@ -7,10 +7,11 @@ in the scheduler that is looked up at most five times a second, each time in a f
 import importlib
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.errors import Cancelled
+from engine.errors import Cancelled, CircuitExplorerError
 from engine.request import Request
 from engine.runs import RunStore
 
@@ -21,7 +22,14 @@ _STALE_CHECKPOINT = 30 * 24 * 3600  # seconds after which nobody will go on with
 _INTERVAL = 0.2  # seconds between two looks at the scheduler
 
 
-def work(key: str, request: dict[str, Any], experiments: str, user_dir: str, shipped_dir: str) -> None:
+def work(
+    key: str,
+    request: dict[str, Any],
+    experiments: str,
+    user_dir: str,
+    shipped_dir: str,
+    after: Sequence[None] = (),
+) -> None:
     """Carry out one request. The result goes to the run store, which this worker must be able to reach.
 
     Args:
@@ -29,12 +37,36 @@ def work(key: str, request: dict[str, Any], experiments: str, user_dir: str, shi
         request: the request as JSON.
         experiments: the module whose `run` does the work.
         user_dir, shipped_dir: folders of the run store.
+        after: the scheduler waits for these before it starts the work: its parts.
     """
     report = _Reporter(key)
     report.start()
     store = RunStore(Path(user_dir), Path(shipped_dir))
     asked = Request.model_validate(request)
     importlib.import_module(experiments).run(asked, report, store, checkpoint_folder(store, asked.run_id()))
+
+
+def work_part(key: str, index: int, request: dict[str, Any], experiments: str, *folders: str) -> None:
+    """Carry out one part of a request that is made of others; what it cannot do, the whole will tell of.
+
+    Args:
+        key: of the whole, whose progress and cancellation are shared.
+        index: which part.
+        request, experiments, folders: as in `work`.
+    """
+    report = _Reporter(key, index)
+    report.start()
+    store = RunStore(*map(Path, folders))
+    asked = Request.model_validate(request)
+    folder = checkpoint_folder(store, asked.run_id())
+    try:
+        importlib.import_module(experiments).run(asked, report, store, folder)
+        shutil.rmtree(folder, ignore_errors=True)
+    except Cancelled:
+        raise
+    except CircuitExplorerError:
+        pass  # the whole comes to the same end when it gathers its parts, and says why
+    report.end()
 
 
 def checkpoint_folder(store: RunStore, run_id: str) -> Path:
@@ -52,8 +84,8 @@ def clear_stale_checkpoints(store: RunStore) -> None:
 class _Reporter:
     """The `report` function a job is given."""
 
-    def __init__(self, key: str) -> None:
-        self._key = key
+    def __init__(self, key: str, part: int | None = None) -> None:
+        self._key, self._part = key, part
         from distributed import Event  # see engine.jobs
 
         self._cancel = Event(key)
@@ -61,6 +93,9 @@ class _Reporter:
 
     def start(self) -> None:
         self._send(0, 0, "starting")
+
+    def end(self) -> None:
+        self._send(1, 1, "done")
 
     def __call__(self, done: int, total: int, message: str) -> None:
         if time.monotonic() - self._last >= _INTERVAL:
@@ -71,5 +106,6 @@ class _Reporter:
 
         if self._cancel.is_set():
             raise Cancelled("cancelled")
-        get_worker().log_event(TOPIC, {"key": self._key, "done": done, "total": total, "message": message})
+        event = {"key": self._key, "part": self._part, "done": done, "total": total, "message": message}
+        get_worker().log_event(TOPIC, event)
         self._last = time.monotonic()

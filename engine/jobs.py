@@ -25,7 +25,7 @@ from engine.errors import CircuitExplorerError, RequestError, unknown_name
 from engine.job import Job, Reported, State
 from engine.job_errors import one_line
 from engine.job_journal import Entry, Journal
-from engine.job_worker import LONG, SHORT, TOPIC, checkpoint_folder, clear_stale_checkpoints, work
+from engine.job_worker import LONG, SHORT, TOPIC, checkpoint_folder, clear_stale_checkpoints, work, work_part
 from engine.request import Request
 from engine.runs import RunStore
 
@@ -47,6 +47,7 @@ class _Task:
     key: str = ""
     future: "Future | None" = None
     log: list[Reported] = field(default_factory=list)
+    parts: list[float] = field(default_factory=list)  # the share of each part that is done
     cancelling: bool = False
     ended: State | None = None
     error: str | None = None
@@ -167,21 +168,35 @@ class JobQueue:
     def _start(self, entry: Entry) -> None:
         from distributed import fire_and_forget
 
+        parts = importlib.import_module(self._experiments).parts_of(entry.request, self._store)
         journal, client = self._open_journal(), self._connect()
         job_id = entry.request.run_id()
         journal.add(job_id, entry)
+        common = (self._experiments, str(self._store.user_dir), str(self._store.shipped_dir))
+        before = [
+            client.submit(
+                work_part,
+                entry.key,
+                index,
+                part.model_dump(mode="json", by_alias=True),
+                *common,
+                key=f"{entry.key}-{index}",
+                resources={LONG: 1},
+                priority=-index,
+            )
+            for index, part in enumerate(parts)
+        ]
         future = client.submit(
             work,
             entry.key,
             entry.request.model_dump(mode="json", by_alias=True),
-            self._experiments,
-            str(self._store.user_dir),
-            str(self._store.shipped_dir),
+            *common,
+            after=before,
             key=entry.key,
             resources={self._lane(entry.request): 1},
         )
         fire_and_forget(future)  # on a cluster the job goes on while no server is there
-        task = _Task(entry.request, entry.key, future)
+        task = _Task(entry.request, entry.key, future, parts=[0.0] * len(parts))
         self._remember(job_id, task)
         future.add_done_callback(lambda future: self._ended(job_id, task, future))
 
@@ -209,7 +224,7 @@ class JobQueue:
         report = event[1]
         for task in list(self._tasks.values()):
             if task.key == report["key"]:
-                line = Reported(event[0], report["done"], report["total"], report["message"])
+                line = Reported(event[0], *_progress(task, report))
                 # Thinned out where it grows long, the early lines most: it always tells of the whole job.
                 task.log = [*(task.log if len(task.log) < LOGGED else task.log[::2]), line]
 
@@ -265,3 +280,13 @@ class JobQueue:
         return Job(
             job_id, task.request, task.state, position, done, total, message, task.error, task.submitted, log
         )
+
+
+def _progress(task: _Task, report: dict[str, Any]) -> tuple[int, int, str]:
+    """Return done, total and message of a job after a report of it, or of one of its parts."""
+    if (part := report["part"]) is None or part >= len(task.parts):
+        return report["done"], report["total"], report["message"]
+    task.parts[part] = report["done"] / max(report["total"], 1)
+    ended = sum(share == 1 for share in task.parts)
+    message = f"{ended} of {len(task.parts)} done; part {part + 1}: {report['message']}"
+    return round(1000 * sum(task.parts) / len(task.parts)), 1000, message

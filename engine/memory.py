@@ -1,8 +1,11 @@
-"""How much memory the work will take, said before it starts and when it fails."""
+"""How much memory the work will take, said before it starts and when it fails; and how much it took."""
 
+import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import torch
@@ -84,3 +87,24 @@ def _free(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return psutil.virtual_memory().available
+
+
+def memory_mb(device: torch.device, reset: bool = False, peak: bool = False) -> float:
+    """Return the memory in use on a device, or at its peak since the last reset, in megabytes."""
+    if device.type == "cuda":
+        if reset:
+            torch.cuda.reset_peak_memory_stats()
+        return (torch.cuda.max_memory_allocated() if peak else torch.cuda.memory_allocated()) / 1e6
+    status = Path("/proc/self/status")
+    if not status.exists():  # only Linux tells the present and resets the peak
+        return most_mb(resource.RUSAGE_SELF)
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    field = "VmHWM:" if peak else "VmRSS:"
+    line = next(line for line in status.read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def most_mb(who: int) -> float:
+    """Return the most memory that this process, or the largest one it started, ever had, in megabytes."""
+    return resource.getrusage(who).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6

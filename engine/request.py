@@ -10,12 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from engine.graph import Qkv
 from engine.tasks.base import Split
 
-Kind = Literal["discover", "evaluate", "measure", "importance", "import"]
-_LATER = (
-    "circuits",
-    "pairs",
-    "sizes",
-)  # fields that the first runs had not: while empty they count for nothing
+Kind = Literal["discover", "evaluate", "measure", "importance", "import", "sweep", "stability"]
+# Fields that the first runs had not: while empty they count for nothing.
+_LATER = ("circuits", "pairs", "sizes", "held_out", "sweep", "stability")
 
 
 class Part(BaseModel):
@@ -56,6 +53,35 @@ class OwnPair(BaseModel):
     wrong_answers: list[str] = Field(min_length=1, max_length=100)
 
 
+Name = Annotated[str, Field(min_length=1, max_length=1000)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class Sweep(BaseModel):
+    """What a comparison of methods goes through: every combination of these.
+
+    Attributes:
+        settings: of the methods that are not to take their defaults, by name.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    methods: list[Name] = Field(min_length=1, max_length=50)
+    ablations: list[Name] = Field(min_length=1, max_length=50)
+    tasks: list[Name] = Field(min_length=1, max_length=50)
+    seeds: list[Seed] = Field(min_length=1, max_length=50)
+    settings: dict[str, dict[str, Any]] = {}
+
+
+class Stability(BaseModel):
+    """How a discovery is repeated: with these seeds, and without each of so many parts of its templates."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seeds: list[Seed] = Field(min_length=1, max_length=50)
+    folds: int = Field(default=2, ge=0, le=10)
+
+
 class Request(BaseModel):
     """What is asked for. Two requests that are equal give the same run, bit for bit on a CPU.
 
@@ -63,13 +89,15 @@ class Request(BaseModel):
         kind: "discover" scores every edge of a model for a task; "evaluate" measures the circuits of a
             finished run (`circuit`) under another ablation; "measure" measures `circuits`, on `pairs` if
             there are any; "importance" ablates every node alone; "import" measures an imported circuit file
-            (`circuit` is its sha256) at every size.
+            (`circuit` is its sha256) at every size; "sweep" compares methods and "stability" repeats the
+            discovery of `circuit`, both by other requests (`engine.composite`).
         weights_hash, task_hash: sha256 of the model's weight files and of a user's task file (None for a
             shipped task), so that a changed file is a different request.
         settings, ablation_settings: of the method and of the ablation; in a run's request all of them, so
             that a later default changes nothing.
         edges, sparsity: size of the circuit; at most one of them, 5 % of the edges if neither is given.
         sizes: numbers of edges that circuits are measured at; by default a grid up to all edges.
+        held_out: templates of the task that training leaves out; circuits are measured on them alone.
         split: where evaluation takes its prompts from.
         n_prompts: prompts to discover with, and prompts to evaluate on, at most.
         dtype: of the model; None takes what `load_model` takes.
@@ -100,6 +128,9 @@ class Request(BaseModel):
     circuit: str | None = None
     circuits: list[Chosen] = []
     pairs: list[OwnPair] = Field(default=[], max_length=64)
+    held_out: list[Name] = Field(default=[], max_length=1000)
+    sweep: Sweep | None = None
+    stability: Stability | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Request":
@@ -111,6 +142,10 @@ class Request(BaseModel):
             raise ValueError("an evaluation needs a circuit: the id of a finished run")
         if self.kind == "import" and self.circuit is None:
             raise ValueError("an import needs a circuit: the sha256 of a file that was imported")
+        if self.kind == "sweep" and self.sweep is None:
+            raise ValueError("a sweep needs methods, ablations, tasks and seeds")
+        if self.kind == "stability" and (self.stability is None or self.circuit is None):
+            raise ValueError("stability needs a circuit, the id of a finished run, and seeds")
         if self.kind == "measure" and not self.circuits:
             raise ValueError("a measurement needs circuits to measure")
         return self

@@ -4,7 +4,8 @@
     result.json            what came out: summary, curve, prompts, timings, versions
     tensors.safetensors    discover, import: "scores" [n_edges]; discover, own prompts: "attention.<i>"
                            [n_layers, n_heads, S, S]; importance: "kl", "answer", "wrong_answer"
-                           [n_nodes, n_prompts]
+                           [n_nodes, n_prompts], and "constants.<input|heads|mlps>" if they were trained;
+                           stability: "frequency" [n_edges]
     circuit.json           discover, import: the circuit at the requested size
 
 Everything is checked when a folder is opened, which reads the header of the tensors alone; the arrays are
@@ -27,7 +28,7 @@ from engine.errors import RequestError
 from engine.files import parse_json
 from engine.graph import Graph
 from engine.request import Request
-from engine.run_form import FORMS, CurveResult, Result, misfit
+from engine.run_form import FORMS, CurveResult, Record, Result, misfit
 
 SCHEMA = 1
 _MAX_JSON = 64 * 2**20
@@ -212,14 +213,14 @@ def _graph(circuit: dict[str, Any], request: Request, result: CurveResult) -> Gr
     return graph
 
 
-def _check_shapes(tensors: Tensors, result: Result, graph: Graph | None) -> None:
+def _check_shapes(tensors: Tensors, result: Record, graph: Graph | None) -> None:
     """Check the arrays that pages read; `graph` is that of a run with scores."""
     expected: dict[str, tuple[int, ...]] = {}
     if graph is not None:
         if "scores" not in tensors.shapes:
             raise FaultError("tensors.safetensors has no 'scores'")
         expected["scores"] = (graph.n_edges,)
-    for i, prompt in enumerate(result.prompts):
+    for i, prompt in enumerate(result.prompts if isinstance(result, Result) else []):
         name, length = f"attention.{i}", len(prompt.tokens)
         if (found := tensors.shapes.get(name)) is not None:
             heads = found[:2] if graph is None else (graph.n_layers, graph.n_heads)

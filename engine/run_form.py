@@ -21,6 +21,7 @@ def _moment(text: str) -> str:
     return text
 
 
+Conditioning = Literal["per position", "shared", "none"]
 Count = Annotated[int, Field(ge=0)]
 Bounds = Annotated[list[FiniteFloat | None], Field(min_length=2, max_length=2)]
 # The most probable tokens of one prompt: text and probability, best first.
@@ -104,21 +105,26 @@ class Timings(Form):
     evaluation_seconds: FiniteFloat
 
 
-class Result(Form):
+class Record(Form):
     """What every result has."""
 
     created: Annotated[str, AfterValidator(_moment)]
+    timings: Timings
+    versions: dict[str, str]
+    device: str
+    dtype: str
+    notes: Lines
+
+
+class Result(Record):
+    """What the result of one measurement has."""
+
     model: Metrics
     ablated: Metrics
     metric: Metric
     prompts: Annotated[list[Prompt], Field(min_length=1, max_length=_MOST)]
     history: dict[str, list[FiniteFloat]]
-    timings: Timings
-    versions: dict[str, str]
-    device: str
-    dtype: str
-    conditioning: Literal["per position", "shared", "none"]
-    notes: Lines
+    conditioning: Conditioning
 
 
 class PathPoint(Measured):
@@ -150,16 +156,86 @@ class ImportanceResult(Result):
     nodes: dict[str, dict[str, Estimate]]
 
 
-FORMS: dict[Kind, type[Result]] = {
+class Brief(Form):
+    """A circuit of a sweep or of a repeat in brief."""
+
+    n_edges: Count
+    kl: Estimate
+    faithfulness: Share
+
+
+class SweepPoint(Brief):
+    """A circuit of a sweep, of so many edges of which some may dangle."""
+
+    edges_requested: Annotated[int, Field(ge=1)]
+
+
+class SweepStep(Brief):
+    """A circuit that the method itself chose, at this price of an edge in nats."""
+
+    penalty: FiniteFloat
+
+
+class SweepRow(Form):
+    """One method under one ablation on one task with one seed; `error` says why there are no points."""
+
+    method: str
+    ablation: str
+    task: str
+    seed: Count
+    run: str
+    error: str | None
+    conditioning: Conditioning | None
+    seconds: FiniteFloat | None
+    peak_mb: FiniteFloat | None
+    cpr: FiniteFloat | None
+    cmd: FiniteFloat | None
+    points: Annotated[list[SweepPoint], Field(max_length=_MOST)]
+    path: Annotated[list[SweepStep], Field(max_length=_MOST)]
+
+
+class SweepResult(Record):
+    """Methods side by side."""
+
+    n_edges_total: Annotated[int, Field(ge=1)]
+    rows: Annotated[list[SweepRow], Field(min_length=1, max_length=100_000)]
+
+
+class Repeat(Form):
+    """A discovery repeated, or the circuit itself on templates held out; without numbers if it failed."""
+
+    seed: Count
+    held_out: list[str]
+    run: str
+    error: str | None
+    n_edges: Count | None = None
+    kl: Estimate | None = None
+    faithfulness: Share | None = None
+
+
+class StabilityResult(Record):
+    """A discovery repeated."""
+
+    repeats: Annotated[list[Repeat], Field(max_length=_MOST)]
+    folds: Annotated[list[Repeat], Field(max_length=_MOST)]
+    circuits: Annotated[list[str], Field(min_length=1, max_length=_MOST)]
+    jaccard: Annotated[list[list[FiniteFloat]], Field(min_length=1, max_length=_MOST)]
+    expected: FiniteFloat | None
+    core: Count
+
+
+FORMS: dict[Kind, type[Record]] = {
     "discover": CurveResult,
     "evaluate": CurveResult,
     "measure": NamedResult,
     "importance": ImportanceResult,
     "import": CurveResult,
+    "sweep": SweepResult,
+    "stability": StabilityResult,
 }
 
 
-def misfit(result: Result, names: list[str]) -> str | None:
+def misfit(result: Record, names: list[str]) -> str | None:
     """Return what does not fit together within a result of the right form, or None.
 
     Args:
@@ -185,4 +261,21 @@ def misfit(result: Result, names: list[str]) -> str | None:
         for node, values in result.nodes.items():
             if missing := needed - values.keys():
                 return f"node '{node}' has no '{min(missing)}'"
+    if isinstance(result, SweepResult | StabilityResult):
+        return _misfit_of_parts(result)
+    return None
+
+
+def _misfit_of_parts(result: SweepResult | StabilityResult) -> str | None:
+    if isinstance(result, SweepResult):
+        for row in result.rows:
+            if bool(row.points) == (row.error is not None):
+                return f"the row of '{row.run}' has both points and an error, or neither"
+        return None
+    n = len(result.circuits)
+    if len(result.jaccard) != n or any(len(row) != n for row in result.jaccard):
+        return f"its overlaps are not those of {n} circuits"
+    for repeat in (*result.repeats, *result.folds):
+        if repeat.error is None and None in (repeat.n_edges, repeat.kl, repeat.faithfulness):
+            return f"the repeat '{repeat.run}' has neither numbers nor an error"
     return None

@@ -94,7 +94,13 @@ class Workbench:
             prompts = own_prompts(request.task, self.model, request.pairs, request.bos)
         else:
             prompts = load_prompts(
-                request.task, self.model, request.split, request.n_prompts, EVALUATION_SEED, request.bos
+                request.task,
+                self.model,
+                request.split,
+                request.n_prompts,
+                EVALUATION_SEED,
+                request.bos,
+                request.held_out,
             )
         indices = prompts.batches(EVALUATION_BATCH)
         order = [i for members in indices for i in members]
@@ -126,7 +132,9 @@ def prepare(request: Request) -> Workbench:
     """
     model = cached_model(request.model, request.dtype, request.weights_hash or "")
     graph = model.shape.graph(request.qkv)
-    training = load_prompts(request.task, model, "train", request.n_prompts, request.seed, request.bos)
+    training = load_prompts(
+        request.task, model, "train", request.n_prompts, request.seed, request.bos, request.held_out
+    )
     needed = check_memory(model, graph, request, training)
     groups = [training.tokens(members, model.device) for members in training.batches(len(training.items))]
     reference = Reference([clean for clean, _ in groups], [corrupt for _, corrupt in groups])

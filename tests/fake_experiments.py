@@ -24,6 +24,13 @@ def completed(request: Request, store: RunStore) -> Request:
     return request
 
 
+def parts_of(request: Request, store: RunStore) -> list[Request]:
+    return [
+        request.model_copy(update={"kind": "discover", "sweep": None, "seed": seed})
+        for seed in (request.sweep.seeds if request.sweep else [])
+    ]
+
+
 def run(
     request: Request, report: Callable[[int, int, str], None], store: RunStore, checkpoint: Path | None = None
 ) -> str:

@@ -48,11 +48,9 @@ class Gaussian(Ablation):
             start = first_ablated(clean)
             run = Replacement.from_run(transformer.run(clean, start))
             generators = [_generator(prompt, seed) for prompt in clean]
-            noisy = [
-                value + deviation * _noise(value, generators)
-                for value, deviation in zip((run.input, run.heads, run.mlps), spread, strict=True)
-            ]
-            return Ablated(start, Replacement(*noisy))
+            pairs = zip((run.input, run.heads, run.mlps), spread, strict=True)
+            stream, heads, mlps = (value + s * _noise(value, generators) for value, s in pairs)
+            return Ablated(start, Replacement(stream, heads, mlps))
 
         return replace
 

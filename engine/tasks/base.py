@@ -32,13 +32,15 @@ class Words(Protocol):
 class Pair:
     """A clean and a corrupt prompt of equal token length; the answer is the token that follows the clean one.
 
-    `answers` and `wrong_answers` are single tokens of the model, leading space included (" Mary").
+    `answers` and `wrong_answers` are single tokens of the model, leading space included (" Mary"). Prompts of
+    one `template` are worded alike; it is empty where a task has one wording only.
     """
 
     clean: str
     corrupt: str
     answers: tuple[str, ...]
     wrong_answers: tuple[str, ...]
+    template: str = ""
 
 
 class Task(ABC):

@@ -96,6 +96,7 @@ class BooleanExpressions(Task):
                 corrupt=frame.format(query=rng.choice(others)),
                 answers=(f" {value}",),
                 wrong_answers=(f" {not value}",),
+                template=f"depth {depth}",
             )
 
         return draw_pairs(draw, words, n, f"{self.name}-{split}-{seed}-pairs")

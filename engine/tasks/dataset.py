@@ -17,6 +17,9 @@ from engine.request import OwnPair
 from engine.tasks.base import Metric, Pair, Split, tasks
 from engine.tasks.user_file import FilePair, is_task_file, read_pairs, split_pairs
 
+SEEN = 2000  # prompts that are drawn to see a task's templates
+SURPLUS = 8  # prompts drawn for each that is wanted, where only some templates are
+
 AnyPair = Pair | FilePair | OwnPair
 
 
@@ -77,13 +80,20 @@ def check_task(task: str) -> None:
 
 
 def load_prompts(
-    task: str, model: Model, split: Split, n: int, seed: int, bos: bool | None = None
+    task: str,
+    model: Model,
+    split: Split,
+    n: int,
+    seed: int,
+    bos: bool | None = None,
+    held_out: Sequence[str] = (),
 ) -> Prompts:
     """Return up to `n` prompts of a split of a shipped task or of a user's task file.
 
     Args:
         task: a task's name, or the path of a file.
         bos: as in `Model.prompt_ids`.
+        held_out: templates that the train split leaves out, and every other split is made of alone.
 
     Raises:
         RequestError: unknown task, broken file, a pair of unequal length, an answer that is not one token,
@@ -91,19 +101,32 @@ def load_prompts(
     """
     notes: list[str] = []
     if is_task_file(task):
-        pairs, note = split_pairs(read_pairs(Path(task)), split)
+        if held_out:
+            raise RequestError(f"task file '{task}' names no templates, so none can be held out")
+        chosen, note = split_pairs(read_pairs(Path(task)), split)
         notes = [] if note is None else [note]
-        named = [(f"task file '{task}', line {pair.line}", pair) for pair in pairs[:n]]
+        named = [(f"task file '{task}', line {pair.line}", pair) for pair in chosen[:n]]
         metric: Metric = "logit_difference"
     else:
         made = tasks.get(task)
         metric = made.metric
-        named = [
-            (f"task '{task}', prompt {pair.clean!r}", pair) for pair in made.pairs(model, split, n, seed)
-        ]
+        if held_out:
+            drawn = made.pairs(model, split, SURPLUS * n, seed)
+            pairs = [pair for pair in drawn if (pair.template in held_out) == (split != "train")][:n]
+        else:
+            pairs = made.pairs(model, split, n, seed)
+        named = [(f"task '{task}', prompt {pair.clean!r}", pair) for pair in pairs]
     if not named:
         raise RequestError(f"task '{task}' has no prompts in its {split} split for this model")
     return Prompts([tokenise(model, where, pair, bos) for where, pair in named], metric, notes)
+
+
+def templates(task: str, tokens: Tokens) -> list[str]:
+    """Return the wordings that a task has for a model, sorted; none of a task file, or where there is one."""
+    if is_task_file(task):
+        return []
+    found = {pair.template for pair in tasks.get(task).pairs(tokens, "train", SEEN, 0)}
+    return sorted(found) if len(found) > 1 else []
 
 
 def own_prompts(task: str, model: Model, pairs: Sequence[AnyPair], bos: bool | None = None) -> Prompts:

@@ -70,6 +70,7 @@ class FactualRecall(Task):
             other = rng.choice(group)
             if other.answer == fact.answer:
                 return None
-            return Pair(fact.prompt, other.prompt, (f" {fact.answer}",), (f" {other.answer}",))
+            answers, wrong_answers = (f" {fact.answer}",), (f" {other.answer}",)
+            return Pair(fact.prompt, other.prompt, answers, wrong_answers, fact.template)
 
         return draw_pairs(draw, words, n, f"facts-{split}-{seed}") if choices else []

@@ -62,6 +62,7 @@ class GenderedPronoun(Task):
                 corrupt=template.format(name=stranger),
                 answers=(PRONOUNS[gender],),
                 wrong_answers=(PRONOUNS[other],),
+                template=template,
             )
 
         return draw_pairs(draw, words, n, f"gendered-pronoun-{split}-{seed}")

@@ -53,6 +53,7 @@ class GreaterThan(Task):
                 corrupt=TEMPLATE.format(noun=noun, century=century, start=CORRUPT_START),
                 answers=tuple(e for e in endings if e > start),
                 wrong_answers=tuple(e for e in endings if e <= start),
+                template=noun,
             )
 
         return draw_pairs(draw, words, n, f"greater-than-{split}-{seed}")

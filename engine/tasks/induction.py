@@ -50,6 +50,7 @@ class Induction(Task):
                 corrupt=prompt(second, repeated),
                 answers=(f" {first[repeated]}",),
                 wrong_answers=(f" {second[repeated]}",),
+                template=f"{length} words",
             )
 
         return draw_pairs(draw, words, n, f"induction-{split}-{seed}")

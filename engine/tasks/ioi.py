@@ -71,6 +71,7 @@ class IndirectObjects(Task):
                 corrupt=template.format(a=x, b=y, s=z, **rest),
                 answers=(f" {receiver}",),
                 wrong_answers=(f" {actor}",),
+                template=template,
             )
 
         return draw_pairs(draw, words, n, f"{self.name}-{split}-{seed}")
