@@ -135,6 +135,10 @@ class Pass:
 
     def logits(self, compute: np.ndarray) -> Tensor:
         """Compute the sources `compute` (bool [n_columns]) and return the logits, [K, B, V]."""
+        return self.transformer.unembed(self.final(compute)).expand(*self.differences.rows[:2], -1)
+
+    def final(self, compute: np.ndarray) -> Tensor:
+        """Compute the sources `compute` (bool [n_columns]) and return what `logits` reads, [K, B, D]."""
         graph = self.graph
         for layer in range(graph.n_layers):
             first = graph.sources_before(layer)
@@ -148,8 +152,7 @@ class Pass:
                 self.differences.put(mlp, written - _at(self.values.mlp(layer), last))
                 if self.keep is not None and self.keep.wanted[mlp]:
                     self.keep.mlps[layer] = written[0]
-        final = self._read(len(graph.readers) - 1, last=True)[..., 0, :]
-        return self.transformer.unembed(final).expand(*self.differences.rows[:2], -1)
+        return self._read(len(graph.readers) - 1, last=True)[..., 0, :]
 
     def _row(self, reader: int) -> np.ndarray:
         """Return the sources with a difference that a reader keeps, bool [n_columns]."""

@@ -1,0 +1,174 @@
+"""What it costs to take edges away from one reader of a circuit, one after the other.
+
+For a sweep that goes through the readers from the logits back to the first layer (ACDC). While it is at one
+reader, all readers before it still keep every edge, so that every source it reads writes what it writes in
+the plain model, and taking away the edge from s takes d_s off what it reads. All else that the circuit
+computes stays as it is but for what this reader's node reaches, so that each test carries the change on from
+there, through values kept from one pass of the circuit. Several edges, each removed on top of the ones
+before, are tested side by side.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.circuit_forward import Differences, Pass
+from engine.circuit_values import Ablated, Kept
+from engine.discovery.base import Batch
+from engine.forward import MaskedForward, Replacement
+from engine.liveness import head_readers, liveness, reached
+
+MOST_NUMBERS = 2**26  # held by the tests that are made side by side
+
+
+class Prompts:
+    """A batch of prompts with what its sources write in the plain run and when they are replaced."""
+
+    def __init__(self, forward: MaskedForward, batch: Batch) -> None:
+        t, self.graph, self.clean = forward.transformer, forward.graph, batch.clean
+        run = t.run(batch.clean.tokens, batch.clean.start)
+        self.transformer = t
+        self.plain = Ablated(t, self.graph, Replacement.from_run(run))
+        self.ablated = Ablated(t, self.graph, batch.replacement)
+        self.shape = (len(batch.clean.tokens), batch.clean.input.shape[1])  # B, S
+        self.log_p = batch.clean.logits.double().log_softmax(-1)
+
+    def difference(self, source: int, last: bool) -> Tensor:
+        """Return what a source writes in the plain run less what replaces it, [B, S, D] or [B, 1, D]."""
+        at = slice(-1, None) if last else slice(None)
+        plain, ablated = self.plain.replacement, self.ablated.replacement
+        if source == 0:
+            return (plain.input - ablated.input)[:, at]
+        layer, place = divmod(source - 1, self.graph.n_heads + 1)
+        if place == self.graph.n_heads:
+            return (plain.mlps[layer] - ablated.mlps[layer])[:, at]
+        head = (plain.heads[layer, place] - ablated.heads[layer, place])[:, at]
+        return head @ self.transformer.blocks[layer].out[place]
+
+    def kl(self, logits: Tensor) -> Tensor:
+        """Return the sum over prompts of KL(full ‖ circuit), float64 [K], for logits [K, B, V]."""
+        return (self.log_p.exp() * (self.log_p - logits.double().log_softmax(-1))).sum((1, 2))
+
+
+class _PlainUpTo:
+    """The values where readers up to one read the plain run's streams and those after it ablated ones."""
+
+    def __init__(self, prompts: Prompts, reader: int) -> None:
+        self.plain, self.ablated, self.reader = prompts.plain, prompts.ablated, reader
+
+    def _of(self, reader: int) -> Ablated:
+        return self.plain if reader <= self.reader else self.ablated
+
+    def stream(self, reader: int) -> int:
+        return self.ablated.stream(reader)
+
+    def read(self, reader: int) -> Tensor:
+        return self._of(reader).read(reader)
+
+    def projected(self, layer: int, kind: int, head: int) -> Tensor:
+        reader = int(head_readers(self.ablated.graph, layer)[kind, head])
+        return self._of(reader).projected(layer, kind, head)
+
+    def heads(self, layer: int, heads: np.ndarray) -> Tensor:
+        return self.ablated.heads(layer, heads)
+
+    def mlp(self, layer: int) -> Tensor:
+        return self.ablated.mlp(layer)
+
+
+class ReaderTests:
+    """The tests of one reader's edges in a circuit where no reader before it has lost any.
+
+    Attributes:
+        alive: whether anything the reader reads leads to the logits; if not, nothing it loses changes them.
+        most: how many edges may be tested side by side.
+    """
+
+    def __init__(
+        self, forward: MaskedForward, prompts: list[Prompts], matrix: np.ndarray, reader: int
+    ) -> None:
+        """Keep the circuit's values from this reader on.
+
+        Args:
+            forward: the masked forward, for its model, graph and buffers.
+            prompts: all prompts.
+            matrix: bool [n_readers, n_sources], the edges kept.
+            reader: index of the reader; all before it keep every edge.
+        """
+        self.forward, self.prompts, self.reader = forward, prompts, reader
+        graph = forward.graph
+        # What the reader loses is one more source, the last column, which it alone reads. The rows of readers
+        # up to this one stay empty: they read the plain streams.
+        self._own = len(graph.sources)
+        kept = np.pad(matrix, ((0, 0), (0, 1)))
+        kept[: reader + 1] = False
+        kept[reader, self._own] = True
+        self._of = liveness(graph, kept)
+        self.alive = bool(self._of.live[self._own])
+        if not self.alive:
+            return
+        self._last = not self._of.everywhere[self._own]
+        lost = np.zeros(self._own + 1, dtype=bool)
+        lost[self._own] = True
+        self._changing = reached(graph, self._of, lost)
+        self._compute = self._changing & ~lost
+        self._kept = [self._keep(some) for some in prompts]
+        self._gone: list[Tensor | None] = [None] * len(prompts)
+        self._changes: list[Tensor] = []
+        self.most = max(1, MOST_NUMBERS // max(self._numbers(some) for some in prompts))
+
+    @torch.no_grad()
+    def kl(self, sources: list[int]) -> np.ndarray:
+        """Return the mean KL(full ‖ circuit) after each removal, on top of those before, float64 [K].
+
+        Args:
+            sources: of the edges to remove, at most `most`.
+        """
+        t, graph = self.forward.transformer, self.forward.graph
+        total = np.zeros(len(sources))
+        self._changes = []
+        for some, values, gone in zip(self.prompts, self._kept, self._gone, strict=True):
+            change = -torch.stack([some.difference(source, self._last) for source in sources]).cumsum(0)
+            if gone is not None:
+                change += gone
+            self._changes.append(change)
+            differences = Differences(self.forward, self._of, self._changing, (len(sources), *some.shape))
+            differences.put(self._own, change)
+            logits = Pass(t, graph, some.clean, values, differences).logits(self._compute)
+            total += some.kl(logits).cpu().numpy()
+        return total / sum(some.shape[0] for some in self.prompts)
+
+    def remove(self, n: int) -> None:
+        """Remove for good the first `n` edges of those tested last."""
+        if n:
+            self._gone = [change[n - 1].clone() for change in self._changes]
+
+    @torch.no_grad()
+    def _keep(self, prompts: Prompts) -> Kept:
+        """Run the circuit from this reader's layer on and keep what the tests start from."""
+        graph, of = self.forward.graph, self._of
+        compute = self._after() & of.live
+        known = of.live & ~compute
+        known[self._own] = False
+        differences = Differences(self.forward, of, known | compute, (1, *prompts.shape))
+        for source in np.flatnonzero(known).tolist():
+            differences.put(source, prompts.difference(source, last=not of.everywhere[source]))
+        kept, values = Kept(self._changing), _PlainUpTo(prompts, self.reader)
+        Pass(self.forward.transformer, graph, prompts.clean, values, differences, kept).final(compute)
+        kept.reads[self.reader] = prompts.plain.read(self.reader)
+        return kept
+
+    def _after(self) -> np.ndarray:
+        """Return the sources whose nodes have a reader from this one on, bool [n_columns]."""
+        node = self.forward.graph.reader_nodes[self.reader :]
+        after = np.zeros(self._own + 1, dtype=bool)
+        after[node[node < self._own]] = True
+        return after
+
+    def _numbers(self, prompts: Prompts) -> int:
+        """Return how many numbers one test of these prompts holds, about."""
+        b, s = prompts.shape
+        shape = self.forward.transformer.shape
+        wide = int((self._changing & self._of.everywhere).sum())
+        at_work = 8 if wide else 0  # streams read, projections and inner activations
+        return b * s * shape.d_model * (wide + at_work) + 4 * prompts.log_p.numel()
