@@ -13,7 +13,7 @@ from engine.errors import OutOfMemoryError, RequestError
 from engine.graph import Graph
 from engine.request import Request
 from engine.runs import RunStore
-from tests.app.fake_run import write_fake_run
+from tests.app.fake_run import estimate, fake_result, fake_scores, write_fake_run
 
 GRAPH = Graph(n_layers=1, n_heads=1)
 
@@ -26,7 +26,7 @@ def completed(request: Request, store: RunStore) -> Request:
 
 def parts_of(request: Request, store: RunStore) -> list[Request]:
     return [
-        request.model_copy(update={"kind": "discover", "sweep": None, "seed": seed})
+        request.model_copy(update={"kind": "discover", "method": "m", "sweep": None, "seed": seed})
         for seed in (request.sweep.seeds if request.sweep else [])
     ]
 
@@ -46,7 +46,8 @@ def run(
         os.replace(checkpoint / "unfinished", noted)
         if step == request.settings.get("kill_at") and (request.settings.get("always") or first == 0):
             os.kill(os.getpid(), signal.SIGKILL)
-        if step == request.settings.get("fail_at"):
+        of_it = request.settings.get("only_seed", request.seed) == request.seed
+        if of_it and step == request.settings.get("fail_at"):
             raise {"request": RequestError, "memory": OutOfMemoryError, "bug": ZeroDivisionError}[
                 request.settings["raises"]
             ]("one line\nand another" if request.settings["raises"] == "bug" else "one clear line")
@@ -56,5 +57,17 @@ def run(
 
 
 def write(store: RunStore, request: Request) -> str:
-    """Write a run of made-up numbers."""
-    return write_fake_run(store, GRAPH, (GRAPH.n_edges,), GRAPH.n_edges, **request.model_dump(by_alias=True))
+    """Write a run of made-up numbers; of a sweep, what its parts have left."""
+    fields = request.model_dump(by_alias=True, exclude={"sizes"})
+    if request.sweep is None:
+        return write_fake_run(store, GRAPH, (GRAPH.n_edges,), GRAPH.n_edges, **fields)
+    rows = []
+    for part in parts_of(request, store):
+        there = part.run_id() in store
+        row = {"method": part.method, "ablation": part.ablation, "task": part.task, "seed": part.seed}
+        rows.append(row | {"run": part.run_id(), "error": None if there else "one clear line"})
+    empty = dict.fromkeys(("conditioning", "seconds", "peak_mb", "cpr", "cmd"))
+    point = {"n_edges": 1, "edges_requested": 1, "kl": estimate(1), "faithfulness": estimate(1)}
+    rows = [empty | row | {"points": [] if row["error"] else [point], "path": []} for row in rows]
+    made = fake_result(GRAPH, fake_scores(GRAPH), (GRAPH.n_edges,), GRAPH.n_edges)
+    return store.write(request, made | {"n_edges_total": GRAPH.n_edges, "rows": rows})

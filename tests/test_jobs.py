@@ -19,7 +19,7 @@ from engine.errors import CircuitExplorerError, RequestError
 from engine.job_cluster import local_cluster
 from engine.job_journal import Entry, Journal
 from engine.jobs import KEPT, Job, JobQueue
-from engine.request import Request
+from engine.request import Request, Sweep
 from engine.runs import RunStore
 from tests.fake_experiments import write
 
@@ -354,3 +354,46 @@ def test_what_a_failed_job_left_is_cleared_after_a_month(store: RunStore):
     JobQueue(store, FAKE).close()
     assert young.exists()
     assert not old.exists()
+
+
+def sweep(steps: int, seeds: list[int], **settings: Any) -> Request:
+    plan = Sweep(methods=["m"], ablations=["zero"], tasks=["ioi"], seeds=seeds)
+    return request(steps=steps, **settings).model_copy(update={"kind": "sweep", "sweep": plan})
+
+
+def test_a_sweep_is_done_by_way_of_its_parts_and_tells_how_far_it_is(queue: JobQueue, store: RunStore):
+    asked = sweep(12, [1, 2, 3])
+    job = wait(queue, queue.submit(asked), ended)
+    assert job.state == "done"
+    found = store.get(job.job_id)
+    assert [row["seed"] for row in found.result["rows"]] == [1, 2, 3]
+    assert [start[0] for start in starts(store)[:3]] == [1, 2, 3]
+    of_parts = [line for line in job.log if "part" in line.message]
+    shares = [line.done / line.total for line in of_parts]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert of_parts[-1].message.startswith("3 of 3 done")
+
+
+def test_a_part_that_cannot_be_carried_out_does_not_stop_the_others(queue: JobQueue, store: RunStore):
+    asked = sweep(4, [1, 2], fail_at=2, raises="request", only_seed=1)
+    job = wait(queue, queue.submit(asked), ended)
+    assert job.state == "done"
+    rows = store.get(job.job_id).result["rows"]
+    assert [row["error"] for row in rows] == ["one clear line", None]
+
+
+def test_cancelling_a_sweep_stops_its_parts(queue: JobQueue, store: RunStore):
+    job_id = queue.submit(sweep(400, [1, 2, 3]))
+    wait(queue, job_id, running)
+    queue.cancel(job_id)
+    assert wait(queue, job_id, ended).state == "cancelled"
+    time.sleep(0.5)
+    assert len({start[0] for start in starts(store)}) < 3
+    assert job_id not in store
+
+
+def test_a_part_whose_worker_is_killed_goes_on(queue: JobQueue, store: RunStore):
+    job = wait(queue, queue.submit(sweep(8, [1], kill_at=4)), ended)
+    assert job.state == "done", job.error
+    assert [start[1] for start in starts(store)][:2] == [0, 4]

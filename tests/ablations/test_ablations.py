@@ -37,7 +37,8 @@ def close(found: Tensor, expected: Tensor) -> None:
 
 
 def test_all_names_are_there() -> None:
-    assert ablations.names() == ["counterfactual", "counterfactual-mean", "mean", "resample", "zero"]
+    constants, runs = ["counterfactual-mean", "mean", "optimal", "zero"], ["counterfactual", "resample"]
+    assert ablations.names() == sorted([*constants, *runs, "gaussian"])
 
 
 def test_counterfactual_is_the_corrupt_run_from_the_first_difference_on(tiny_model: Model) -> None:
@@ -105,7 +106,33 @@ def test_zero_is_zero(tiny_model: Model) -> None:
     assert all(not value.any() for value in (found.input, found.heads, found.mlps))
 
 
-@pytest.mark.parametrize("name", ["zero", "mean", "counterfactual-mean"])
+def test_gaussian_adds_noise_of_the_spread_asked_for_to_the_clean_run(tiny_model: Model) -> None:
+    found = ablate(tiny_model, "gaussian", noise="2")
+    assert found.start == 1
+    clean = full(tiny_model, CLEAN[1])
+    values = [full(tiny_model, tokens).heads[:, :, :, 1:].flatten(2, 3) for tokens in CLEAN]
+    spread = torch.cat(values, 2).std(2, unbiased=False)
+    standard = (found.replacement.heads - clean.heads[:, :, :, 1:]) / spread[:, :, None, None]
+    assert float(standard.mean()) == pytest.approx(0, abs=0.1)
+    assert float(standard.std()) == pytest.approx(2, rel=0.05)
+
+
+def test_gaussian_noise_is_decided_by_prompt_and_seed(tiny_model: Model) -> None:
+    replace = [
+        ablations.get("gaussian").prepare(
+            tiny_model.transformer, REFERENCE, parse_settings(ablations.get("gaussian").Settings, {}), seed
+        )
+        for seed in (0, 0, 1)
+    ]
+    one, same, other = (each(CLEAN[1], CORRUPT[1]).replacement.mlps for each in replace)
+    close(same, one)
+    assert (other - one).abs().max() > 0.1
+    close(replace[0](CLEAN[1][2:3], CORRUPT[1][2:3]).replacement.mlps, one[:, 2:3])
+    nothing = ablate(tiny_model, "gaussian", noise="0").replacement.mlps
+    close(nothing, full(tiny_model, CLEAN[1]).mlps[:, :, 1:])
+
+
+@pytest.mark.parametrize("name", ["zero", "mean", "counterfactual-mean", "optimal"])
 def test_constants_leave_the_first_position_alone(tiny_model: Model, name: str) -> None:
     assert ablate(tiny_model, name).start == 1
 
