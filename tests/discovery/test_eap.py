@@ -1,6 +1,8 @@
 """EAP: equal to the gradient of a mask on every edge; the same for any batch size; resumed to the same."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,13 @@ from torch import Tensor
 from engine.discovery.base import methods
 from engine.discovery.eap import Settings
 from engine.errors import Cancelled
+from engine.experiments import run
 from engine.graph import Qkv
+from engine.request import Request
+from engine.runs import RunStore
 from engine.settings import parse_settings
 from engine.tasks.base import Metric
+from engine.tasks.dataset import Prompts, load_prompts
 from tests.attribution_reference import FAMILY_NAMES, Case, make_case, mean_metric
 from tests.reference import naive_logits, source_values
 
@@ -82,3 +88,30 @@ def test_cancelled_work_resumes_to_the_same_result(case_of: Callable[[str], Case
     resumed = method.discover(problem, settings, 0, lambda done, total, message: seen.append((done, total)))
     assert seen[0] == (1, 3), "it went on after the first of three batches"
     assert torch.equal(resumed.scores, scores(case, batch_size=2))
+
+
+def test_a_request_has_its_task_s_metric(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scores of one task in either metric are those of `attribute` in that metric, so they differ."""
+    pairs = [
+        {"clean": f"w{i} w7", "corrupt": f"w{i + 1} w7", "answers": [" w3"], "wrong_answers": [" w4"]}
+        for i in range(10)
+    ]
+    task = tmp_path / "task.jsonl"
+    task.write_text("\n".join(json.dumps(pair) for pair in pairs))
+    request = Request.model_validate(
+        {"model": str(tiny_folder), "task": str(task), "ablation": "counterfactual", "method": "eap"}
+    )
+    found = []
+    for metric in ("logit_difference", "probability_difference"):
+
+        def load(*asked: Any, metric: Metric = metric) -> Prompts:
+            return replace(load_prompts(*asked), metric=metric)
+
+        monkeypatch.setattr("engine.workbench.load_prompts", load)
+        store = RunStore(tmp_path / metric)
+        found.append(torch.from_numpy(store.get(run(request, nothing, store)).tensors["scores"]))
+    ratio = found[0] / found[1].clamp_min(1e-9)
+    assert (found[0] > 0).any()
+    assert ratio.median() > 2, "a probability moves less than a logit"
