@@ -27,7 +27,6 @@ from torch import Tensor
 
 from engine.forward import MaskedForward, Replacement
 from engine.models.transformer import Run
-from engine.tasks.base import Metric
 
 
 @dataclass(frozen=True)
@@ -229,25 +228,3 @@ def _products(gradients: Tensor, differences: Tensor, b: int) -> Tensor:
     # Prompt by prompt: one product over all tokens would have a reduction too long to be fast and exact.
     readers, sources = (x.view(x.shape[0], b, -1) for x in (gradients, differences))
     return torch.bmm(readers.transpose(0, 1), sources.permute(1, 2, 0)).float().sum(0)
-
-
-def metric_sum(
-    logits: Tensor, answers: list[list[int]], wrong_answers: list[list[int]], metric: Metric
-) -> Tensor:
-    """Return the task's metric summed over prompts, differentiable; as in `engine.metrics`.
-
-    Args:
-        logits: [B, V] at the answer position.
-        answers, wrong_answers: token ids of each prompt.
-    """
-    values = logits.float()
-    if metric == "probability_difference":
-        values = values.softmax(-1)
-    rows, tokens, weights = [], [], []
-    for row, (right, wrong) in enumerate(zip(answers, wrong_answers, strict=True)):
-        for ids, sign in ((right, 1.0), (wrong, -1.0)):
-            rows += [row] * len(ids)
-            tokens += ids
-            share = sign if metric == "probability_difference" else sign / len(ids)
-            weights += [share] * len(ids)
-    return values[rows, tokens] @ values.new_tensor(weights)

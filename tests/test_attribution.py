@@ -7,7 +7,8 @@ import torch
 
 from engine import metrics
 from engine.ablations.constants import means, zeros
-from engine.attribution import Attribution, metric_sum
+from engine.attribution import Attribution
+from engine.discovery.eap import metric_sum
 from engine.forward import MaskedForward, Replacement
 from engine.graph import Qkv
 from engine.models import Model, load_model

@@ -16,9 +16,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from engine.attribution import Attribution, Pass, metric_sum
+from engine.attribution import Attribution, Pass
 from engine.checkpoints import load_checkpoint, save_checkpoint
 from engine.discovery.base import Batch, Discovery, Method, Problem, Report, methods
+from engine.tasks.base import Metric
 
 CHUNK = 8  # passes between two checkpoints, multiplied out together
 
@@ -106,3 +107,25 @@ def _attribution(problem: Problem, batch: Batch) -> Attribution:
     with torch.no_grad():
         replacement = problem.replacement(batch)
     return Attribution(problem.forward, batch.clean, replacement, metric)
+
+
+def metric_sum(
+    logits: Tensor, answers: list[list[int]], wrong_answers: list[list[int]], metric: Metric
+) -> Tensor:
+    """Return the task's metric summed over prompts, differentiable; as in `engine.metrics`.
+
+    Args:
+        logits: [B, V] at the answer position.
+        answers, wrong_answers: token ids of each prompt.
+    """
+    values = logits.float()
+    if metric == "probability_difference":
+        values = values.softmax(-1)
+    rows, tokens, weights = [], [], []
+    for row, (right, wrong) in enumerate(zip(answers, wrong_answers, strict=True)):
+        for ids, sign in ((right, 1.0), (wrong, -1.0)):
+            rows += [row] * len(ids)
+            tokens += ids
+            share = sign if metric == "probability_difference" else sign / len(ids)
+            weights += [share] * len(ids)
+    return values[rows, tokens] @ values.new_tensor(weights)
