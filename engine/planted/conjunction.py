@@ -14,8 +14,9 @@ other, or masks that are sampled, see them.
 
 The other way round, m1 reads a number u of the token that asks, u = 0.25 or 1.75, and adds a multiple of
 relu(u) - 2 relu(u - 1) to "yes": 0.25 for both, so its input does not matter, but with slopes 1 and -1, so a
-score from the gradient at either end takes input->m1 for important. Other values of u would make it matter:
-the circuit is known only under ablations by what other prompts say.
+score from the gradient at either end takes input->m1 for important. Between the two the sum is up to 1, so a
+method whose masks are partial while it trains may keep input->m1 and m1->logits. Other values of u would
+make them matter: the circuit is known only under ablations by what other prompts say.
 
 In every second pair the clean prompt is the one whose answer is no, lest a circuit that says yes to all do;
 there any one edge above m0 is enough.

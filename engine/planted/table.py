@@ -12,9 +12,17 @@ from engine.edge_recovery import recovery
 from engine.planted import MODELS, Planted
 from engine.settings import parse_settings
 
+# Prices in nats per edge that suit models in which every planted edge is worth nats, and few steps.
+_SAMPLED = {"lowest": 0.02, "highest": 0.2, "levels": 3, "steps": 60, "samples": 4}
+_MASKS = {"steps": 200}
+
 # Settings fit for models this small; a method that is not named here runs with its own.
 OVERRIDES: dict[str, dict[str, Any]] = {
-    "edge-pruning": {"steps": 300},
+    "eap-then-edge-pruning": _MASKS,
+    "edge-pruning": _MASKS,
+    "hcgs": _SAMPLED,
+    "node-pruning": _MASKS,
+    "ugs": _SAMPLED,
 }
 
 Row = dict[str, Any]
