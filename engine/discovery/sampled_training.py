@@ -1,0 +1,172 @@
+"""The training of masks that are sampled, through all levels; see `engine.discovery.gradient_sampling`."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.optim import AdamW, Optimizer
+
+from engine.circuit import prune_dangling
+from engine.discovery.base import Problem, Step
+from engine.discovery.dangling import on_a_path
+from engine.discovery.mask_training import (
+    REPORT_EVERY,
+    MaskTraining,
+    answer_kl,
+    constant_tensors,
+    constants_optimiser,
+)
+from engine.errors import CircuitExplorerError
+from engine.forward import repeated
+from engine.graph import Graph
+
+if TYPE_CHECKING:
+    from engine.discovery.gradient_sampling import Settings
+
+CLIP = 5.0  # largest norm of the gradient of one parameter
+FALLS_TO = 0.2  # of the learning rate, within a level
+
+
+class MaskSampler(ABC):
+    """The distribution of the masks, with parameters θ for every edge that gradients reach through samples.
+
+    Attributes:
+        betas: of the optimiser.
+        parameters: by name; leaf tensors [n_edges].
+    """
+
+    betas: ClassVar[tuple[float, float]]
+    parameters: dict[str, Tensor]
+
+    @abstractmethod
+    def __init__(self, n_edges: int, device: torch.device) -> None:
+        """Start all edges alike."""
+
+    @abstractmethod
+    def sample(self, rows: int, generator: torch.Generator) -> Tensor:
+        """Return masks [rows, n_edges] in [0, 1]."""
+
+    @abstractmethod
+    def keep_logit(self) -> Tensor:
+        """Return the log-odds of the keep probability that is paid for, [n_edges]."""
+
+    @property
+    @abstractmethod
+    def theta(self) -> Tensor:
+        """What is compared with the threshold, [n_edges]."""
+
+
+class SampledTraining(MaskTraining):
+    """The training of a sampler's parameters through all levels."""
+
+    def __init__(self, problem: Problem, settings: "Settings", sampler: type[MaskSampler], seed: int) -> None:
+        super().__init__(
+            problem, settings.batch_size, seed, ("step", "kl", "edges_expected", "edges", "penalty")
+        )
+        self.settings, self.penalties = settings, settings.penalties()
+        graph, like = self.forward.graph, self.forward.transformer.embedding
+        self.sampler = sampler(graph.n_edges, like.device)
+        self.head_edges = _head_edges(graph).to(like.device)
+        # What is learned at the end of every level done: log-odds of keeping, and what the threshold cuts.
+        self.found = torch.zeros((settings.levels, 2, graph.n_edges))
+        self.start = {name: value.detach().clone() for name, value in self._learned().items()}
+        self._new_optimisers()
+        self.resume()
+
+    def advance(self) -> None:
+        """Take one step."""
+        s, level = self.settings, self.step // self.settings.steps
+        if self.step and self.step % s.steps == 0:
+            self._new_level()
+        penalty, batch, constants = self.penalties[level], self.next_batch(), self.problem.constants
+        clean, replacement = repeated(batch.clean, self.problem.replacement(batch), s.samples)
+        mask = self.sampler.sample(len(clean.tokens), self.generator)
+        mask = mask * on_a_path(self.forward.graph, mask.detach())
+        logits = self.forward(clean, replacement, mask, "all" if constants is None else "off")
+        kl = answer_kl(logits, clean.logits)
+        keep = torch.sigmoid(self.sampler.keep_logit())
+        loss = kl + penalty * keep.sum() + s.head_price(penalty) * self.head_cost(keep)
+        for group in self.mask_optimiser.param_groups:
+            done = self.step % s.steps / s.steps
+            fall = FALLS_TO + (1 - FALLS_TO) * (1 + math.cos(math.pi * done)) / 2
+            group["lr"] = s.rate(penalty) * fall
+        for optimiser in self.optimisers().values():
+            optimiser.zero_grad()
+        loss.backward()
+        for value in self._learned().values():
+            if value.grad is not None:
+                value.grad.nan_to_num_(0.0, 0.0, 0.0)
+        for value in self.sampler.parameters.values():
+            torch.nn.utils.clip_grad_norm_([value], CLIP)
+        for optimiser in self.optimisers().values():
+            optimiser.step()
+        if self.step % REPORT_EVERY == 0:
+            if not torch.isfinite(kl):
+                raise CircuitExplorerError(f"the KL is {kl.item()} at step {self.step}: lower the rates")
+            edges = int((self.sampler.theta > s.threshold).sum())
+            self.note(self.step, kl.item(), keep.sum().item(), edges, penalty)
+            self.state = (
+                f"level {level + 1} of {s.levels} ({penalty:.2g} nats per edge): "
+                f"KL {kl.item():.3f} nats, {edges} edges"
+            )
+        self.step += 1
+        if self.step % s.steps == 0:
+            found = torch.stack([self.sampler.keep_logit(), self.sampler.theta])
+            self.found[level] = found.detach().cpu()
+
+    def scores(self) -> Tensor:
+        """Return the log-odds of every edge's keep probability, the mean over the levels, [n_edges]."""
+        logits = self.found[:, 0].double()
+        # By logarithms, so that edges that are hardly ever given up, or kept, are told apart.
+        kept, lost = (functional.logsigmoid(x).logsumexp(0) for x in (logits, -logits))
+        return (kept - lost).float()
+
+    def path(self) -> list[Step]:
+        """Return the circuit of every level."""
+        graph, kept = self.forward.graph, self.found[:, 1] > self.settings.threshold
+        return [
+            Step(penalty, torch.from_numpy(prune_dangling(graph, edges.numpy())))
+            for penalty, edges in zip(self.penalties, kept, strict=True)
+        ]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what is learned; see the base class."""
+        return self._learned() | {"found": self.found}
+
+    def optimisers(self) -> dict[str, Optimizer]:
+        """Return the optimisers; see the base class."""
+        found: dict[str, Optimizer] = {"masks": self.mask_optimiser}
+        return found if self.constants_optimiser is None else found | {"constants": self.constants_optimiser}
+
+    def _learned(self) -> dict[str, Tensor]:
+        return self.sampler.parameters | constant_tensors(self.problem.constants)
+
+    def _new_level(self) -> None:
+        if self.settings.restart:
+            with torch.no_grad():
+                for name, value in self._learned().items():
+                    value.copy_(self.start[name])
+        self._new_optimisers()
+
+    def _new_optimisers(self) -> None:
+        masks, constants = list(self.sampler.parameters.values()), self.problem.constants
+        self.mask_optimiser = AdamW(masks, betas=self.sampler.betas, weight_decay=0.0)
+        self.constants_optimiser = (
+            None if constants is None else constants_optimiser(constants, self.settings.constants_rate)
+        )
+
+    def head_cost(self, keep: Tensor) -> Tensor:
+        """Return Σ_h tanh(2 t_h / LH) LH / 2: about the edges of heads that have few, no more for many."""
+        half = self.forward.graph.n_layers * self.forward.graph.n_heads / 2
+        return half * torch.tanh(self.head_edges @ keep / half).sum()
+
+
+def _head_edges(graph: Graph) -> Tensor:
+    """Return 1 where an edge leads into or out of a head, [L·H, n_edges]."""
+    heads = [node for node, name in enumerate(graph.nodes) if name.startswith("a")]
+    ends = torch.from_numpy(graph.edges[:, 0].copy()), torch.from_numpy(graph.reader_nodes[graph.edges[:, 1]])
+    nodes = torch.tensor(heads).unsqueeze(-1)
+    return sum((nodes == end).float() for end in ends)  # pyright: ignore[reportReturnType]
