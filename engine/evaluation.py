@@ -12,6 +12,7 @@ from torch import Tensor
 from engine import metrics
 from engine.ablations.constants import Constants
 from engine.circuit import Circuit, top_edges
+from engine.circuit_forward import CircuitForward
 from engine.discovery.base import Batch, Report, part_of, silent
 from engine.forward import MaskedForward, Replacement
 from engine.graph import Graph
@@ -20,6 +21,7 @@ from engine.tasks.dataset import Prompts
 FEWEST = 5  # edges: the smallest circuit of a curve
 GRID = 22  # sizes on a curve, at most
 EVALUATION_BATCH = 64  # prompts
+SPARSE = 0.05  # share of the edges kept up to which computing only what is live is faster
 SHOWN = 8  # prompts whose predictions are kept
 TOP = 5
 
@@ -65,12 +67,15 @@ class Evaluator:
         fitted = None
         if self.fit is not None and not kept.all():
             fitted = Constants(self.fit(kept, report))
-        mask = torch.from_numpy(kept).to(self.forward.transformer.embedding)
-        with torch.no_grad():
-            return [
-                self.forward(b.clean, b.replacement if fitted is None else fitted.of(b.clean), mask)
-                for b in self.batches
-            ]
+        mask, found = torch.from_numpy(kept).to(self.forward.transformer.embedding), []
+        for batch in self.batches:
+            with torch.no_grad():
+                other = batch.replacement if fitted is None else fitted.of(batch.clean)
+                if kept.mean() <= SPARSE:
+                    found.append(CircuitForward(self.forward)(batch.clean, other, kept))
+                else:
+                    found.append(self.forward(batch.clean, other, mask))
+        return found
 
     def measure(
         self, circuit: Circuit, report: Report = silent

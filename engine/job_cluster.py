@@ -14,9 +14,10 @@ from engine.job_worker import LONG, SHORT
 from engine.threads import fix_threads
 
 
-def local_cluster() -> SpecCluster:
-    """Start a scheduler in this process and two worker processes; its `security` admits a client."""
-    threads = str(fix_threads())
+def local_cluster(long: int = 1) -> SpecCluster:
+    """Start a scheduler in this process and worker processes: so many for long jobs, which share the cores,
+    and one for short ones; its `security` admits a client."""
+    threads = str(max(1, fix_threads() // long))
     security = Security.temporary()
     address = {"host": "127.0.0.1", "protocol": "tls://", "security": security}
     common: dict[str, Any] = {
@@ -36,7 +37,9 @@ def local_cluster() -> SpecCluster:
             "options": {**address, "port": 0, "dashboard_address": "127.0.0.1:0"},
         },
         workers={
-            lane: {"cls": Nanny, "options": {**common, "resources": {lane: 1}}} for lane in (LONG, SHORT)
+            f"{lane}-{i}": {"cls": Nanny, "options": {**common, "resources": {lane: 1}}}
+            for lane, count in ((LONG, long), (SHORT, 1))
+            for i in range(count)
         },
         security=security,
         silence_logs=logging.WARNING,  # pyright: ignore[reportArgumentType] - a level, as LocalCluster gives

@@ -67,12 +67,17 @@ class JobQueue:
         store: where the results go.
         experiments: module with `completed(request, store)` and `run(request, report, store, checkpoint)`.
         scheduler: address of a scheduler; None takes `CIRCUIT_EXPLORER_SCHEDULER`, or starts one here.
+        workers: processes for long jobs, of a scheduler that is started here.
     """
 
     def __init__(
-        self, store: RunStore, experiments: str = "engine.experiments", scheduler: str | None = None
+        self,
+        store: RunStore,
+        experiments: str = "engine.experiments",
+        scheduler: str | None = None,
+        workers: int = 1,
     ) -> None:
-        self._store = store
+        self._store, self._workers = store, workers
         self._experiments = experiments
         self._address = scheduler or os.environ.get("CIRCUIT_EXPLORER_SCHEDULER")
         self._tasks: dict[str, _Task] = {}
@@ -211,7 +216,7 @@ class JobQueue:
 
         if self._client is None:
             if self._address is None:
-                self._cluster = local_cluster()
+                self._cluster = local_cluster(self._workers)
             try:
                 self._client = Client(self._cluster or self._address, timeout=PATIENCE, set_as_default=False)
             except OSError as error:

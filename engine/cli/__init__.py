@@ -13,8 +13,10 @@ from engine.cli.bench import bench
 from engine.cli.discover import discover
 from engine.cli.evaluate import evaluate
 from engine.cli.export import export
+from engine.cli.importance import importance
 from engine.cli.listing import list_things
 from engine.cli.serve import serve
+from engine.cli.sweep import sweep
 from engine.errors import Cancelled, CircuitExplorerError
 from engine.threads import fix_threads
 
@@ -28,6 +30,8 @@ app.command()(serve)
 app.command("list")(list_things)
 app.command()(discover)
 app.command()(evaluate)
+app.command()(importance)
+app.command()(sweep)
 app.command()(export)
 app.command()(bench)
 

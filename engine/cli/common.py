@@ -54,6 +54,39 @@ Dtype = Annotated[
     str | None, typer.Option(help="float32, bfloat16 or float16; chosen if not given.", show_default=False)
 ]
 
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A setting of the method, or ablation.KEY=VALUE one of the ablation; may be repeated.",
+        show_default=False,
+    ),
+]
+
+
+def split_settings(given: list[str], methods: bool = True) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the settings of the method and those of the ablation.
+
+    Args:
+        given: KEY=VALUE of the method, ablation.KEY=VALUE of the ablation.
+        methods: whether there is a method; if not, all settings are the ablation's.
+
+    Raises:
+        RequestError: one has another form.
+    """
+    of_method: dict[str, str] = {}
+    of_ablation: dict[str, str] = {}
+    for setting in given:
+        key, equals, value = setting.partition("=")
+        if not (key and equals):
+            raise RequestError(f"--set {setting}: KEY=VALUE is needed, e.g. --set steps=500")
+        if key.startswith("ablation.") or not methods:
+            of_ablation[key.removeprefix("ablation.")] = value
+        else:
+            of_method[key] = value
+    return of_method, of_ablation
+
 
 def make_request(**fields: Any) -> Request:
     """Return the request of these fields.

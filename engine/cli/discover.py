@@ -14,14 +14,15 @@ from engine.cli.common import (
     ModelName,
     NPrompts,
     RunsDir,
+    SettingsOption,
     Split,
     TaskName,
     make_request,
     print_json,
     print_metrics,
     progress,
+    split_settings,
 )
-from engine.errors import RequestError
 from engine.runs import RunStore
 
 
@@ -37,15 +38,7 @@ def discover(
         float | None,
         typer.Option(help="Share of the edges to ablate, instead of --edges.", show_default=False),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="A setting of the method, or ablation.KEY=VALUE one of the ablation; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    settings: SettingsOption = None,
     qkv: Annotated[
         str, typer.Option(help="split: q, k and v of a head apart; merged: one input a head.")
     ] = "split",
@@ -61,7 +54,7 @@ def discover(
     json: Json = False,
 ) -> None:
     """Discover a circuit; the same request finds its finished run."""
-    of_method, of_ablation = _parse(settings or [])
+    of_method, of_ablation = split_settings(settings or [])
     request = make_request(
         model=model,
         task=task,
@@ -103,21 +96,6 @@ def discover(
     print_metrics(summary)
     for note in summary["notes"]:
         print(f"{'note':24}{note}")
-
-
-def _parse(settings: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the settings of the method and those of the ablation."""
-    of_method: dict[str, str] = {}
-    of_ablation: dict[str, str] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not (key and equals):
-            raise RequestError(f"--set {setting}: KEY=VALUE is needed, e.g. --set steps=500")
-        if key.startswith("ablation."):
-            of_ablation[key.removeprefix("ablation.")] = value
-        else:
-            of_method[key] = value
-    return of_method, of_ablation
 
 
 def _copy(folder: Path, out: Path) -> Path:

@@ -7,7 +7,7 @@ import typer
 
 from engine.cli.common import Json, RunsDir, print_json
 from engine.errors import unknown_name
-from engine.runs import RunStore
+from engine.runs import Run, RunStore
 
 Row = dict[str, Any]
 
@@ -76,12 +76,10 @@ def _methods() -> dict[str, list[Row]]:
 def _runs(store: RunStore) -> dict[str, list[Row]]:
     rows = []
     for run in store.list():
-        # Importance is of nodes: such a run has no circuit to sum up.
         summary, request = run.result.get("summary", {}), run.request
-        size = f"{summary['n_edges']} of {summary['n_edges_total']} edges" if summary else "every node"
         row = {
             "name": run.run_id,
-            "description": f"{size}, {run.result['created']}",
+            "description": f"{_size(run)}, {run.result['created']}",
             "folder": str(run.folder),
             "shipped": run.shipped,
             "created": run.result["created"],
@@ -94,6 +92,16 @@ def _runs(store: RunStore) -> dict[str, list[Row]]:
         rows.append(row)
     broken = [{"folder": str(broken.folder), "problem": broken.problem} for broken in store.list_broken()]
     return {"runs": rows, "broken": broken}
+
+
+def _size(run: Run) -> str:
+    """Return how much a run is about; that of nodes, or of several discoveries, has no circuit to sum up."""
+    result = run.result
+    if summary := result.get("summary"):
+        return f"{summary['n_edges']} of {summary['n_edges_total']} edges"
+    if run.request.kind == "sweep":
+        return f"{len(result['rows'])} discoveries"
+    return f"{len(result['repeats'])} repeats" if run.request.kind == "stability" else "every node"
 
 
 def _described(name: str, item: Any) -> Row:

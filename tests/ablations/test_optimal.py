@@ -94,7 +94,7 @@ def test_a_training_that_gets_worse_keeps_the_means(tiny_model: Model) -> None:
 
 
 def test_gradients_of_a_source_alone_are_those_of_the_whole_model(tiny_model: Model) -> None:
-    """The fast pass goes on from the layer; the slow one ablates the edges of that node in the whole model."""
+    """The fast pass goes on from the layer; the slow one ablates that node in the whole model."""
     graph, transformer = tiny_model.shape.graph(), tiny_model.transformer
     start = means(transformer, CLEAN, "per position")
     run = clean_run(tiny_model, CLEAN[1])
