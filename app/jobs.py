@@ -14,6 +14,9 @@ from engine.request import Chosen, Kind, OwnPair, Request
 from engine.runs import Run
 from engine.settings import parse_settings
 
+# What two requests have in common that are about the same model, task and prompts.
+SAME = ("model", "weights_hash", "task", "task_hash", "qkv", "bos", "dtype", "split", "n_prompts", "seed")
+
 
 @st.cache_resource(show_spinner=False, on_release=JobQueue.close)
 def queue() -> JobQueue:
@@ -73,16 +76,31 @@ def importance_request(origin: Run, ablation: str) -> Request:
     return _like(origin, "importance", ablation)
 
 
+def importance_by_default(like: Request, ablation: str) -> Request:
+    """Return the request that ablates every node alone by the ablation's default settings.
+
+    Args:
+        like: a completed request about the same model, task and prompts.
+    """
+    return _request(like, "importance", ablation, defaults(ablation))
+
+
+def defaults(ablation: str) -> dict[str, Any]:
+    """Return the settings that an ablation has by default, all of them, as a completed request has them."""
+    return parse_settings(ablations.get(ablation).Settings, {}).model_dump(mode="json")
+
+
 def _like(origin: Run, kind: Kind, ablation: str, **more: Any) -> Request:
     """Return a request about what a run was about, complete as `engine.experiments.completed` would make it.
 
     Nothing but the run is looked at: its model may be gone, or on the hub, and a page only asks whether
     the answer is there. When it is submitted, a model or task that has changed since is refused.
     """
-    same = ("model", "weights_hash", "task", "task_hash", "qkv", "bos", "dtype", "split", "n_prompts", "seed")
-    fields = {name: getattr(origin.request, name) for name in same}
-    if ablation == origin.request.ablation:
-        settings = origin.request.ablation_settings
-    else:
-        settings = parse_settings(ablations.get(ablation).Settings, {}).model_dump(mode="json")
+    own = ablation == origin.request.ablation
+    settings = origin.request.ablation_settings if own else defaults(ablation)
+    return _request(origin.request, kind, ablation, settings, **more)
+
+
+def _request(like: Request, kind: Kind, ablation: str, settings: dict[str, Any], **more: Any) -> Request:
+    fields = {name: getattr(like, name) for name in SAME}
     return Request(kind=kind, ablation=ablation, ablation_settings=settings, **fields, **more)

@@ -25,6 +25,7 @@ def shell() -> None:
             PAGES / "explore.py", title="Explore", icon=":material/hub:", url_path="explore", default=True
         ),
         st.Page(PAGES / "compare.py", title="Compare", icon=":material/compare:", url_path="compare"),
+        st.Page(PAGES / "ablations.py", title="Ablations", icon=":material/grid_on:", url_path="ablations"),
         st.Page(PAGES / "runs.py", title="Runs", icon=":material/folder_open:", url_path="runs"),
     ]
     page = st.navigation(pages, position="top")
