@@ -77,6 +77,7 @@ def log_axis(values: Iterable[float], title: str, scheme: Look) -> dict[str, Any
     low, high = log_range(values)
     low, high = min(math.floor(low * 2) / 2, high - 0.5), high + 0.08
     low = max(low, math.log10(LEAST)) - 0.06
+    high = max(high, low + 0.6)
     decades = range(math.floor(low), math.floor(high) + 1)
     steps = (1,) if high - low > 2 else (1, 2, 5)  # within few decades powers of ten alone are too few
     ticks = [step * 10.0**power for power in decades for step in steps]
