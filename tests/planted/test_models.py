@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.discovery.base import Batch, Problem
+from engine.discovery.base import Batch, Problem, methods, silent
 from engine.errors import RequestError
 from engine.planted import MODELS
+from engine.settings import parse_settings
 from tests.planted.models import planted
 
 NOTHING = 1e-6  # nats: rounding
@@ -102,16 +103,31 @@ def test_an_ablation_under_which_the_circuit_is_another_is_refused() -> None:
         planted("conjunction").problem("zero")
 
 
+@each_model
+def test_without_a_norm_eap_is_the_gradient_of_the_masks(name: str) -> None:
+    model = planted(name)
+    problem, eap = model.problem("counterfactual"), methods.get("eap")
+    found = eap.discover(problem, parse_settings(eap.Settings, {}), 0, silent).scores
+    (batch,) = problem.prepare(len(model.clean))
+    gradient = mask_gradient(problem, batch).mean(0).abs()
+    torch.testing.assert_close(found, gradient, atol=1e-4, rtol=1e-4)
+
+
+def mask_gradient(problem: Problem, batch: Batch) -> Tensor:
+    """Return the gradient of the logit differences where all edges are kept, [B, n_edges]."""
+    mask = torch.ones(len(batch.answers), problem.forward.graph.n_edges, requires_grad=True)
+    logits = problem.forward(batch.clean, batch.replacement, mask)
+    gaps = logits.gather(1, torch.tensor(batch.answers)) - logits.gather(1, torch.tensor(batch.wrong_answers))
+    (gradient,) = torch.autograd.grad(gaps.sum(), mask)
+    return gradient
+
+
 def attribution(name: str) -> Tensor:
     """Return the size of every edge's first-order score, its mean over prompts, [n_edges]."""
     model = planted(name)
     problem = model.problem("counterfactual")
     (batch,) = problem.prepare(len(model.clean))
-    mask = torch.ones(len(model.clean), model.graph.n_edges, requires_grad=True)
-    logits = problem.forward(batch.clean, batch.replacement, mask)
-    gaps = logits.gather(1, torch.tensor(batch.answers)) - logits.gather(1, torch.tensor(batch.wrong_answers))
-    (gradient,) = torch.autograd.grad(gaps.sum(), mask)
-    return gradient.abs().mean(0)
+    return mask_gradient(problem, batch).abs().mean(0)
 
 
 def test_the_conjunction_has_no_gradient_where_it_matters_and_one_where_it_does_not() -> None:
