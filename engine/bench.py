@@ -14,14 +14,12 @@ import gc
 import multiprocessing
 import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,8 +29,12 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTraine
 
 from engine.discovery.base import Batch, Problem, Report, methods, silent
 from engine.discovery.edge_pruning import Settings, Training
+from engine.discovery.gradient_sampling import Settings as SampledSettings
+from engine.discovery.sampled_training import SampledTraining
+from engine.discovery.ugs import UniformSampler
 from engine.errors import unknown_name
 from engine.forward import MaskedForward, Replacement
+from engine.memory import memory_mb, most_mb
 from engine.models import Model
 from engine.models.load import model_from_network
 from engine.settings import parse_settings
@@ -49,7 +51,7 @@ class Workload:
     model: Model
     forward: MaskedForward
     batch: Batch
-    prepare: Callable[[], Batch]  # makes the batch anew, its clean and its corrupt run from tokens
+    prepare: Callable[[int], Batch]  # makes so many of its pairs anew, clean and corrupt run from tokens
 
 
 def masked_forward(work: Workload) -> Callable[[], object]:
@@ -69,9 +71,17 @@ def edge_pruning_step(work: Workload) -> Callable[[], object]:
     return Training(problem, parse_settings(Settings, {}), seed=0).advance
 
 
+def ugs_step(work: Workload) -> Callable[[], object]:
+    """One training step of UGS with the authors' 5 prompts and 12 masks for each; runs cached as above."""
+    settings = parse_settings(SampledSettings, {"batch_size": 5, "samples": 12})
+    batch = work.prepare(settings.batch_size)
+    problem = Problem(work.forward, lambda size: [batch], work.forward.graph.n_edges // 20)
+    return SampledTraining(problem, settings, UniformSampler, seed=0).advance
+
+
 def attribution(work: Workload, method: str) -> Callable[[], object]:
     """Scores of all edges from gradients, the clean and the corrupt run included; a path has five steps."""
-    problem = Problem(work.forward, lambda size: [work.prepare()], work.forward.graph.n_edges // 20)
+    problem = Problem(work.forward, lambda size: [work.prepare(PAIRS)], work.forward.graph.n_edges // 20)
     found = methods.get(method)
     return partial(found.discover, problem, parse_settings(found.Settings, {}), 0, silent)
 
@@ -79,6 +89,7 @@ def attribution(work: Workload, method: str) -> Callable[[], object]:
 BENCHES: dict[str, Callable[[Workload], Callable[[], object]]] = {
     "masked-forward": masked_forward,
     "edge-pruning-step": edge_pruning_step,
+    "ugs-step": ugs_step,
     "eap": partial(attribution, method="eap"),
     "eap-ig": partial(attribution, method="eap-ig"),
 }
@@ -146,17 +157,17 @@ def _prepared(name: str, device: torch.device) -> Iterator[tuple[Callable[[], ob
     if name in BENCHES:
         network = _network(device)
         gc.collect()
-        loaded = _memory_mb(device, reset=True)
+        loaded = memory_mb(device, reset=True)
         once = BENCHES[name](_workload(network, device))
         once()
-        yield once, _memory_mb(device, peak=True) - loaded
+        yield once, memory_mb(device, peak=True) - loaded
         return
     bench: Callable[[], AbstractContextManager[Callable[[], object]]] = page_benches()[name].load()
     memory = torch.device("cpu")
-    loaded = _memory_mb(memory, reset=True)
+    loaded = memory_mb(memory, reset=True)
     with bench() as once:
         once()
-        yield once, max(_memory_mb(memory, peak=True) - loaded, _most_mb(resource.RUSAGE_CHILDREN))
+        yield once, max(memory_mb(memory, peak=True) - loaded, most_mb(resource.RUSAGE_CHILDREN))
 
 
 def _network(device: torch.device) -> GPT2LMHeadModel:
@@ -184,11 +195,12 @@ def _workload(network: PreTrainedModel, device: torch.device) -> Workload:
     answers = [[int(i)] for i in clean[:, 0]]
     wrong_answers = [[int(i)] for i in corrupt[:, min(DIFFERING)]]
 
-    def prepare() -> Batch:
-        values = Replacement.from_run(run(corrupt.to(device)))
-        return Batch(run(clean.to(device)).without_sources(), values, answers, wrong_answers)
+    def prepare(pairs: int) -> Batch:
+        values = Replacement.from_run(run(corrupt[:pairs].to(device)))
+        plain = run(clean[:pairs].to(device)).without_sources()
+        return Batch(plain, values, answers[:pairs], wrong_answers[:pairs])
 
-    return Workload(model, MaskedForward(model.transformer, model.shape.graph()), prepare(), prepare)
+    return Workload(model, MaskedForward(model.transformer, model.shape.graph()), prepare(PAIRS), prepare)
 
 
 def _time(work: Callable[[], object], device: torch.device) -> float:
@@ -197,24 +209,3 @@ def _time(work: Callable[[], object], device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - started
-
-
-def _memory_mb(device: torch.device, reset: bool = False, peak: bool = False) -> float:
-    """Return memory in use, or at its peak since the last reset, in megabytes."""
-    if device.type == "cuda":
-        if reset:
-            torch.cuda.reset_peak_memory_stats()
-        return (torch.cuda.max_memory_allocated() if peak else torch.cuda.memory_allocated()) / 1e6
-    status = Path("/proc/self/status")
-    if not status.exists():  # only Linux tells the present and resets the peak
-        return _most_mb(resource.RUSAGE_SELF)
-    if reset:
-        Path("/proc/self/clear_refs").write_text("5")
-    field = "VmHWM:" if peak else "VmRSS:"
-    line = next(line for line in status.read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) * 1024 / 1e6
-
-
-def _most_mb(who: int) -> float:
-    """Return the most memory that this process, or the largest one it started, ever had, in megabytes."""
-    return resource.getrusage(who).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6

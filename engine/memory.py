@@ -41,6 +41,7 @@ def check_memory(model: Model, graph: Graph, request: Request, prompts: Prompts)
     """
     itemsize, longest = model.dtype.itemsize, max(len(item.clean_ids) for item in prompts.items)
     batch = min(int(request.settings.get("batch_size", 16)), len(prompts.items))
+    batch *= int(request.settings.get("samples", 1))  # masks for every prompt, each a row of its own
     needed = forward_bytes(graph, model.shape, max(batch, EVALUATION_BATCH) * longest, itemsize)
     needed += cache_bytes(model.shape, 2 * sum(len(item.clean_ids) for item in prompts.items), itemsize)
     # Logits of every prompt: the teacher's in training and evaluation, the circuit's, and a copy to compare.
