@@ -19,6 +19,7 @@ from engine.request import Request, Sweep
 from engine.runs import Run, RunStore
 
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # MIB's
+RANDOM, RANDOM_DRAWS = "random", 3
 POINT = ("edges_requested", "n_edges", "kl", "faithfulness")
 
 
@@ -53,7 +54,8 @@ def parts(request: Request, store: RunStore) -> list[Request]:
             sizes=request.sizes,
             **common,
         )
-        for method, ablation, task, seed in product(order, plan.ablations, plan.tasks, plan.seeds)
+        for method, ablation, task in product(order, plan.ablations, plan.tasks)
+        for seed in _seeds(plan, method)
     ]
 
 
@@ -107,6 +109,11 @@ def _row(part: Request, outcome: Run | str) -> dict[str, Any]:
         "points": [{name: point[name] for name in POINT} for point in result["curve"]],
         "path": path,
     }
+
+
+def _seeds(plan: Sweep, method: str) -> list[int]:
+    """Return the seeds of a method: random circuits, which cost nothing to find, make a band in any sweep."""
+    return sorted({*plan.seeds, *range(RANDOM_DRAWS)}) if method == RANDOM else plan.seeds
 
 
 def _plan(request: Request) -> Sweep:

@@ -36,7 +36,7 @@ def test_sweep_on_two_workers(capfd, model, task, tmp_path):  # noqa: F811
         (ablation, method, seed)
         for ablation in ("zero", "counterfactual")
         for method in ("eap", "random")
-        for seed in (0, 1)
+        for seed in (0, 1, 2)[: 3 if method == "random" else 2]
     ]
     store = RunStore(tmp_path)
     assert store.get(rows[0]["run"]).request.settings["batch_size"] == 7

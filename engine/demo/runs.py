@@ -3,17 +3,25 @@
 Edge Pruning on the demo model; every circuit evaluated under every other ablation, and the importance of
 every node under every ablation, so that nothing has to be computed when they are looked at. The last two are
 one task asked in two ways, as in the case study of Edge Pruning (Bhaskar et al. 2024, section 5).
+
+A sweep over all methods and a discovery repeated are shipped without the runs they were made of, which stay
+in `PARTS`: stopped and started again, this goes on where it was.
 """
 
 import shutil
 import sys
+import time
 from collections.abc import Sequence
+from pathlib import Path
+
+from dask.system import CPU_COUNT
 
 from engine.ablations.base import ablations
 from engine.combine import combinations
 from engine.errors import RequestError
 from engine.experiments import run
-from engine.request import Part, Request
+from engine.jobs import JobQueue
+from engine.request import Part, Request, Stability, Sweep
 from engine.runs import SHIPPED_RUNS, RunStore
 
 MODEL, METHOD = "explorer-4l", "edge-pruning"
@@ -27,6 +35,24 @@ SHIPPED = (  # task, ablation, share of the edges to leave out
     ("boolean-instruction", "counterfactual", 0.85),
     ("boolean-few-shot", "counterfactual", 0.85),
 )
+SWEPT = Sweep(
+    methods=[
+        "ugs",
+        "hcgs",
+        "edge-pruning",
+        "eap-then-edge-pruning",
+        "node-pruning",
+        "acdc",
+        "eap",
+        "eap-ig",
+        "random",
+    ],
+    ablations=["counterfactual", "optimal"],
+    tasks=["ioi", "greater-than"],
+    seeds=[0],
+)
+REPEATED = Stability(seeds=[1, 2, 3], folds=2)  # of the first shipped discovery
+PARTS = SHIPPED_RUNS.parent / "build" / "parts"
 ASKED_TWICE = ("boolean-instruction", "boolean-few-shot")  # by an instruction and by three examples
 
 
@@ -37,6 +63,11 @@ def main() -> None:
     compute(store)
     measure_shared(store, ASKED_TWICE)
     measure_shared(store, ["ioi"], first=1)
+    first = next(run for run in store.list() if _is_first(run.request))
+    asked = Request(kind="sweep", model=MODEL, task="ioi", ablation="counterfactual", sweep=SWEPT)
+    by_way_of_others(store, asked)
+    again = {"kind": "stability", "sweep": None, "stability": REPEATED, "circuit": first.run_id}
+    by_way_of_others(store, asked.model_copy(update=again))
 
 
 def compute(store: RunStore) -> None:
@@ -55,6 +86,29 @@ def compute(store: RunStore) -> None:
                     run(request, _report, store)
                 except RequestError as error:  # a length that one prompt alone has leaves nothing to resample
                     sys.stderr.write(f"no {request.kind} of {task} under {other}: {error}\n")
+
+
+def by_way_of_others(store: RunStore, request: Request) -> None:
+    """Carry out a request that is made of others on every core, and put its own run alone into `store`."""
+    parts = RunStore(PARTS, store.user_dir)
+    queue = JobQueue(parts, workers=CPU_COUNT)
+    try:
+        job_id = queue.submit(request)
+        while (job := queue.status(job_id)).active:
+            time.sleep(1)
+    finally:
+        queue.close()
+    sys.stderr.write(f"{job_id}: {job.state} {job.error or ''}\n")
+    found = parts.get(job_id)
+
+    def copy(folder: Path) -> None:
+        shutil.copytree(found.folder, folder, dirs_exist_ok=True)
+
+    store.put(copy)
+
+
+def _is_first(request: Request) -> bool:
+    return request.kind == "discover" and (request.task, request.ablation) == SHIPPED[0][:2]
 
 
 def measure_shared(store: RunStore, tasks: Sequence[str], first: int | None = None) -> None:
