@@ -30,6 +30,10 @@ def costs(
     return Costs(name, ablation_mark(ablation, conditioning, LIGHT), mean, mean / 2, mean * 2)
 
 
+def layout(figure: Any) -> Any:
+    return figure.layout
+
+
 def data(figure: Any) -> list[dict]:
     return [t.to_plotly_json() for t in figure.data]
 
@@ -102,14 +106,14 @@ def test_the_grid_puts_layers_up_heads_across_mlps_beside_and_the_input_below():
     assert below["y0"] < -1
     assert "20 nats" in below["text"][0][0]
     assert "95 %: 19 – 21" in below["text"][0][0]
-    (ring,) = figure.layout.shapes
+    (ring,) = layout(figure).shapes
     assert (ring.x0 + ring.x1) / 2 == pytest.approx(mlps["x0"])
-    assert [note.text for note in figure.layout.annotations] == ["20", "0.001", "0.1", "4", "0"]
+    assert [note.text for note in layout(figure).annotations] == ["20", "0.001", "0.1", "4", "0"]
 
 
 def test_the_colours_of_the_grid_are_the_span_given_whatever_is_shown():
     spans = [
-        grid_figure(cells, (1e-4, 20.0), LIGHT).layout.coloraxis
+        layout(grid_figure(cells, (1e-4, 20.0), LIGHT)).coloraxis
         for cells in (CELLS, {"a0.h0": CELLS["a0.h0"]})
     ]
     assert spans[0].cmin == spans[1].cmin == -4
@@ -118,7 +122,7 @@ def test_the_colours_of_the_grid_are_the_span_given_whatever_is_shown():
 
 def test_a_wide_model_has_no_numbers_in_its_cells():
     cells = {f"a0.h{head}": Cell(0, head, 0.1, "") for head in range(12)}
-    assert not grid_figure(cells, (1e-4, 1.0), DARK).layout.annotations
+    assert not layout(grid_figure(cells, (1e-4, 1.0), DARK)).annotations
 
 
 def test_bars_of_one_component_have_their_intervals_and_names():
@@ -131,16 +135,16 @@ def test_bars_of_one_component_have_their_intervals_and_names():
     assert floats(first["error_x"]["arrayminus"]) == [0.25]
     assert "95 %: 0.25 – 1" in first["hovertext"][0]
     assert second["marker"]["pattern"]["shape"] == "/"
-    assert figure.layout.xaxis.type == "log"
-    assert "nats" in figure.layout.xaxis.title.text
+    assert layout(figure).xaxis.type == "log"
+    assert "nats" in layout(figure).xaxis.title.text
 
 
 def test_bars_of_several_components_carry_them_and_bold_the_selected():
     figure = bars_figure(NODES, [costs(), costs("zero", (1, 2, 3), "zero", None)], LIGHT, ("m0",))
     assert [t["name"] for t in data(figure)] == ["mean (per position)", "zero"]
     assert all(list(t["customdata"]) == NODES for t in data(figure))
-    assert list(figure.layout.xaxis.ticktext) == ["a0.h0", "a0.h1", "<b>m0</b>"]
-    assert figure.layout.yaxis.type == "log"
+    assert list(layout(figure).xaxis.ticktext) == ["a0.h0", "a0.h1", "<b>m0</b>"]
+    assert layout(figure).yaxis.type == "log"
 
 
 def test_a_component_that_was_not_measured_has_no_bar():
@@ -153,7 +157,7 @@ def test_a_component_that_was_not_measured_has_no_bar():
 def test_the_scatter_has_one_scale_on_both_axes_and_the_line_of_equal_cost():
     x, y = costs(), costs("zero", (0.1, 3e-5, 9.0), "zero", None)
     figure = scatter_figure(NODES, x, y, LIGHT, selected=["a0.h1"])
-    assert list(figure.layout.xaxis.range) == list(figure.layout.yaxis.range)
+    assert list(layout(figure).xaxis.range) == list(layout(figure).yaxis.range)
     line = trace(figure, "equal")
     assert floats(line["x"]) == floats(line["y"])
     points = trace(figure, "components")
@@ -161,8 +165,8 @@ def test_the_scatter_has_one_scale_on_both_axes_and_the_line_of_equal_cost():
     assert floats(points["y"]) == [0.1, 3e-5, 9.0]
     assert list(points["marker"]["symbol"]) == ["circle", "circle", "square"]
     assert "a0.h1" in points["text"]  # selected, though it costs least
-    assert figure.layout.xaxis.title.text == "Δ under mean (per position) (nats)"
-    assert figure.layout.yaxis.title.text == "Δ under zero (nats)"
+    assert layout(figure).xaxis.title.text == "Δ under mean (per position) (nats)"
+    assert layout(figure).yaxis.title.text == "Δ under zero (nats)"
 
 
 def test_the_scatter_leaves_out_what_one_of_the_two_lacks_and_names_do_not_overlap():
@@ -192,9 +196,9 @@ def test_the_matrix_is_symmetric_and_says_more_on_hover():
     assert np.isnan(np.diag(z)).all()
     assert heat["customdata"][1][0] == "0,1"
     assert "Spearman 0.870 (95 %: 0.80 – 0.90)" in heat["text"][0][1]
-    assert [note.text for note in figure.layout.annotations] == [".87", ".87"]
-    assert figure.layout.yaxis.ticktext[2].startswith("&lt;x&gt;")
-    (ring,) = figure.layout.shapes
+    assert [note.text for note in layout(figure).annotations] == [".87", ".87"]
+    assert layout(figure).yaxis.ticktext[2].startswith("&lt;x&gt;")
+    (ring,) = layout(figure).shapes
     assert (ring.x0, ring.y0) == (0.5, -0.5)
 
 
@@ -214,11 +218,11 @@ def test_ratios_have_marks_quartiles_median_and_the_paper_where_it_says_somethin
     paper = trace(figure, "median in the paper, GPT-2 small on IOI: another model")
     assert floats(paper["x"]) == [0.111]
     assert round(float(paper["y"][0])) == 0
-    boxes = [shape for shape in figure.layout.shapes if shape.type == "rect"]
+    boxes = [shape for shape in layout(figure).shapes if shape.type == "rect"]
     assert [box.x0 for box in boxes] == pytest.approx([0.325, 0.325])
     assert [box.x1 for box in boxes] == [TOP, TOP]
-    assert any(shape.x0 == 1 and shape.x1 == 1 for shape in figure.layout.shapes)
-    assert "≥100" in figure.layout.xaxis.ticktext
+    assert any(shape.x0 == 1 and shape.x1 == 1 for shape in layout(figure).shapes)
+    assert "≥100" in layout(figure).xaxis.ticktext
 
 
 def test_ratios_without_a_number_of_the_paper_do_not_mention_it():
@@ -234,7 +238,7 @@ def test_prompts_are_all_drawn_with_quartiles_and_mean():
     assert floats(trace(figure, "zero")["x"]) == pytest.approx([LEAST, 1, 2, 9])
     assert "prompt 4: <b>9 nats</b>" in trace(figure, "zero")["hovertext"][3]
     assert floats(trace(figure, "mean over prompts (Δ)")["x"]) == [3.0]
-    box, middle = figure.layout.shapes
+    box, middle = layout(figure).shapes
     assert (box.x0, box.x1) == pytest.approx((0.75, 3.75), abs=1e-5)
     assert middle.x0 == middle.x1 == 1.5
 
@@ -244,4 +248,4 @@ def test_the_training_shows_all_three_curves():
     figure = training_figure(history, DARK)
     assert [floats(t["y"]) for t in data(figure)] == [[0.6, 0.7], [0.6, 0.6], [0.0, 0.1]]
     assert [t["yaxis"] for t in data(figure)] == ["y", "y", "y2"]
-    assert "nats" in figure.layout.yaxis.title.text
+    assert "nats" in layout(figure).yaxis.title.text
