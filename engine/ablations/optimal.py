@@ -4,8 +4,9 @@
 
 A is what is ablated: one node alone, the ablated edges of a circuit (one constant for each source, which all
 its ablated edges share), or the edges that a method samples while it trains its masks. Constants start at the
-means and are trained by AdamW; what was best on prompts held out is kept, so that they are there never worse
-than means of the same conditioning. The authors' code trains for a fixed number of steps instead.
+means, or where zero or one mean for all positions does less harm, there; they are trained by AdamW, and what
+was best on prompts held out is kept, so that on those they are never worse than means of the same
+conditioning, or zero. The authors' code starts at the means and trains for a fixed number of steps.
 """
 
 from collections.abc import Callable
@@ -149,11 +150,15 @@ class _Training:
         self.start, self.batches, self.held_out = start, training, held_out
         self.settings, self.loss = settings, loss
         self.constants, self.best = Constants(start), start
-        self.best_kl = self._validate()
+        at_means = self.best_kl = self._validate()
+        self.history: dict[str, list[float]] = {k: [] for k in ("step", "validation", "best", "moved")}
+        self._note(0, at_means)
+        for other in _simpler(start):
+            self.constants = Constants(other)
+            self._keep(self._validate())
+        self.constants = Constants(self.best)
         self.generator = torch.Generator().manual_seed(seed)
         self.optimiser = torch.optim.AdamW(self.constants.values, lr=settings.rate, weight_decay=0)
-        self.history: dict[str, list[float]] = {k: [] for k in ("step", "validation", "best", "moved")}
-        self._note(0, self.best_kl)
 
     def run(self, report: Report) -> Fit:
         """Train until the steps are used up, or nothing was gained for long."""
@@ -185,11 +190,15 @@ class _Training:
 
     @torch.no_grad()
     def _check(self, step: int) -> None:
-        """Keep what is better on the prompts held out, group by group."""
+        """Look at the prompts held out."""
         kl = self._validate()
+        self._keep(kl)
+        self._note(step, kl)
+
+    def _keep(self, kl: Tensor) -> None:
+        """Keep what is better, group by group."""
         better, self.best_kl = kl < self.best_kl, torch.minimum(kl, self.best_kl)
         self.best = _chosen(better, self.constants.frozen(), self.best)
-        self._note(step, kl)
 
     @torch.no_grad()
     def _validate(self) -> Tensor:
@@ -203,6 +212,18 @@ class _Training:
         values = (step, kl.mean(), self.best_kl.mean(), torch.cat(moved).square().mean().sqrt())
         for name, value in zip(self.history, values, strict=True):
             self.history[name].append(float(value))
+
+
+def _simpler(start: Replacement) -> list[Replacement]:
+    """Return other constants of the same shape: zero, and of means per position the mean over positions."""
+    values = (start.input, start.heads, start.mlps)
+    stream, heads, mlps = (torch.zeros_like(value) for value in values)
+    found = [Replacement(stream, heads, mlps)]
+    if start.mlps.shape[-2] > 1:
+        # Last stands the mean over all positions, for prompts longer than any of training.
+        stream, heads, mlps = (value[..., -1:, :].expand_as(value).clone() for value in values)
+        found.append(Replacement(stream, heads, mlps))
+    return found
 
 
 def _chosen(better: Tensor, one: Replacement, other: Replacement) -> Replacement:
