@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -58,15 +59,14 @@ def ratio_figure(
             dragmode=False,
             hovermode="closest",
             showlegend=True,
+            shapes=_boxes(rows, scheme),
             legend=legend(scheme),
         )
     )
-    _boxes(figure, rows, scheme)
     for place, row in enumerate(rows):
         _strip(figure, place, row, components, selected, scheme)
     _medians(figure, rows, scheme)
     _paper(figure, rows, scheme)
-    figure.add_vline(x=1, line={"color": scheme.muted, "width": 1, "dash": "dash"})
     quiet = {"size": scheme.size(12), "color": scheme.muted}
     ticks = [tick for tick in TICKS if low <= math.log10(tick) <= high]
     figure.update_xaxes(
@@ -98,20 +98,17 @@ def _heights(ratios: np.ndarray) -> np.ndarray:
     return ratios.clip(FOOT, TOP)
 
 
-def _boxes(figure: go.Figure, rows: Sequence[RatioRow], scheme: Look) -> None:
+def _boxes(rows: Sequence[RatioRow], scheme: Look) -> list[dict[str, Any]]:
+    """The quartiles of every row, and the line where the optimal constant gains nothing."""
+    line = {"color": scheme.muted, "width": 1, "dash": "dash"}
+    boxes = [{"type": "line", "x0": 1, "x1": 1, "yref": "paper", "y0": 0, "y1": 1, "line": line}]
     for place, row in enumerate(rows):
         if row.ratios.quartiles is not None:
             low, high = (min(max(end, FOOT), TOP) for end in row.ratios.quartiles)
-            figure.add_shape(
-                type="rect",
-                x0=low,
-                x1=high,
-                y0=place - 0.36,
-                y1=place + 0.36,
-                layer="below",
-                fillcolor=faded(row.mark.colour, 0.16),
-                line={"color": row.mark.colour, "width": 1},
-            )
+            ends = {"x0": low, "x1": high, "y0": place - 0.36, "y1": place + 0.36}
+            look = {"fillcolor": faded(row.mark.colour, 0.16), "line": {"color": row.mark.colour, "width": 1}}
+            boxes.append({"type": "rect", "layer": "below", **ends, **look})
+    return boxes
 
 
 def _strip(

@@ -49,7 +49,7 @@ URL = {
 CHOSEN = ("x", "y", "optimal", "trained")  # ablations that some of the views have choosers of
 WHAT = (
     "Δ is the KL, in nats, from what the full model predicts to what it predicts when one component alone is "
-    "ablated: replaced by something that knows nothing of the prompt."
+    "ablated, that is, replaced by what the ablation puts in its place."
 )
 WHY = (
     "Two things make up Δ. **Deletion**: the model no longer hears what the component had to say. "
@@ -86,6 +86,7 @@ def page() -> None:
         show_error(f"{error}. Choose another subject on the left.")
         return
     _show(subject, found, scheme)
+    _write_url(subject, found, first=next(iter(there)))
 
 
 def _show(subject: Subject, found: Measured, scheme: Look) -> None:
@@ -121,7 +122,6 @@ def _show(subject: Subject, found: Measured, scheme: Look) -> None:
     else:
         training_panel(found, scheme)
     provenance((trained_series(found) if view == "training" else []) or found.series)
-    _write_url(subject, found, selected)
 
 
 def _choose_view() -> str:
@@ -139,7 +139,7 @@ def _choose_view() -> str:
     return view or "bars"
 
 
-def _write_url(subject: Subject, found: Measured, selected: tuple[str, ...]) -> None:
+def _write_url(subject: Subject, found: Measured, first: str) -> None:
     x, y = first_pair(found) if len(found.series) > 1 else ("", "")
     optimal, trained = optimal_series(found), trained_series(found)
     defaults: dict[str, object] = {
@@ -151,13 +151,12 @@ def _write_url(subject: Subject, found: Measured, selected: tuple[str, ...]) -> 
         "optimal": optimal[0].key if optimal else "",
         "trained": trained[0].key if trained else "",
     }
-    values = {name: st.session_state.get(f"ablations-{name}") or first for name, first in defaults.items()}
+    values = {name: st.session_state.get(f"ablations-{name}") or value for name, value in defaults.items()}
     # A chooser that is not drawn in this view has not looked at what the address said.
     values |= {name: defaults[name] for name in CHOSEN if values[name] not in found.by_key}
-    first = next(iter(subjects(shelf(), asked())))
     state.write_url(
         "ablations",
-        {"subject": subject.key, "select": state.text_of(selected), **values},
+        {"subject": subject.key, "select": state.text_of(selection(found)), **values},
         {"subject": first, "select": "", **defaults},
     )
 
