@@ -89,7 +89,10 @@ def _against(
 def verdicts(optimal: Series, others: list[Series], found: dict[str, Ratios]) -> list[str]:
     """Return in words for how many components optimal constants cost no more, whichever way it comes out."""
     sentences = []
-    for holds, words in ((True, "no more than"), (False, "more than")):
+    for holds, words in (
+        (True, "at least half of the components cost no more than"),
+        (False, "more than half of the components cost more than"),
+    ):
         parts = []
         for one in others:
             of = found[one.key]
@@ -97,7 +100,7 @@ def verdicts(optimal: Series, others: list[Series], found: dict[str, Ratios]) ->
                 share = of.share if holds else 1 - of.share
                 parts.append(f"{one.name} ({share:.0%} of {of.n}, median ratio {of.median:.2g})")
         if parts:
-            sentences.append(f"Under {optimal.name} most components cost {words} under {', '.join(parts)}.")
+            sentences.append(f"Under {optimal.name} {words} under {', '.join(parts)}.")
     return sentences
 
 
