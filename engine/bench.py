@@ -27,6 +27,7 @@ from tokenizers import Tokenizer, models
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
+from engine import bench_circuits
 from engine.discovery.base import Batch, Problem, Report, methods, silent
 from engine.discovery.edge_pruning import Settings, Training
 from engine.discovery.gradient_sampling import Settings as SampledSettings
@@ -92,6 +93,10 @@ BENCHES: dict[str, Callable[[Workload], Callable[[], object]]] = {
     "ugs-step": ugs_step,
     "eap": partial(attribution, method="eap"),
     "eap-ig": partial(attribution, method="eap-ig"),
+    "evaluate-circuit": bench_circuits.evaluate_circuit,
+    "acdc-edge-test": bench_circuits.acdc_edge_test,
+    "acdc-sweep": bench_circuits.acdc_sweep,
+    "importance": bench_circuits.importance,
 }
 
 
@@ -136,10 +141,11 @@ def measure(name: str) -> tuple[dict[str, Any], float]:
         unit = partial(plain, tokens)
         unit()
         seconds, units, ratios = [], [], []
+        weight = once.weight if isinstance(once, bench_circuits.Sample) else 1.0
         for _ in range(REPEATS):
             before = _time(unit, device)
             with torch.enable_grad():
-                seconds.append(_time(once, device))
+                seconds.append(weight * _time(once, device))
             units.append(min(before, _time(unit, device)))
             ratios.append(seconds[-1] / units[-1])
     row = {

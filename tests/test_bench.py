@@ -16,7 +16,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "REPEATS", 2)
 
 
-@pytest.mark.parametrize("name", ["masked-forward", "edge-pruning-step", "ugs-step", "eap", "eap-ig"])
+@pytest.mark.parametrize("name", bench.BENCHES)
 def test_a_row_has_name_ratio_seconds_and_memory(name: str) -> None:
     row, unit = bench.measure(name)
     assert row["name"] == name

@@ -21,6 +21,7 @@ and v have no edge of their own to their head. Unlike in auto-circuit, whose ide
 fixed and the prompts of all batches count.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.checkpoints import load_checkpoint, save_checkpoint
 from engine.discovery.base import Discovery, Method, Problem, Report, Step, methods
-from engine.discovery.edge_removal import Prompts, ReaderTests
+from engine.discovery.edge_removal import Greedy, Prompts, ReaderTests
 from engine.liveness import edge_matrix
-
-FIRST_WIDTH = 4  # edges tested side by side at first
 
 
 class Settings(BaseModel):
@@ -48,7 +47,7 @@ class Settings(BaseModel):
         description="Rise of the KL, in nats, below which an edge is removed; by default a path of several.",
     )
     lowest: float = Field(
-        0.0003, gt=0, le=1000, title="Lowest threshold", description="Where the path begins, in nats."
+        0.0001, gt=0, le=1000, title="Lowest threshold", description="Where the path begins, in nats."
     )
     highest: float = Field(
         0.1, gt=0, le=1000, title="Highest threshold", description="Where the path ends, in nats."
@@ -104,7 +103,7 @@ class Search:
         self.removed_at = np.full(graph.n_edges, len(self.thresholds))
         self.rise = np.zeros(graph.n_edges)
         self.kept = np.ones((len(self.thresholds), graph.n_edges), dtype=bool)
-        self.level, self.width = 0, FIRST_WIDTH
+        self.level, self.greedy = 0, Greedy()
         self.history: dict[str, list[float]] = {"threshold": [], "edges": [], "kl": []}
         self._begin()
         self._resume()
@@ -115,7 +114,7 @@ class Search:
             while self.reader >= 0:
                 if self.sweep_reader(report) and self.problem.checkpoint is not None:
                     self._save()
-            values = (self.thresholds[self.level], int(self.kept[self.level].sum()), self.kl)
+            values = (self.thresholds[self.level], int(self.kept[self.level].sum()), self.greedy.kl)
             for name, value in zip(self.history, values, strict=True):
                 self.history[name].append(value)
             self.level += 1
@@ -128,25 +127,17 @@ class Search:
         kept, graph = self.kept[self.level], self.problem.forward.graph
         first, end = self.bounds[self.reader : self.reader + 2].tolist()
         tests = ReaderTests(self.problem.forward, self.prompts, edge_matrix(graph, kept), self.reader)
+        edges = np.arange(end - 1, first - 1, -1)
+        while len(edges):
+            if tests.alive:
+                self._report(report, first + len(edges))
+                rises = self.greedy.advance(tests, edges - first, self.thresholds[self.level])
+            else:
+                rises = np.zeros(len(edges))
+            self._note(edges[: len(rises)], rises)
+            edges = edges[len(rises) :]
         self.reader -= 1
-        if not tests.alive:
-            self._note(np.arange(first, end), np.zeros(end - first))
-            return False
-        threshold, after, kl, width = self.thresholds[self.level], end, self.kl, self.width
-        while after > first:
-            self._report(report, after)
-            edges = np.arange(after - 1, max(first, after - min(width, tests.most)) - 1, -1)
-            values = tests.kl((edges - first).tolist())
-            rises = np.diff(values, prepend=kl)
-            stays = np.flatnonzero(~(rises < threshold))
-            n = int(stays[0]) if len(stays) else len(edges)
-            self._note(edges[: n + 1], rises[: n + 1])
-            tests.remove(n)
-            kl = float(values[n - 1]) if n else kl
-            width = max(1, width // 2) if len(stays) else width * 2 if n == width else width
-            after -= min(n + 1, len(edges))
-        self.kl, self.width = kl, width
-        return True
+        return tests.alive
 
     def found(self) -> Discovery:
         """Return scores, path and history."""
@@ -161,7 +152,7 @@ class Search:
 
     def _begin(self) -> None:
         """Start a sweep from all edges."""
-        self.reader, self.kl = len(self.problem.forward.graph.readers) - 1, 0.0
+        self.reader, self.greedy.kl = len(self.problem.forward.graph.readers) - 1, 0.0
 
     def _note(self, edges: np.ndarray, rises: np.ndarray) -> None:
         """Take down what the removal of edges cost, and remove those that cost less than the threshold."""
@@ -172,20 +163,21 @@ class Search:
         self.removed_at[edges[new & small]] = self.level
 
     def _report(self, report: Report, left: int) -> None:
-        n, name = self.kept.shape[1], self.problem.forward.graph.readers[self.reader + 1]
+        n, name = self.kept.shape[1], self.problem.forward.graph.readers[self.reader]
         done, threshold = self.level * n + n - left, self.thresholds[self.level]
         report(done, self.kept.size, f"threshold {threshold:.3g}: {left} edges left, at {name}")
 
     def _save(self) -> None:
         assert self.problem.checkpoint is not None
         arrays = {"removed_at": self.removed_at, "rise": self.rise, "kept": self.kept}
-        numbers = {name: getattr(self, name) for name in ("level", "reader", "kl", "width", "history")}
+        numbers = {name: getattr(self, name) for name in ("level", "reader", "history")}
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        save_checkpoint(self.problem.checkpoint, tensors, numbers)
+        save_checkpoint(self.problem.checkpoint, tensors, numbers | {"greedy": asdict(self.greedy)})
 
     def _resume(self) -> None:
         saved = load_checkpoint(self.problem.checkpoint)
         if saved is not None:
             values: dict[str, Any] = {name: x.numpy() for name, x in saved[0].items()} | saved[1]
+            values["greedy"] = Greedy(**values["greedy"])
             for name, value in values.items():
                 setattr(self, name, value)

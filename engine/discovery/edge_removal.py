@@ -8,6 +8,8 @@ there, through values kept from one pass of the circuit. Several edges, each rem
 before, are tested side by side.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,6 +21,7 @@ from engine.forward import MaskedForward, Replacement
 from engine.liveness import head_readers, liveness, reached
 
 MOST_NUMBERS = 2**26  # held by the tests that are made side by side
+FIRST_WIDTH = 4  # edges tested side by side at first
 
 
 class Prompts:
@@ -31,7 +34,8 @@ class Prompts:
         self.plain = Ablated(t, self.graph, Replacement.from_run(run))
         self.ablated = Ablated(t, self.graph, batch.replacement)
         self.shape = (len(batch.clean.tokens), batch.clean.input.shape[1])  # B, S
-        self.log_p = batch.clean.logits.double().log_softmax(-1)
+        self.logits = batch.clean.logits.float()
+        self.log_p = self.logits.log_softmax(-1)
 
     def difference(self, source: int, last: bool) -> Tensor:
         """Return what a source writes in the plain run less what replaces it, [B, S, D] or [B, 1, D]."""
@@ -45,9 +49,16 @@ class Prompts:
         head = (plain.heads[layer, place] - ablated.heads[layer, place])[:, at]
         return head @ self.transformer.blocks[layer].out[place]
 
-    def kl(self, logits: Tensor) -> Tensor:
-        """Return the sum over prompts of KL(full ‖ circuit), float64 [K], for logits [K, B, V]."""
-        return (self.log_p.exp() * (self.log_p - logits.double().log_softmax(-1))).sum((1, 2))
+    def kl(self, logits: Tensor) -> np.ndarray:
+        """Return the sum over prompts of KL(full ‖ circuit), float64 [K], for logits [K, B, V].
+
+        With u the difference of the logits, log Σ p exp u - Σ p u: exact to rounding where u is small.
+        """
+        p, totals = self.log_p.exp(), []
+        for variant in logits:  # one by one they stay in the processor's cache
+            u = variant.float() - self.logits
+            totals.append(((self.log_p + u).logsumexp(-1) - torch.linalg.vecdot(p, u)).double().sum())
+        return torch.stack(totals).cpu().numpy()
 
 
 class _PlainUpTo:
@@ -113,8 +124,7 @@ class ReaderTests:
         self._changing = reached(graph, self._of, lost)
         self._compute = self._changing & ~lost
         self._kept = [self._keep(some) for some in prompts]
-        self._gone: list[Tensor | None] = [None] * len(prompts)
-        self._changes: list[Tensor] = []
+        self.restart()
         self.most = max(1, MOST_NUMBERS // max(self._numbers(some) for some in prompts))
 
     @torch.no_grad()
@@ -135,8 +145,13 @@ class ReaderTests:
             differences = Differences(self.forward, self._of, self._changing, (len(sources), *some.shape))
             differences.put(self._own, change)
             logits = Pass(t, graph, some.clean, values, differences).logits(self._compute)
-            total += some.kl(logits).cpu().numpy()
+            total += some.kl(logits)
         return total / sum(some.shape[0] for some in self.prompts)
+
+    def restart(self) -> None:
+        """Take all removals back."""
+        self._gone: list[Tensor | None] = [None] * len(self.prompts)
+        self._changes: list[Tensor] = []
 
     def remove(self, n: int) -> None:
         """Remove for good the first `n` edges of those tested last."""
@@ -171,4 +186,37 @@ class ReaderTests:
         shape = self.forward.transformer.shape
         wide = int((self._changing & self._of.everywhere).sum())
         at_work = 8 if wide else 0  # streams read, projections and inner activations
-        return b * s * shape.d_model * (wide + at_work) + 4 * prompts.log_p.numel()
+        return b * s * shape.d_model * (wide + at_work) + prompts.log_p.numel()
+
+
+@dataclass
+class Greedy:
+    """Removes edges that cost little, one after the other.
+
+    Attributes:
+        kl: mean KL(full ‖ circuit) of the circuit as it is, in nats.
+        width: how many edges are tested side by side next: more after each success, fewer after a failure.
+    """
+
+    kl: float = 0.0
+    width: int = FIRST_WIDTH
+
+    def advance(self, tests: ReaderTests, sources: np.ndarray, threshold: float) -> np.ndarray:
+        """Test some of a reader's edges, the first of `sources`, and remove those below the threshold.
+
+        Returns:
+            By how much the KL rises with the removal of the edges decided, the first of `sources`, on top of
+            those removed before; only the last of them may stay.
+        """
+        some = sources[: min(self.width, tests.most)]
+        values = tests.kl(some.tolist())
+        rises = np.diff(values, prepend=self.kl)
+        stays = np.flatnonzero(~(rises < threshold))
+        n = int(stays[0]) if len(stays) else len(some)
+        tests.remove(n)
+        self.kl = float(values[n - 1]) if n else self.kl
+        if len(stays):
+            self.width = max(1, self.width // 2)
+        elif n == self.width:
+            self.width *= 2
+        return rises[: n + 1]
