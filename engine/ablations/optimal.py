@@ -31,11 +31,11 @@ LEAST_GAIN = 0.02  # a fall of the best KL by less than this share counts as non
 class Settings(MeanSettings):
     """Settings of optimal ablation."""
 
-    steps: int = Field(200, ge=1, le=100_000, title="Steps", description="Training steps, at most.")
+    steps: int = Field(150, ge=1, le=100_000, title="Steps", description="Training steps, at most.")
     rate: float = Field(0.01, gt=0, le=1, title="Rate", description="Learning rate at the first step.")
     batch_size: int = Field(8, ge=1, le=4096, title="Batch size", description="Prompts in a step.")
     patience: int = Field(
-        60, ge=1, le=100_000, title="Patience", description="Steps without a gain after which to stop."
+        50, ge=1, le=100_000, title="Patience", description="Steps without a gain after which to stop."
     )
 
 
