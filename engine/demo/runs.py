@@ -50,7 +50,9 @@ SWEPT = Sweep(
     ablations=["counterfactual", "optimal"],
     tasks=["ioi", "greater-than"],
     seeds=[0],
+    settings={"ugs": {"samples": 4}, "hcgs": {"samples": 4}},
 )
+SIZES = [7, 15, 30, 76, 151, 303, 759, 1519]  # MIB's from .5 % of the 1,519 edges on
 REPEATED = Stability(seeds=[1, 2, 3], folds=2)  # of the first shipped discovery
 PARTS = SHIPPED_RUNS.parent / "build" / "parts"
 ASKED_TWICE = ("boolean-instruction", "boolean-few-shot")  # by an instruction and by three examples
@@ -64,10 +66,21 @@ def main() -> None:
     measure_shared(store, ASKED_TWICE)
     measure_shared(store, ["ioi"], first=1)
     first = next(run for run in store.list() if _is_first(run.request))
-    asked = Request(kind="sweep", model=MODEL, task="ioi", ablation="counterfactual", sweep=SWEPT)
+    asked = Request(
+        kind="sweep", model=MODEL, task="ioi", ablation="counterfactual", sweep=SWEPT, sizes=SIZES
+    )
     by_way_of_others(store, asked)
-    again = {"kind": "stability", "sweep": None, "stability": REPEATED, "circuit": first.run_id}
-    by_way_of_others(store, asked.model_copy(update=again))
+    by_way_of_others(
+        store,
+        Request(
+            kind="stability",
+            model=MODEL,
+            task="ioi",
+            ablation="counterfactual",
+            circuit=first.run_id,
+            stability=REPEATED,
+        ),
+    )
 
 
 def compute(store: RunStore) -> None:
