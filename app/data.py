@@ -26,6 +26,8 @@ KIND_NAMES: dict[Kind, str] = {
     "evaluate": "Evaluation",
     "measure": "Measurement",
     "importance": "Importance",
+    "sweep": "Sweep",
+    "stability": "Stability",
 }
 FIRST = ("explorer-4l", "ioi", "counterfactual")  # the run a first visitor sees
 
@@ -74,7 +76,7 @@ class Shelf:
 
     Attributes:
         runs: those with a graph of their own, by id.
-        others: what was measured of them: evaluations, measurements, importance.
+        others: what was measured of them, or made of several.
         broken: the folders that could not be opened.
     """
 
@@ -88,7 +90,8 @@ class Shelf:
 
     @cached_property
     def _labels(self) -> dict[str, str]:
-        several = len({run.request.model for run in self.runs.values()}) > 1
+        fields = ("method", "seed", "model")
+        several = [n for n in fields if len({getattr(r.request, n) for r in self.runs.values()} - {None}) > 1]
         labels = {run_id: own_title(run) or _line(run.request, several) for run_id, run in self.runs.items()}
         times = Counter(labels.values())
         # A chooser takes the text for the run: with two alike it would open the wrong one.
@@ -98,9 +101,13 @@ class Shelf:
         }
 
 
-def _line(request: Request, model: bool) -> str:
-    line = f"{title_of('task', request.task)} · {request.ablation}"
-    return f"{line} · {model_name(request.model)}" if model else line
+def _line(request: Request, several: Sequence[str]) -> str:
+    parts = [title_of("task", request.task), request.ablation]
+    if "method" in several and request.method is not None:
+        parts.append(title_of("method", request.method))
+    if "seed" in several and request.seed:  # 0 is what nobody chose
+        parts.append(f"seed {request.seed}")
+    return " · ".join([*parts, *([model_name(request.model)] if "model" in several else [])])
 
 
 def shelf() -> Shelf:
@@ -184,7 +191,14 @@ def model_name(model: str) -> str:
 
 def run_title(request: Request) -> str:
     """Return one line that tells runs apart."""
-    return f"{title_of('task', request.task)} · {request.ablation} · {model_name(request.model)}"
+    task, how = title_of("task", request.task), request.ablation
+    if (plan := request.sweep) is not None:
+        task, ablation, method = (
+            title_of(kind, names[0]) if len(names) == 1 else f"{len(names)} {kind}s"
+            for kind, names in (("task", plan.tasks), ("ablation", plan.ablations), ("method", plan.methods))
+        )
+        how = f"{method} · {ablation}"
+    return f"{task} · {how} · {model_name(request.model)}"
 
 
 def provenance(opened: Opened, shown: Run | None) -> str:

@@ -1,4 +1,7 @@
-"""Compare: how do two methods, ablations, tasks or seeds differ?"""
+"""Compare: how do two methods, ablations, tasks or seeds differ?
+
+Circuits are compared edge by edge; methods by how good their circuits of every size are.
+"""
 
 import streamlit as st
 
@@ -22,7 +25,9 @@ from app.panels.compare_evaluations import OWN
 from app.panels.compare_graphs import circuit_graph, edge_table, selection
 from app.panels.compare_metrics import choose_metric, curves_chart, metrics_table
 from app.panels.compare_overlap import overlap_panel
+from app.panels.compare_pareto import choose_sweep, sweep_view, sweeps
 from app.panels.jobs import failure_to_read, jobs_panel
+from app.panels.sweep_form import awaited, sweep_form
 from app.presentation import page_look
 
 NARROWEST = 430  # px of a picture: less crowds its marks
@@ -41,15 +46,73 @@ URL = {
     "on": str,
     "with": str,
     "same": str,
+    "view": str,
+    "sweep": str,
+    "task": str,
+    "methods": state.names_of,
+    "ablations": state.names_of,
+    "unit": str,
+    "scale": str,
+    "paper": lambda text: text == "1",
+    "at": int,
+    "line": str,
 }
+VIEWS = {"circuits": "Circuits", "methods": "Methods"}
 
 
 def page() -> None:
-    """Draw the page: what is chosen on top, then the pictures, what they share, and how good they are."""
+    """Draw the page: circuits side by side, or methods."""
     scheme = page_look()
-    state.read_url("compare", URL, prefix="compare-")
+    if state.read_url("compare", URL, prefix="compare-") and st.session_state.get("compare-sweep"):
+        st.session_state.setdefault("compare-view", "methods")
+    if (done := awaited()) is not None:
+        st.session_state["compare-sweep"], st.session_state["compare-view"] = done, "methods"
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
+        st.title("Compare", anchor=False, width="content")
+        view = _choose_view()
+    if view == "methods":
+        _methods(scheme)
+    else:
+        _circuits(scheme)
+
+
+def _choose_view() -> str:
+    if st.session_state.get("compare-view") not in VIEWS:
+        st.session_state["compare-view"] = "circuits"
+    view = st.segmented_control(
+        "What to compare",
+        list(VIEWS),
+        key="compare-view",
+        format_func=VIEWS.__getitem__,
+        required=True,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    return view or "circuits"
+
+
+def _methods(scheme: Look) -> None:
+    """Draw methods side by side: what is chosen and the form on the left, then chart and table."""
+    there = shelf()
+    with st.sidebar:
+        run = choose_sweep(sweeps(there))
+        jobs_panel()
+        sweep_form(shortcut=True)
+    if run is None:
+        st.info(
+            "No methods are compared yet. Choose them in the form on the left and press **Compare methods**: "
+            "each then runs under every ablation with every seed, and all circuits are measured alike.",
+            icon=":material/compare:",
+        )
+        state.write_url("compare", {"view": "methods"}, {})
+        return
+    values, first = sweep_view(run, there, scheme)
+    state.write_url("compare", {"view": "methods", "sweep": run.run_id, **values}, first)
+
+
+def _circuits(scheme: Look) -> None:
+    """Draw circuits: what is chosen on top, then the pictures, what they share, and how good they are."""
     _jobs()
-    st.title("Compare", anchor=False)
     there = shelf()
     if not there.runs:
         st.info(

@@ -8,9 +8,10 @@ from app import state
 from app.data import Shelf, shelf, store
 from app.panels.runs_actions import actions, broken_runs
 from app.panels.runs_detail import run_detail
+from app.panels.runs_facets import FACETS
 from app.panels.runs_import import import_panel
 from app.panels.runs_queue import queue_panel
-from app.panels.runs_table import FACETS, first_kinds, history, select_run
+from app.panels.runs_table import first_kinds, history, select_run
 from engine.errors import RequestError
 
 

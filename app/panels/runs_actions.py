@@ -8,6 +8,7 @@ from app.panels.exports import export_buttons
 from app.panels.runs_detail import child_title, measured_of
 from app.text import plain
 from engine.archive import pack
+from engine.completion import OF_A_RUN
 from engine.errors import CircuitExplorerError, RequestError
 from engine.notes import LONGEST_TITLE, Notes, change_notes
 from engine.runs import BrokenRun, Run
@@ -46,21 +47,29 @@ def _select_none() -> None:
 
 
 def _open(run: Run | None, shelf: Shelf) -> None:
-    """Draw the button that leads to Explore: an evaluation opens the run it evaluates, under its ablation."""
-    target: dict[str, str] | None = None
+    """Draw the button that leads to where a run is shown: a sweep on Compare, what has a circuit on Explore.
+
+    An evaluation opens the run it evaluates, under its ablation, and stability the run that was repeated.
+    """
+    page, target = EXPLORE, None
     if run is not None and run.run_id in shelf.runs:
         target = {"run": run.run_id}
-    elif run is not None and run.request.kind == "evaluate" and run.request.circuit in shelf.runs:
-        target = {"run": run.request.circuit or "", "under": run.request.ablation}
+    elif run is not None and run.request.kind == "sweep":
+        page, target = COMPARE, {"sweep": run.run_id}
+    elif run is not None and run.request.kind in OF_A_RUN and run.request.circuit in shelf.runs:
+        target = {"run": run.request.circuit or ""}
+        if run.request.kind == "evaluate":
+            target["under"] = run.request.ablation
+    why = "Show its circuit on the Explore page" if page == EXPLORE else "Show it on the Compare page"
     if st.button(
         "Open",
         icon=":material/hub:",
         type="primary",
         disabled=target is None,
         key="runs-open",
-        help="Show its circuit on the Explore page" if target else "One run with a circuit can be opened",
+        help=why if target else "One run with a circuit, or one sweep, can be opened",
     ):
-        st.switch_page(EXPLORE, query_params=target)
+        st.switch_page(page, query_params=target)
 
 
 def _compare(runs: list[Run]) -> None:

@@ -1,10 +1,14 @@
 """What one selected run is: what was asked, how it went, and what was measured of it."""
 
+from typing import Any
+
 import streamlit as st
 
 from app.data import KIND_NAMES, Shelf, own_title, run_title, title_of
 from app.figures.curve import interval_text, number_text
+from app.panels.runs_facets import titles
 from app.text import plain
+from engine.completion import OF_A_RUN
 from engine.runs import Run
 
 
@@ -49,9 +53,14 @@ def _facts(title: str, facts: dict[str, str]) -> None:
 
 
 def _measured(run: Run) -> dict[str, str]:
-    summary = run.result.get("summary")
-    if summary is None:
+    kind = run.request.kind
+    if kind == "importance":
         return {"nodes": f"{len(run.result['nodes']):,} ablated one by one"}
+    if kind == "sweep":
+        return _compared(run.result)
+    if kind == "stability":
+        return _repeated(run.result)
+    summary = run.result["summary"]
     metric = run.result["metric"]
     names = {"KL": "kl", "faithfulness": "faithfulness", metric.replace("_", " "): metric}
     share = 100 * summary["n_edges"] / summary["n_edges_total"]
@@ -60,6 +69,32 @@ def _measured(run: Run) -> dict[str, str]:
         estimate = summary[name]
         facts[words] = f"{number_text(estimate)}  ({interval_text(estimate)})"
     return facts | {"prompts": f"{summary['kl']['n']:,} of the {run.request.split} split"}
+
+
+def _compared(result: dict[str, Any]) -> dict[str, str]:
+    """Return what a sweep compared; how good each method is, only a chart of one task can say."""
+    rows = result["rows"]
+    facts = {"discoveries": f"{len(rows):,}", "graph": f"{result['n_edges_total']:,} edges"}
+    return facts | _errors(rows)
+
+
+def _repeated(result: dict[str, Any]) -> dict[str, str]:
+    """Return how the repeats of a discovery came out."""
+    overlaps = [value for i, row in enumerate(result["jaccard"]) for value in row[:i]]
+    facts = {"circuits": f"{len(result['circuits']):,}", "edges in all of them": f"{result['core']:,}"}
+    if overlaps:
+        chance = "" if result["expected"] is None else f", {result['expected']:.3g} by chance"
+        facts["Jaccard"] = f"{min(overlaps):.3g} to {max(overlaps):.3g}{chance}"
+    spread = [row["kl"]["mean"] for row in result["repeats"] if row["error"] is None and not row["held_out"]]
+    if spread:
+        facts["KL with other seeds"] = f"{min(spread):.3g} to {max(spread):.3g} nats"
+    return facts | _errors([*result["repeats"], *result["folds"]])
+
+
+def _errors(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Return how many of the parts failed, and the first reason."""
+    errors = [row["error"] for row in rows if row["error"] is not None]
+    return {"failed": f"{len(errors)} of {len(rows)}: {errors[0]}" if errors else "none"}
 
 
 def _course(run: Run) -> dict[str, str]:
@@ -77,19 +112,25 @@ def _course(run: Run) -> dict[str, str]:
 
 def _asked(run: Run) -> dict[str, str]:
     request = run.request
-    conditioning = run.result["conditioning"]
-    asked = {
-        "kind": KIND_NAMES[request.kind],
-        "model": request.model,
-        "task": request.task if request.task_hash else title_of("task", request.task),
-        "ablation": request.ablation + ("" if conditioning == "none" else f", {conditioning}"),
-        "prompts": f"{request.n_prompts:,} at most, seed {request.seed}",
-        "head inputs": "q, k and v apart" if request.qkv == "split" else "merged",
-    }
+    asked = {"kind": KIND_NAMES[request.kind], "model": request.model}
+    if request.sweep is not None:
+        for name in ("task", "method", "ablation"):
+            asked[f"{name}s"] = titles(run, name)
+        seeds = f"seeds {', '.join(map(str, request.sweep.seeds))}"
+    else:
+        conditioning = run.result.get("conditioning", "none")  # that of a repeated discovery is its own
+        asked["task"] = request.task if request.task_hash else title_of("task", request.task)
+        asked["ablation"] = request.ablation + ("" if conditioning == "none" else f", {conditioning}")
+        seeds = f"seed {request.seed}"
+    asked["prompts"] = f"{request.n_prompts:,} at most, {seeds}"
+    asked["head inputs"] = "q, k and v apart" if request.qkv == "split" else "merged"
     if request.method is not None:
         asked["method"] = title_of("method", request.method)
-    if request.kind == "evaluate":
+    if request.kind in OF_A_RUN:
         asked["circuits of"] = request.circuit or ""
+    if request.stability is not None:
+        asked["repeated with"] = f"seeds {', '.join(map(str, request.stability.seeds))}"
+        asked["templates held out in"] = f"{request.stability.folds} parts"
     if request.circuits:
         asked["circuits"] = ", ".join(chosen.name for chosen in request.circuits)
     settings = request.settings | {f"ablation {key}": v for key, v in request.ablation_settings.items()}

@@ -9,18 +9,14 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from app.data import KIND_NAMES, Shelf, model_name, own_title, title_of
+from app.panels.runs_facets import FACETS, facet, titles
 from app.presentation import presenting
+from engine.completion import OF_A_RUN
 from engine.request import Kind
 from engine.runs import Run
 
 GRAPHS: tuple[Kind, ...] = ("discover", "import")  # what is shown at first: runs with a graph of their own
 ORIGINS = {"all": "All", "shipped": "Shipped", "own": "Own"}
-FACETS: dict[str, tuple[str, Callable[[Run], str | None], Callable[[str], str]]] = {
-    "model": ("Model", lambda run: run.request.model, model_name),
-    "task": ("Task", lambda run: run.request.task, lambda name: title_of("task", name)),
-    "method": ("Method", lambda run: run.request.method, lambda name: title_of("method", name)),
-    "ablation": ("Ablation", lambda run: run.request.ablation, lambda name: title_of("ablation", name)),
-}
 _ROW, _ROW_PRESENTED = 36, 46  # px
 _MOST_ROWS = 10  # seen at once
 
@@ -92,12 +88,12 @@ def _filters(runs: list[Run], first: list[Kind]) -> tuple[list[str], dict[str, l
     )
     several = {
         name: values
-        for name, (_, value, _) in FACETS.items()
-        if len(values := sorted({found for run in runs if (found := value(run)) is not None})) > 1
+        for name in FACETS
+        if len(values := sorted({value for run in runs for value in facet(run, name)})) > 1
     }
     places = st.columns([1] * len(several) + [1.05], gap="small")
     for place, (name, values) in zip(places, several.items(), strict=False):
-        title, _, words = FACETS[name]
+        title, words = FACETS[name]
         _known(name, values, [])
         chosen[name] = place.multiselect(
             title,
@@ -138,17 +134,16 @@ def _passes(run: Run, words: list[str], chosen: dict[str, list[str]]) -> bool:
     request = run.request
     for name, values in chosen.items():
         if name == "kind":
-            found: str | None = request.kind
+            found: list[str] = [request.kind]
         elif name == "origin":
-            found = "shipped" if run.shipped else "own"
+            found = ["shipped" if run.shipped else "own"]
         else:
-            found = FACETS[name][1](run)
-        if found not in values:
+            found = facet(run, name)
+        if not set(found) & set(values):
             return False
-    about = (
-        f"{own_title(run) or ''} {run.run_id} {request.model} {request.task} {title_of('task', request.task)}"
-    )
-    return all(word in f"{about} {title_of('ablation', request.ablation)}".lower() for word in words)
+    about = [own_title(run) or "", run.run_id, request.model, *facet(run, "task")]
+    about += [title_of(kind, name) for kind in ("task", "ablation") for name in facet(run, kind)]
+    return all(word in " ".join(about).lower() for word in words)
 
 
 def _table(runs: list[Run], shelf: Shelf, rows: list[int]) -> None:
@@ -180,7 +175,7 @@ def _frame(runs: list[Run], shelf: Shelf) -> pd.DataFrame:
     """Return the table; a column in which all runs agree says nothing and is left out."""
     table = pd.DataFrame([_row(run, shelf) for run in runs])
     same = [name for name in ("kind", "model", "origin", "of") if len(set(table[name])) == 1]
-    if len(set(table["method"]) - {""}) <= 1:  # only discoveries have one
+    if len(set(table["method"]) - {""}) <= 1:  # only discoveries and sweeps have one
         same.append("method")
     return table.drop(columns=same).dropna(axis="columns", how="all")
 
@@ -189,12 +184,12 @@ def _row(run: Run, shelf: Shelf) -> dict[str, object]:
     request, result = run.request, run.result
     summary = result.get("summary", {})
     return {
-        "name": own_title(run) or title_of("task", request.task),
+        "name": own_title(run) or titles(run, "task"),
         "kind": KIND_NAMES[request.kind],
-        "ablation": title_of("ablation", request.ablation),
-        "of": _evaluated(request.circuit or "", shelf) if request.kind == "evaluate" else "",
+        "ablation": titles(run, "ablation"),
+        "of": _evaluated(request.circuit or "", shelf) if request.kind in OF_A_RUN else "",
         "model": model_name(request.model),
-        "method": "" if request.method is None else title_of("method", request.method),
+        "method": titles(run, "method"),
         "edges": summary.get("n_edges"),
         "kl": summary.get("kl", {}).get("mean"),
         "faithfulness": summary.get("faithfulness", {}).get("mean"),
@@ -206,7 +201,7 @@ def _row(run: Run, shelf: Shelf) -> dict[str, object]:
 
 
 def _evaluated(run_id: str, shelf: Shelf) -> str:
-    """Return what tells the run that was evaluated apart from others of its task."""
+    """Return what tells the run that was evaluated or repeated apart from others of its task."""
     if run_id not in shelf.runs:
         return f"{run_id} (gone)"
     run = shelf.runs[run_id]
@@ -221,7 +216,7 @@ def _columns(scale: float) -> dict[str, ColumnConfig]:
         "kind": column.TextColumn(width=round(95 * scale)),
         "ablation": column.TextColumn(width=round(136 * scale), help="What stood in for what was ablated."),
         "of": column.TextColumn(
-            "of the run", width=round(170 * scale), help="The run whose circuits were evaluated."
+            "of the run", width=round(170 * scale), help="The run that was evaluated or repeated."
         ),
         "model": column.TextColumn(width=round(88 * scale)),
         "method": column.TextColumn(width=round(110 * scale)),

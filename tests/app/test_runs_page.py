@@ -15,6 +15,7 @@ from engine.notes import Notes, read_notes, write_notes
 from engine.request import Request
 from engine.runs import RunStore
 from tests.app.drawing import open_page, text
+from tests.app.fake_composite import write_fake_stability, write_fake_sweep
 from tests.app.fake_run import write_fake_answer, write_fake_run
 
 
@@ -148,6 +149,47 @@ def test_columns_without_anything_in_them_are_left_out(store, jobs):
     assert set(listed(at)) == {request.run_id(), origin}
     assert {"edges", "kl", "faithfulness", "kind"} <= set(at.dataframe[0].value)
     assert "ablated one by one" in str(page(selected=request.run_id(), kind="importance").table[0].value)
+
+
+def test_a_sweep_is_listed_explained_and_opened_on_compare(store, jobs, monkeypatch):
+    sweep = write_fake_sweep(store, tasks=("ioi", "facts"), failed=[("ugs", 1)], runs=False)
+    own = write_fake_run(store, method="edge-pruning")
+    at = page(kind="sweep,discover", selected=sweep)
+    row = at.dataframe[0].value.set_index("run").loc[sweep]
+    assert (row["kind"], row["ablation"]) == ("Sweep", "Counterfactual, Mean")
+    assert row["method"] == "EAP, UGS, Random"
+    assert "Indirect objects" in row["name"]
+    assert "Facts" in row["name"]
+    told = "".join(str(table.value) for table in at.table)
+    for part in ("24", "4 of 24", "ugs found", "seeds 0, 1", "1,519 edges", "Counterfactual, Mean"):
+        assert part in told
+    assert disabled(at) == {"open": False, "compare": True, "rename": False, "delete": False}
+    assert set(listed(page(kind="sweep,discover", ablation="mean"))) == {sweep}
+    assert set(listed(page(kind="sweep,discover", method="edge-pruning"))) == {own}
+    assert went(at, monkeypatch) == ("pages/compare.py", {"sweep": sweep})
+
+
+def test_stability_is_listed_explained_and_opens_the_run_that_was_repeated(store, jobs, monkeypatch):
+    own = write_fake_run(store, ablation="mean")
+    stability = write_fake_stability(store, own)
+    at = page(kind="stability,discover", selected=stability)
+    row = at.dataframe[0].value.set_index("run").loc[stability]
+    assert (row["kind"], row["of"]) == ("Stability", f"mean · {own.rsplit('-', 1)[-1]}")
+    told = "".join(str(table.value) for table in at.table)
+    for part in ("0.03 to 0.05 nats", "0.05 by chance", own, "seeds 1, 2, 3", "2 parts"):
+        assert part in told
+    assert went(at, monkeypatch) == ("pages/explore.py", {"run": own})
+    assert "stability under mean" in text(page(selected=own))
+
+
+def went(at: AppTest, monkeypatch: pytest.MonkeyPatch) -> tuple[str, dict[str, str]]:
+    """Press "Open" and return the page that leads to, with its parameters."""
+    to: list[tuple[str, dict[str, str]]] = []
+    monkeypatch.setattr(
+        "app.panels.runs_actions.st.switch_page", lambda page, query_params: to.append((page, query_params))
+    )
+    at.button(key="runs-open").click().run()
+    return to[0]
 
 
 def test_filters_narrow_what_is_listed(store, jobs):
