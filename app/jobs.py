@@ -8,9 +8,10 @@ import streamlit as st
 from app.data import store
 from app.errors import show_error
 from engine.ablations.base import ablations
+from engine.completion import OF_A_RUN
 from engine.errors import CircuitExplorerError, RequestError
 from engine.jobs import Job, JobQueue
-from engine.request import Chosen, Kind, OwnPair, Request
+from engine.request import Chosen, Kind, OwnPair, Request, Stability
 from engine.runs import Run
 from engine.settings import parse_settings
 
@@ -69,6 +70,19 @@ def measure_request(
         pairs: measured on these instead of the task's prompts.
     """
     return _like(origin, "measure", ablation, circuits=list(circuits), pairs=list(pairs))
+
+
+def stability_request(origin: Run, seeds: Sequence[int], folds: int = 2) -> Request:
+    """Return the request that repeats a run's discovery, complete as the engine would make it.
+
+    Args:
+        origin: a discovery.
+        seeds: the seeds to repeat it with.
+        folds: parts of the task's templates, each of which is left out once.
+    """
+    fields = {name: getattr(origin.request, name) for name in OF_A_RUN["stability"]}
+    plan = Stability(seeds=list(seeds), folds=folds)
+    return Request(kind="stability", circuit=origin.run_id, stability=plan, **fields)
 
 
 def importance_request(origin: Run, ablation: str) -> Request:

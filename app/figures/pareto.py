@@ -16,6 +16,7 @@ from app.figures.pareto_axes import Axes, Curve, Spot
 from app.figures.style import Look, escape, faded
 
 DASHES = ("solid", "dash", "dashdot", "longdash", "longdashdot")  # dotted is what is published
+MANY = 8  # curves, whose bands lie over each other
 PUBLISHED = "paper, GPT-2 small"
 
 
@@ -42,14 +43,15 @@ def pareto_figure(
     shown = [spot for spot in everything if spot.edges > 0 or not log]
     figure = go.Figure(layout=chart_layout([_estimate(spot) for spot in shown], metric, scheme))
     axes = Axes(metric, shares, log)
+    many = len(curves) > MANY
     for one in curves:
         if one.baseline:
-            _add(figure, one, axes, scheme)
+            _add(figure, one, axes, scheme, many)
     for one in published:
         _add_published(figure, one, axes, scheme)
     for one in curves:
         if not one.baseline:
-            _add(figure, one, axes, scheme)
+            _add(figure, one, axes, scheme, many)
     _legends(figure, curves, published, scheme)
     quiet = {"size": scheme.size(12), "color": scheme.muted}
     title = {"text": METRIC_NAMES[metric], "font": quiet, "standoff": 4}
@@ -67,15 +69,15 @@ def _estimate(spot: Spot) -> dict[str, Any]:
     return {"mean": spot.value, "ci95": [spot.low, spot.high]}
 
 
-def _add(figure: go.Figure, curve: Curve, axes: Axes, scheme: Look) -> None:
-    """Draw the band of a curve, its line, and the circuits that its method chose."""
+def _add(figure: go.Figure, curve: Curve, axes: Axes, scheme: Look, many: bool) -> None:
+    """Draw the band of a curve, paler where there are many, its line, and what its method chose."""
     spots, group = axes.seen(curve.spots), escape(curve.method)
     banded = [
         (axes.x(spot), axes.y(spot.low), axes.y(spot.high))
         for spot in spots
         if spot.low is not None and spot.high is not None
     ]
-    opacity = (0.22 if scheme.mode == "light" else 0.28) if curve.baseline else 0.1
+    opacity = (0.22 if scheme.mode == "light" else 0.28) if curve.baseline else 0.05 if many else 0.1
     figure.add_scatter(
         x=[x for x, _, _ in banded] + [x for x, _, _ in reversed(banded)],
         y=[high for _, _, high in banded] + [low for _, low, _ in reversed(banded)],

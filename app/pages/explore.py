@@ -21,6 +21,7 @@ from app.panels.new_run import new_run_form
 from app.panels.own_prompts import FIELDS as OWN_FIELDS
 from app.panels.own_prompts import own_prompts
 from app.panels.prompts import prompts_table
+from app.panels.stability import stability_panel
 from app.presentation import page_look
 from app.text import plain
 from engine.circuit import Circuit
@@ -38,6 +39,8 @@ URL: dict[str, Callable[[str], object]] = {
     "trace": str,
     "detail": str,
     "prompts": str,
+    "stability": str,
+    "stability-metric": str,
     **dict.fromkeys(OWN_FIELDS, str),
 }
 
@@ -106,6 +109,7 @@ def _show(opened: Opened, scheme: Look) -> None:
     with side:
         slider_and_curve(opened, shown, size, scheme)
         detail_panel(opened, circuit, selected, size, shown, scheme)
+    stability_panel(opened, scheme)
     state.write_url(
         "explore",
         {
@@ -118,6 +122,8 @@ def _show(opened: Opened, scheme: Look) -> None:
             "trace": st.session_state["trace"],
             "detail": st.session_state.get("detail", "Edges"),
             "prompts": st.session_state["prompts"],
+            "stability": st.session_state.get("stability", ""),
+            "stability-metric": st.session_state.get("stability-metric", "kl"),
             **(_own_pair() if st.session_state["prompts"] == OWN else {}),
         },
         {
@@ -129,6 +135,8 @@ def _show(opened: Opened, scheme: Look) -> None:
             "trace": "neighbours",
             "detail": "Edges",
             "prompts": EXAMPLES,
+            "stability": "",
+            "stability-metric": "kl",
         },
     )
 

@@ -72,7 +72,7 @@ def published_curves(
         Curve(
             BY_HAND if method == "manual" else title_of("method", method),
             conditioned_title(ablation, CONDITIONING.get(ablation, "")),
-            marks[method][0],
+            scheme.ink if method == "manual" else marks[method][0],
             SYMBOLS[under.index(ablation) % len(SYMBOLS)],
             "dot",
             spots,

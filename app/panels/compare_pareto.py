@@ -21,6 +21,7 @@ from engine.runs import Run
 
 METRICS = ("kl", "faithfulness")
 UNITS = {"share": "% of edges", "edges": "Edges"}
+MOST_AT_FIRST = 10  # lines that a first look takes in
 SCALES = {"log": "Log", "linear": "Linear"}
 DEFAULTS: dict[str, object] = {"metric": "kl", "unit": "share", "scale": "log", "line": ""}
 
@@ -88,7 +89,7 @@ def sweep_view(run: Run, shelf: Shelf, scheme: Look) -> tuple[dict[str, object],
     if sizes:
         size = choose_size(sizes, total)
         lines_table(shown, size)
-        open_circuit(shown, size, shelf)
+        open_circuit(shown, size, shelf, run.request)
     st.download_button(
         "Everything as CSV",
         lambda: tidy(rows, total).to_csv(index=False),
@@ -106,7 +107,8 @@ def sweep_view(run: Run, shelf: Shelf, scheme: Look) -> tuple[dict[str, object],
     values |= {name: text_of(st.session_state[f"compare-{name}"]) for name in ("methods", "ablations")}
     values["paper"] = "1" if st.session_state.get("compare-paper") else ""
     first: dict[str, object] = {"task": rows[0]["task"], "at": first_size(sizes, total) if sizes else 0}
-    return values, DEFAULTS | first | dict.fromkeys(("methods", "ablations", "paper"), "")
+    filters = {name: text_of(names) for name, names in first_filters(lines).items()}
+    return values, DEFAULTS | first | filters | {"paper": ""}
 
 
 def _choose(rows: Sequence[dict[str, Any]], total: int) -> tuple[str, str, list[Line], list[Line]]:
@@ -137,7 +139,8 @@ def _choose(rows: Sequence[dict[str, Any]], total: int) -> tuple[str, str, list[
     for place, name in zip(places[2:], ("method", "ablation"), strict=True):
         known = list(dict.fromkeys(getattr(line, name) for line in lines))
         key = f"compare-{name}s"
-        st.session_state[key] = [one for one in st.session_state.get(key) or () if one in known]
+        wanted = st.session_state.get(key, first_filters(lines)[f"{name}s"])
+        st.session_state[key] = [one for one in wanted if one in known]
         chosen[name] = place.multiselect(
             f"{name.capitalize()}s",
             known,
@@ -152,6 +155,11 @@ def _choose(rows: Sequence[dict[str, Any]], total: int) -> tuple[str, str, list[
         if all(getattr(line, name) in wanted for name, wanted in chosen.items() if wanted)
     ]
     return task, metric, lines, shown
+
+
+def first_filters(lines: Sequence[Line]) -> dict[str, list[str]]:
+    """Return what is shown at first, [] for everything: of very many lines those under the first ablation."""
+    return {"methods": [], "ablations": [lines[0].ablation] if len(lines) > MOST_AT_FIRST else []}
 
 
 def _switch(name: str, options: dict[str, str]) -> str:

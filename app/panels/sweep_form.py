@@ -1,5 +1,6 @@
 """The form for a comparison of methods."""
 
+import math
 import re
 from typing import Any
 
@@ -163,6 +164,8 @@ def _size(request: Request) -> str:
         f"{len(names)} {one if len(names) == 1 else f'{one}s'}" for one, names in kinds.items()
     )
     line = f"{n:,} {'discovery' if n == 1 else 'discoveries'}: {product}."
+    if n > math.prod(map(len, kinds.values())):
+        line += " Random scores are drawn with more seeds, for their band."
     if more := len(made) - n:
         line += f" Before them {more} {'run' if more == 1 else 'runs'} of every node's importance, for the "
         line += "constants of the optimal ablation."

@@ -6,12 +6,16 @@ import pandas as pd
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
-from app.data import Shelf
+from app.data import Shelf, store
+from app.jobs import job_of, start
 from app.panels.runs_actions import EXPLORE
 from app.panels.sweep_lines import Line
 from app.text import plain
+from engine.request import Request
+from engine.sweep import parts
 
 _FIRST_SHARE = 0.05  # of the edges: the size of the table at first
+_MOST_ROWS = 20  # seen at once
 
 
 def sizes_of(lines: Sequence[Line]) -> list[int]:
@@ -52,7 +56,7 @@ def lines_table(lines: Sequence[Line], size: int) -> None:
     st.dataframe(
         frame(lines, size),
         hide_index=True,
-        height="content" if len(lines) <= 12 else 450,
+        height="content" if len(lines) <= _MOST_ROWS else 36 * (_MOST_ROWS + 1),
         placeholder="–",
         key="compare-lines",
         on_select=lambda: _selected(keys),
@@ -125,16 +129,21 @@ def _selected(keys: Sequence[str]) -> None:
     st.session_state["compare-line"] = keys[rows[0]] if rows and rows[0] < len(keys) else ""
 
 
-def open_circuit(lines: Sequence[Line], size: int, shelf: Shelf) -> None:
-    """Draw the way to the circuits of the line selected: on Explore, or side by side."""
+def open_circuit(lines: Sequence[Line], size: int, shelf: Shelf, request: Request) -> None:
+    """Draw the way to the circuits of the line selected: on Explore, or side by side.
+
+    Args:
+        request: of the sweep; a shipped one comes without the runs it was made of, which can be made again.
+    """
     line = next((line for line in lines if line.key == st.session_state.get("compare-line")), None)
     if line is None:
         st.caption(":material/check_box: Select a row, or click a point of the chart, to open its circuits.")
         return
-    runs = {row["seed"]: row["run"] for row in line.found if row["run"] in shelf.runs}
+    runs = {row["seed"]: row["run"] for row in line.found}
     if not runs:
-        st.caption(f"**{plain(line.name)}**: its runs are not here.")
+        st.caption(f"**{plain(line.name)}** failed with every seed: there is no circuit to open.")
         return
+    here = [run_id for run_id in runs.values() if run_id in shelf.runs]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{plain(line.name)}**, {size:,} edges", width="content")
         if st.session_state.get("compare-seed") not in runs:
@@ -148,16 +157,42 @@ def open_circuit(lines: Sequence[Line], size: int, shelf: Shelf) -> None:
             width=110,
             persist_state="session",
         )
-        if st.button("Open circuit", icon=":material/hub:", type="primary", key="compare-open"):
+        if seed is None:
+            return
+        if runs[seed] not in shelf.runs:
+            _make(request, line, seed, runs[seed])
+        elif st.button("Open circuit", icon=":material/hub:", type="primary", key="compare-open"):
             st.switch_page(EXPLORE, query_params={"run": runs[seed], "edges": str(size)})
         st.button(
             "Seeds side by side",
             icon=":material/compare:",
             key="compare-seeds",
-            disabled=len(runs) < 2,
+            disabled=len(here) < 2,
             on_click=_side_by_side,
-            args=(list(runs.values()), size),
+            args=(here, size),
         )
+
+
+def _make(request: Request, line: Line, seed: int, run_id: str) -> None:
+    """Draw the button that makes a run anew, as the sweep made it; or that this is being done."""
+    if (job := job_of(run_id)) is not None and job.active:
+        st.caption(f":material/hourglass: {plain(job.message) or 'Waiting for a worker'} …")
+        return
+    found = (line.method, line.ablation, line.rows[0]["task"], seed)
+    made = [
+        part
+        for part in parts(request, store())
+        if part.kind == "discover" and (part.method, part.ablation, part.task, part.seed) == found
+    ]
+    st.button(
+        "Make this circuit",
+        icon=":material/play_arrow:",
+        type="primary",
+        key="compare-make",
+        on_click=start,
+        args=(made,),
+        help="The run is not here; it is made again as it was for this comparison.",
+    )
 
 
 def _side_by_side(runs: list[str], size: int) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.jobs import evaluation_request, importance_request, measure_request
+from app.jobs import evaluation_request, importance_request, measure_request, stability_request
 from engine.experiments import completed
 from engine.request import Chosen, Part
 from engine.runs import RunStore
@@ -24,8 +24,10 @@ def test_they_are_complete(shipped, ablation):
         evaluation_request(origin, ablation),
         importance_request(origin, ablation),
         measure_request(origin, ablation, [chosen]),
+        stability_request(origin, [1, 2, 3]),
     ):
         assert completed(request, store) == request
+        assert completed(request, store).run_id() == request.run_id()
 
 
 def test_what_is_shipped_is_found_by_them(shipped):

@@ -190,10 +190,30 @@ def test_a_line_that_is_selected_leads_to_its_circuits(store, monkeypatch):
     assert at.select_slider(key="compare-edges").value == 76
 
 
-def test_runs_that_are_gone_cannot_be_opened(store):
+def test_runs_that_are_not_here_are_made_again(store, asked):
     at = page(sweep=write_fake_sweep(store, runs=False), line="eap,mean")
-    assert "its runs are not here" in text(at)
     assert not [button for button in at.button if button.key == "compare-open"]
+    at.selectbox(key="compare-seed").set_value(1).run()
+    at.button(key="compare-make").click().run()
+    (request,) = asked
+    assert (request.kind, request.method, request.ablation, request.seed) == ("discover", "eap", "mean", 1)
+
+
+def test_what_failed_with_every_seed_has_no_circuit(store):
+    at = page(sweep=write_fake_sweep(store, failed=[("eap", 0), ("eap", 1)]), line="eap,mean")
+    assert "no circuit to open" in text(at)
+
+
+def test_of_very_many_lines_those_of_the_first_ablation_are_shown_at_first(store):
+    methods = ("eap", "eap-ig", "ugs", "hcgs", "acdc", "random")
+    sweep = write_fake_sweep(store, methods=methods, runs=False)
+    at = page(sweep=sweep)
+    assert len(table(at)) == 6
+    assert "ablations" not in at.query_params
+    at.multiselect(key="compare-ablations").set_value([]).run()
+    assert len(table(at)) == 12
+    assert at.query_params["ablations"] == ""
+    assert len(table(page(sweep=sweep, ablations=""))) == 12
 
 
 def test_an_address_with_nonsense_shows_the_first_sweep(store):

@@ -10,16 +10,29 @@ import pytest
 from app.figures.attention import attention_figure
 from app.figures.curve import curve_figure
 from app.figures.graph import circuit_figure
+from app.figures.pareto import pareto_figure
+from app.figures.pareto_axes import Curve, Spot
+from app.figures.stability import SEED, Measured, frequency_figure, jaccard_figure, spread_figure
 from app.figures.style import LARGE, Look, look
 from engine.circuit import top_edges
 from engine.graph import Graph
-from tests.app.fake_run import SIZES, TOKENS, fake_result, fake_scores
+from tests.app.fake_run import SIZES, TOKENS, estimate, fake_result, fake_scores
 
 GRAPH = Graph(4, 8)
 SCORES = fake_scores(GRAPH)
+SPOT = Spot(10, 0.01, 0.5, 0.4, 0.6, "10 edges")
 FIGURES: dict[str, Callable[[Look], go.Figure]] = {
     "graph": lambda scheme: circuit_figure(top_edges(GRAPH, SCORES, 150), scheme),
     "curve": lambda scheme: curve_figure(fake_result(GRAPH, SCORES, SIZES, 150)["curve"], "kl", scheme),
+    "pareto": lambda scheme: pareto_figure(
+        [Curve("EAP", "Mean", "#0072B2", "circle", "solid", [SPOT], [SPOT])],
+        "kl",
+        scheme,
+        published=[Curve("UGS", "Mean", "#D55E00", "circle", "dot", [SPOT])],
+    ),
+    "spread": lambda scheme: spread_figure([Measured("seed 1", SEED, estimate(0.1))], "kl", scheme),
+    "jaccard": lambda scheme: jaccard_figure(["a", "b"], [[1, 0.3], [0.3, 1]], 0.1, scheme),
+    "frequency": lambda scheme: frequency_figure([5, 2, 8], scheme),
     "attention": lambda scheme: attention_figure(np.eye(len(TOKENS)), TOKENS, scheme),
 }
 
