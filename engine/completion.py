@@ -36,6 +36,14 @@ def completed(request: Request, store: RunStore) -> Request:
     """
     if request.kind in OF_A_RUN:
         origin = with_scores(store, request.circuit or "").request
+        if request.kind == "stability" and (origin.kind != "discover" or origin.held_out):
+            raise RequestError(
+                f"run '{request.circuit}' is no discovery on all templates: it cannot be repeated"
+            )
+        if request.kind == "stability" and origin.split == "train":
+            raise RequestError(
+                f"run '{request.circuit}' is measured on its training prompts: nothing is held out"
+            )
         same = {name: getattr(origin, name) for name in OF_A_RUN[request.kind]}
         request = request.model_copy(update=same | {"sparsity": None})
     graph = shape_of_folder(find_model(request.model)).graph(request.qkv)
@@ -91,25 +99,29 @@ def _completed_sweep(request: Request, sweep: Sweep, graph: Graph) -> Request:
     """Return the request of a sweep with the settings of its methods filled in, and MIB's sizes by default.
 
     Raises:
-        RequestError: a method, an ablation or a task is not known or named twice, or settings of no method.
+        RequestError: a method, an ablation or a task is not known, settings of no method, or what a sweep
+            does not take.
     """
+    if request.pairs or request.held_out or request.ablation_settings:
+        raise RequestError("a sweep takes no pairs, no templates held out and no settings of ablations")
     known = ((sweep.methods, methods.get), (sweep.ablations, ablations.get), (sweep.tasks, check_task))
     for names, check in known:
         for name in names:
             check(name)
-        if len(set(names)) < len(names):
-            raise RequestError(f"named twice: {', '.join(sorted(names))}")
     if rest := sweep.settings.keys() - set(sweep.methods):
         raise RequestError(f"settings of '{min(rest)}', which is not among the methods of the sweep")
     settings = {
         name: parse_settings(methods.get(name).Settings, sweep.settings.get(name, {})).model_dump(mode="json")
         for name in sweep.methods
     }
+    hashes = {task: file_hash(Path(task)) for task in sweep.tasks if is_task_file(task)}
+    if changed := [task for task, known in sweep.task_hashes.items() if hashes.get(task) != known]:
+        raise RequestError(f"task '{changed[0]}' has changed since the sweep was asked for: ask again")
     return request.model_copy(
         update={
             "task": sweep.tasks[0],
             "ablation": sweep.ablations[0],
             "sizes": request.sizes or sizes(graph.n_edges),
-            "sweep": sweep.model_copy(update={"settings": settings}),
+            "sweep": sweep.model_copy(update={"settings": settings, "task_hashes": hashes}),
         }
     )

@@ -46,35 +46,55 @@ COMPOSITES: dict[Kind, Composite] = {
 
 
 def run_parts(
-    request: Request,
-    parts: list[Request],
-    run: RunPart,
-    report: Report,
-    store: RunStore,
-    checkpoint: Path | None,
+    parts: list[Request], run: RunPart, report: Report, store: RunStore, checkpoint: Path | None
+) -> list[str | None]:
+    """Carry out the parts of a request one after the other, as far as they are not finished.
+
+    Args:
+        parts: completed.
+        run: carries out one part.
+        checkpoint: the request's own folder; those of the parts lie beside it.
+
+    Returns:
+        Why each part cannot be carried out, None for those that are done.
+    """
+    problems: list[str | None] = []
+    for done, part in enumerate(parts):
+        within = part_of(report, done, done + 1, len(parts), f"{done + 1} of {len(parts)}, {about(part)}: ")
+        folder = None if checkpoint is None else checkpoint.parent / part.run_id()
+        problem = None
+        try:
+            run(part, within, store, folder)
+        except Cancelled:
+            raise
+        except CircuitExplorerError as error:
+            problem = str(error)
+        problems.append(problem)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+    return problems
+
+
+def gathered(
+    request: Request, parts: list[Request], problems: list[str | None], store: RunStore
 ) -> tuple[dict[str, Any], Arrays]:
-    """Carry out the parts of a request one after the other, as far as they are not finished, and gather them.
+    """Return a part of result.json, and tensors, of a request whose parts have been tried.
 
     Args:
         request: of a kind in `COMPOSITES`, completed.
         parts: its parts, completed.
-        run: carries out one part.
-        checkpoint: the request's own folder; those of the parts lie beside it.
+        problems: why each of them cannot be carried out, None for those that are done.
+
+    Raises:
+        CircuitExplorerError: none of them could be.
     """
-    outcomes: list[Outcome] = []
-    for done, part in enumerate(parts):
-        within = part_of(report, done, done + 1, len(parts), f"{done + 1} of {len(parts)}, {about(part)}: ")
-        folder = None if checkpoint is None else checkpoint.parent / part.run_id()
-        try:
-            outcomes.append(store.get(run(part, within, store, folder)))
-        except Cancelled:
-            raise
-        except CircuitExplorerError as error:
-            outcomes.append(str(error))
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+    pairs = zip(parts, problems, strict=True)
+    outcomes: list[Outcome] = [problem or store.get(part.run_id()) for part, problem in pairs]
+    runs = [one for one in outcomes if isinstance(one, Run)]
+    if not runs:
+        raise CircuitExplorerError(f"none of the parts could be carried out; the first: {problems[0]}")
     found, tensors = COMPOSITES[request.kind].gather(request, parts, outcomes, store)
-    return found | _origin([one for one in outcomes if isinstance(one, Run)]), tensors
+    return found | _origin(runs), tensors
 
 
 def about(part: Request) -> str:
@@ -84,13 +104,7 @@ def about(part: Request) -> str:
 
 
 def _origin(runs: list[Run]) -> dict[str, Any]:
-    """Return what a result says of where it was computed, from its parts.
-
-    Raises:
-        CircuitExplorerError: there are none: no part could be carried out.
-    """
-    if not runs:
-        raise CircuitExplorerError("none of the parts could be carried out; run one of them alone to see why")
+    """Return what a result says of where it was computed, from its parts."""
     fields = ("seconds", "discovery_seconds", "evaluation_seconds")
     timings = {name: round(sum(run.result["timings"][name] for run in runs), 3) for name in fields}
     notes = {note for run in runs for note in run.result["notes"]}

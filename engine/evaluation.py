@@ -60,7 +60,14 @@ class Evaluator:
     @cached_property
     def ablated(self) -> metrics.Values:
         """The per-prompt metrics with every edge ablated."""
-        return self.values(self.logits(np.zeros(self.forward.graph.n_edges, dtype=bool)))
+        return self.ablate_all(silent)
+
+    def ablate_all(self, report: Report) -> metrics.Values:
+        """Return the per-prompt metrics with every edge ablated, from now on `ablated`."""
+        if "ablated" not in self.__dict__:
+            found = self.logits(np.zeros(self.forward.graph.n_edges, dtype=bool), report)
+            self.__dict__["ablated"] = self.values(found)
+        return self.__dict__["ablated"]
 
     def logits(self, kept: np.ndarray, report: Report = silent) -> list[Tensor]:
         """Return the logits [B, V] of the circuit with the edges `kept` (bool [n_edges]) for every batch."""
@@ -132,12 +139,13 @@ def curve(
     """
     points, tops, summary, measured = [], {}, {}, {}
     grid = sorted({*sizes, requested})
-    for done, k in enumerate(grid):
-        report(done, len(grid), f"evaluating {k} of {graph.n_edges} edges")
+    evaluator.ablate_all(part_of(report, 0, 1, len(grid) + 1, "everything ablated: "))
+    for done, k in enumerate(grid, 1):
+        report(done, len(grid) + 1, f"evaluating {k} of {graph.n_edges} edges")
         circuit = top_edges(graph, scores, k, about)
         key = circuit.kept.tobytes()  # without dangling edges, several sizes can be the same circuit
         if key not in measured:
-            within = part_of(report, done, done + 1, len(grid), f"{k} edges: ")
+            within = part_of(report, done, done + 1, len(grid) + 1, f"{k} edges: ")
             measured[key] = evaluator.measure(circuit, within)
         point, top = measured[key]
         points.append({"edges_requested": k} | point)

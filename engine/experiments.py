@@ -15,7 +15,7 @@ import torch
 
 from engine.circuit import Circuit, check_graph, circuit_to_json
 from engine.completion import completed
-from engine.composite import COMPOSITES, run_parts
+from engine.composite import COMPOSITES, gathered, run_parts
 from engine.discovery.base import Report
 from engine.evaluation import SHOWN, Evaluator
 from engine.findings import FINDINGS, Work
@@ -45,8 +45,7 @@ def run(request: Request, report: Report, store: RunStore, checkpoint: Path | No
         return request.run_id()
     store.check_writable()
     if request.kind in COMPOSITES:
-        found, tensors = run_parts(request, parts_of(request, store), run, report, store, checkpoint)
-        return store.write(request, {"schema": 1, "created": _now(), **found}, tensors or None)
+        return gather(request, run_parts(parts_of(request, store), run, report, store, checkpoint), store)
     started = time.perf_counter()
     report(0, 100, f"loading {request.model}")
     with memory_errors(request) as memory:
@@ -90,6 +89,19 @@ def parts_of(request: Request, store: RunStore) -> list[Request]:
     if request.kind not in COMPOSITES:
         return []
     return [completed(part, store) for part in COMPOSITES[request.kind].parts(request, store)]
+
+
+def gather(request: Request, problems: list[str | None], store: RunStore) -> str:
+    """Write the run of a request whose parts have been tried, and return its id.
+
+    Args:
+        problems: why each of its parts cannot be carried out, None for those that are done.
+
+    Raises:
+        CircuitExplorerError: none of them could be.
+    """
+    found, tensors = gathered(request, parts_of(request, store), problems, store)
+    return store.write(request, {"schema": 1, "created": _now(), **found}, tensors or None)
 
 
 def _now() -> str:

@@ -10,6 +10,7 @@ import       the circuits of every size that an imported circuit file ranks
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
+from engine.ablations.base import Replacer
 from engine.ablations.constants import Constants, constant_replacer
 from engine.circuit import Circuit, check_graph, prune_dangling, top_edges
 from engine.combine import chosen_edges
@@ -67,27 +69,27 @@ def discover(work: Work, report: Report) -> Found:
     assert request.edges is not None
     graph, method = bench.forward.graph, methods.get(request.method)
     settings = parse_settings(method.Settings, request.settings)
-    constants, replacer = None, bench.replace
-    if bench.trained is not None and method.trains_constants:
-        constants = Constants(bench.trained.start)
-    elif bench.trained is not None:
-        alone = _constants_alone(work, part_of(report, 2, 20, 100))
-        replacer = constant_replacer(alone)
+    alone = bench.trained is not None and not method.trains_constants
+
+    @cache
+    def replacer() -> Replacer:
+        return constant_replacer(_constants_alone(work, report)) if alone else bench.replace
+
     problem = Problem(
         forward=bench.forward,
         prepare=lambda size: bench.batches(
-            bench.training, bench.training.batches(size, request.seed), replacer
+            bench.training, bench.training.batches(size, request.seed), replacer()
         ),
         target_edges=request.edges,
         warm_start=_warm_start(settings, work.store, graph.n_edges),
         checkpoint=work.checkpoint,
-        constants=constants,
+        constants=Constants(bench.trained.start) if bench.trained and not alone else None,
         metric=bench.training.metric,
     )
     # Circuits take long to measure where constants are trained for each of them.
     until = 88 if bench.trained is None else 50
     began, before = time.perf_counter(), memory_mb(bench.model.device, reset=True)
-    found = method.discover(problem, settings, request.seed, part_of(report, 20, until, 100))
+    found = method.discover(problem, settings, request.seed, part_of(report, 2, until, 100))
     discovered, scores, about = time.perf_counter(), found.scores.numpy(), _about(request, request.method)
     peak = memory_mb(bench.model.device, peak=True) - before
     last = 99 - 9 * bool(found.path)
@@ -134,7 +136,7 @@ def importance(work: Work, report: Report) -> Found:
     evaluator = work.bench.evaluator(work.request, constant_replacer(fit.constants))
     result, tensors = node_importance(evaluator, part_of(report, 80, 99, 100))
     values = (fit.constants.input, fit.constants.heads, fit.constants.mlps)
-    tensors |= {name: value.cpu().numpy() for name, value in zip(CONSTANTS, values, strict=True)}
+    tensors |= {name: value.float().cpu().numpy() for name, value in zip(CONSTANTS, values, strict=True)}
     return Found(result, tensors, history=fit.history, discovered=began)
 
 
@@ -157,11 +159,14 @@ def _constants_alone(work: Work, report: Report) -> Replacement:
     """Return the constants of every source ablated alone: of a finished importance run, or trained now."""
     plain: dict[str, Any] = {"kind": "importance", "method": None, "settings": {}, "edges": None, "sizes": []}
     asked = work.request.model_copy(update=plain)
-    if asked.run_id() not in work.store:
-        return work.bench.fit_alone(report).constants
-    tensors, like = work.store.get(asked.run_id()).tensors, work.bench.forward.transformer.embedding
-    stream, heads, mlps = (torch.from_numpy(tensors[name]).to(like) for name in CONSTANTS)
-    return Replacement(stream, heads, mlps)
+    if asked.run_id() in work.store and work.bench.trained is not None:
+        tensors, like = work.store.get(asked.run_id()).tensors, work.bench.trained.start
+        shapes = [tuple(value.shape) for value in (like.input, like.heads, like.mlps)]
+        # A run may come from anywhere.
+        if [tensors.shapes.get(name) for name in CONSTANTS] == shapes:
+            stream, heads, mlps = (torch.from_numpy(tensors[name]).to(like.mlps) for name in CONSTANTS)
+            return Replacement(stream, heads, mlps)
+    return work.bench.fit_alone(report).constants
 
 
 def _curve(work: Work, scores: np.ndarray, report: Report, about: dict[str, Any]) -> dict[str, Any]:

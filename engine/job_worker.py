@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.errors import Cancelled, CircuitExplorerError
+from engine.errors import Cancelled
+from engine.job_errors import one_line
 from engine.request import Request
 from engine.runs import RunStore
 
@@ -28,7 +29,7 @@ def work(
     experiments: str,
     user_dir: str,
     shipped_dir: str,
-    after: Sequence[None] = (),
+    after: Sequence[str | None] = (),
 ) -> None:
     """Carry out one request. The result goes to the run store, which this worker must be able to reach.
 
@@ -37,17 +38,21 @@ def work(
         request: the request as JSON.
         experiments: the module whose `run` does the work.
         user_dir, shipped_dir: folders of the run store.
-        after: the scheduler waits for these before it starts the work: its parts.
+        after: what the parts of the request came to, for which the scheduler waits.
     """
     report = _Reporter(key)
     report.start()
     store = RunStore(Path(user_dir), Path(shipped_dir))
-    asked = Request.model_validate(request)
-    importlib.import_module(experiments).run(asked, report, store, checkpoint_folder(store, asked.run_id()))
+    asked, module = Request.model_validate(request), importlib.import_module(experiments)
+    if after:
+        module.gather(asked, list(after), store)
+    else:
+        module.run(asked, report, store, checkpoint_folder(store, asked.run_id()))
 
 
-def work_part(key: str, index: int, request: dict[str, Any], experiments: str, *folders: str) -> None:
-    """Carry out one part of a request that is made of others; what it cannot do, the whole will tell of.
+def work_part(key: str, index: int, request: dict[str, Any], experiments: str, *folders: str) -> str | None:
+    """Carry out one part of a request that is made of others, and return in one line why it cannot be; None
+    if it is done.
 
     Args:
         key: of the whole, whose progress and cancellation are shared.
@@ -59,14 +64,16 @@ def work_part(key: str, index: int, request: dict[str, Any], experiments: str, *
     store = RunStore(*map(Path, folders))
     asked = Request.model_validate(request)
     folder = checkpoint_folder(store, asked.run_id())
+    problem = None
     try:
         importlib.import_module(experiments).run(asked, report, store, folder)
-        shutil.rmtree(folder, ignore_errors=True)
     except Cancelled:
         raise
-    except CircuitExplorerError:
-        pass  # the whole comes to the same end when it gathers its parts, and says why
+    except Exception as error:  # one part that goes wrong in whatever way does not stop the others
+        problem = one_line(asked.run_id(), error)
+    shutil.rmtree(folder, ignore_errors=True)
     report.end()
+    return problem
 
 
 def checkpoint_folder(store: RunStore, run_id: str) -> Path:

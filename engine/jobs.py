@@ -135,6 +135,7 @@ class JobQueue:
             if task.ended or task.cancelling or task.future is None:
                 return
             task.cancelling = True
+            self._open_journal().remove(job_id)  # now: this queue may be closed before the job has ended
         # Outside the lock: these wait for the scheduler. The flag first, should the job start just now.
         from distributed import Event
 
@@ -162,12 +163,11 @@ class JobQueue:
         return self._journal
 
     def _go_on(self, entries: list[Entry]) -> None:
-        """Go on with the jobs of former servers; where that cannot be, they fail and stay in the journal."""
-        try:
-            for entry in entries:
+        """Go on with the jobs of former servers; where that cannot be, one fails and stays in the journal."""
+        for entry in entries:
+            try:
                 self._start(entry)
-        except CircuitExplorerError as error:
-            for entry in entries:
+            except CircuitExplorerError as error:
                 self._remember(entry.request.run_id(), _Task(entry.request, ended="failed", error=str(error)))
 
     def _start(self, entry: Entry) -> None:

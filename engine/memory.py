@@ -96,14 +96,15 @@ def memory_mb(device: torch.device, reset: bool = False, peak: bool = False) -> 
         if reset:
             torch.cuda.reset_peak_memory_stats()
         return (torch.cuda.max_memory_allocated() if peak else torch.cuda.memory_allocated()) / 1e6
-    status = Path("/proc/self/status")
-    if not status.exists():  # only Linux tells the present and resets the peak
+    try:
+        if reset:
+            Path("/proc/self/clear_refs").write_text("5")
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:  # only Linux tells the present and resets the peak, and not in every container
         return most_mb(resource.RUSAGE_SELF)
-    if reset:
-        Path("/proc/self/clear_refs").write_text("5")
     field = "VmHWM:" if peak else "VmRSS:"
-    line = next(line for line in status.read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) * 1024 / 1e6
+    found = [int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(field)]
+    return found[0] if found else most_mb(resource.RUSAGE_SELF)
 
 
 def most_mb(who: int) -> float:

@@ -62,6 +62,7 @@ class Sweep(BaseModel):
 
     Attributes:
         settings: of the methods that are not to take their defaults, by name.
+        task_hashes: sha256 of the users' task files among the tasks.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -71,6 +72,14 @@ class Sweep(BaseModel):
     tasks: list[Name] = Field(min_length=1, max_length=50)
     seeds: list[Seed] = Field(min_length=1, max_length=50)
     settings: dict[str, dict[str, Any]] = {}
+    task_hashes: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _once(self) -> "Sweep":
+        for names in (self.methods, self.ablations, self.tasks, self.seeds):
+            if len(set(names)) < len(names):
+                raise ValueError(f"named twice: {', '.join(map(str, names))}")
+        return self
 
 
 class Stability(BaseModel):
@@ -81,9 +90,18 @@ class Stability(BaseModel):
     seeds: list[Seed] = Field(min_length=1, max_length=50)
     folds: int = Field(default=2, ge=0, le=10)
 
+    @model_validator(mode="after")
+    def _parts(self) -> "Stability":
+        if self.folds == 1 or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(
+                "no seed can be named twice, and templates are parted in 2 or more, or 0 for not"
+            )
+        return self
+
 
 class Request(BaseModel):
-    """What is asked for. Two requests that are equal give the same run, bit for bit on a CPU.
+    """What is asked for. Two requests that are equal give the same run, bit for bit on as many threads
+    of a CPU.
 
     Attributes:
         kind: "discover" scores every edge of a model for a task; "evaluate" measures the circuits of a

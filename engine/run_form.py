@@ -133,6 +133,13 @@ class PathPoint(Measured):
     penalty: FiniteFloat
 
 
+class Cost(Form):
+    """What the discovery alone took, without loading and measuring; memory above what was in use before."""
+
+    seconds: FiniteFloat
+    peak_mb: FiniteFloat
+
+
 class CurveResult(Result):
     """The circuits of every size of a ranking, and those on the method's own path."""
 
@@ -140,6 +147,7 @@ class CurveResult(Result):
     curve: Annotated[list[Point], Field(min_length=1, max_length=_MOST)]
     circuit_top: dict[str, list[Top]]
     path: Annotated[list[PathPoint], Field(max_length=_MOST)] = []
+    cost: Cost | None = None  # the first runs had none
 
 
 class NamedResult(Result):

@@ -24,14 +24,14 @@ def parts(request: Request, store: RunStore) -> list[Request]:
     """Return a discovery for every other seed, and for every part of the templates a discovery without them
     and a measurement of the circuit itself on them."""
     plan, origin = _plan(request), store.get(request.circuit or "")
-    asked = origin.request
-    again = asked.model_copy(update={"sizes": [asked.edges]})
+    asked = origin.request.model_copy(update={"edges": request.edges, "sparsity": None})
+    again = asked.model_copy(update={"sizes": [request.edges]})
     found = [again.model_copy(update={"seed": seed}) for seed in plan.seeds if seed != asked.seed]
     known = templates(asked.task, load_tokens(asked.model)) if plan.folds else []
     for fold in range(min(plan.folds, len(known))):
         held_out = known[fold :: plan.folds]
         found.append(again.model_copy(update={"held_out": held_out}))
-        chosen = Chosen(name=ORIGIN, parts=[Part(run=origin.run_id, edges=asked.edges or 1)])
+        chosen = Chosen(name=ORIGIN, parts=[Part(run=origin.run_id, edges=request.edges or 1)])
         measure = {"kind": "measure", "method": None, "settings": {}, "edges": None, "sizes": []}
         measure |= {"held_out": held_out, "circuits": [chosen]}
         found.append(asked.model_copy(update=measure))

@@ -98,13 +98,15 @@ def _row(part: Request, outcome: Run | str) -> dict[str, Any]:
         empty = {"points": [], "path": [], "cpr": None, "cmd": None, "seconds": None, "peak_mb": None}
         return row | empty | {"error": outcome, "conditioning": None}
     result = outcome.result
+    cost = result.get("cost") or {"seconds": None, "peak_mb": None}
     # The size that the request asks for belongs to the curve, but not to MIB's grid.
     gridded = [point for point in result["curve"] if point["edges_requested"] in part.sizes]
     path = [{"penalty": x["penalty"]} | {k: x[k] for k in POINT[1:]} for x in result.get("path", [])]
     return row | {
         "error": None,
         "conditioning": result["conditioning"],
-        **result["cost"],
+        "seconds": cost["seconds"],
+        "peak_mb": cost["peak_mb"],
         **areas(gridded),
         "points": [{name: point[name] for name in POINT} for point in result["curve"]],
         "path": path,

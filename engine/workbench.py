@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from engine.ablations.base import Reference, Replacer, ablations
+from engine.ablations.constants import constant_replacer
 from engine.ablations.optimal import Fit, Optimal, fit_alone, fit_circuit
 from engine.ablations.optimal import Settings as OptimalSettings
 from engine.discovery.base import Batch, Report
@@ -140,11 +141,13 @@ def prepare(request: Request) -> Workbench:
     reference = Reference([clean for clean, _ in groups], [corrupt for _, corrupt in groups])
     ablation = ablations.get(request.ablation)
     settings = parse_settings(ablation.Settings, request.ablation_settings)
-    replacer = ablation.prepare(model.transformer, reference, settings, request.seed)
     trained = None
     if isinstance(ablation, Optimal):
         chosen = OptimalSettings.model_validate(settings, from_attributes=True)
-        trained = TrainedConstants(ablation.start(model.transformer, reference, chosen), chosen, request.seed)
+        start = ablation.start(model.transformer, reference, chosen)
+        trained, replacer = TrainedConstants(start, chosen, request.seed), constant_replacer(start)
+    else:
+        replacer = ablation.prepare(model.transformer, reference, settings, request.seed)
     forward = MaskedForward(model.transformer, graph)
     conditioning = ablation.conditioning(settings)
     return Workbench(model, forward, training, replacer, conditioning, trained, needed)

@@ -25,6 +25,8 @@ def completed(request: Request, store: RunStore) -> Request:
 
 
 def parts_of(request: Request, store: RunStore) -> list[Request]:
+    if request.model != "tiny":
+        raise RequestError(f"unknown model '{request.model}'")
     return [
         request.model_copy(update={"kind": "discover", "method": "m", "sweep": None, "seed": seed})
         for seed in (request.sweep.seeds if request.sweep else [])
@@ -56,16 +58,19 @@ def run(
     return write(store, request)
 
 
-def write(store: RunStore, request: Request) -> str:
+def gather(request: Request, problems: list[str | None], store: RunStore) -> str:
+    return write(store, request, problems)
+
+
+def write(store: RunStore, request: Request, problems: list[str | None] | None = None) -> str:
     """Write a run of made-up numbers; of a sweep, what its parts have left."""
     fields = request.model_dump(by_alias=True, exclude={"sizes"})
     if request.sweep is None:
         return write_fake_run(store, GRAPH, (GRAPH.n_edges,), GRAPH.n_edges, **fields)
     rows = []
-    for part in parts_of(request, store):
-        there = part.run_id() in store
+    for part, problem in zip(parts_of(request, store), problems or [], strict=True):
         row = {"method": part.method, "ablation": part.ablation, "task": part.task, "seed": part.seed}
-        rows.append(row | {"run": part.run_id(), "error": None if there else "one clear line"})
+        rows.append(row | {"run": part.run_id(), "error": problem})
     empty = dict.fromkeys(("conditioning", "seconds", "peak_mb", "cpr", "cmd"))
     point = {"n_edges": 1, "edges_requested": 1, "kl": estimate(1), "faithfulness": estimate(1)}
     rows = [empty | row | {"points": [] if row["error"] else [point], "path": []} for row in rows]

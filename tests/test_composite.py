@@ -134,9 +134,12 @@ def test_a_part_that_cannot_be_done_is_told_and_the_others_are_there(tiny_folder
     path.write_text(path.read_text() + "\n" + json.dumps(odd))
     asked = sweep(tiny_folder, str(path), methods=["random"], ablations=["resample", "zero"], seeds=[0])
     rows = store.get(experiments.run(asked, silent, store)).result["rows"]
-    assert [row["ablation"] for row in rows] == ["resample", "zero"]
-    assert "resample" in (rows[0]["error"] or "") or rows[0]["points"]
-    assert rows[1]["points"]
+    assert [row["ablation"] for row in rows] == ["resample"] * 3 + ["zero"] * 3
+    for row in rows:
+        assert bool(row["points"]) == (row["ablation"] == "zero")
+        assert ("resample ablation needs two different prompts" in (row["error"] or "")) == (
+            not row["points"]
+        )
 
 
 @pytest.mark.parametrize(
@@ -144,7 +147,6 @@ def test_a_part_that_cannot_be_done_is_told_and_the_others_are_there(tiny_folder
     [
         ({"methods": ["edge-prunning"]}, "unknown method 'edge-prunning': did you mean 'edge-pruning'"),
         ({"ablations": ["men"]}, "unknown ablation 'men'"),
-        ({"methods": ["random", "random"], "settings": {}}, "named twice: random"),
         (
             {"methods": ["random"], "settings": SETTINGS},
             "settings of 'edge-pruning', which is not among the methods",
@@ -263,6 +265,33 @@ def test_a_task_file_has_no_templates_to_hold_out(tiny_model, tmp_path):
     assert templates(task, tiny_model) == []
     with pytest.raises(RequestError, match="names no templates"):
         load_prompts(task, tiny_model, "train", 10, 0, held_out=["t1"])
+
+
+@pytest.mark.parametrize("twice", [{"methods": ["random", "random"]}, {"seeds": [0, 0]}])
+def test_nothing_is_named_twice(twice):
+    with pytest.raises(ValueError, match="named twice"):
+        Sweep(**{"methods": ["m"], "ablations": ["a"], "tasks": ["t"], "seeds": [0]} | twice)
+    with pytest.raises(ValueError, match="2 or more"):
+        Stability(seeds=[1], folds=1)
+
+
+def test_another_task_file_of_the_same_name_is_another_sweep(tiny_folder, tmp_path, store):
+    first, second = (write_task(tmp_path / name) for name in ("a.jsonl", "b.jsonl"))
+    asked = sweep(tiny_folder, first, tasks=[first, second])
+    before = completed(asked, store)
+    write_task(tmp_path / "b.jsonl", n=29)
+    assert completed(asked, store).run_id() != before.run_id()
+    with pytest.raises(RequestError, match="has changed"):
+        completed(before, store)
+
+
+def test_what_is_no_discovery_cannot_be_repeated(tiny_folder, store, worded):
+    given = {"model": str(tiny_folder), "task": worded, "ablation": "zero", "n_prompts": 12}
+    evaluated = Request.model_validate(given | {"method": "random", "edges": 60, "split": "train"})
+    run_id = experiments.run(evaluated, silent, store)
+    asked = {"kind": "stability", "circuit": run_id, "stability": {"seeds": [1]}}
+    with pytest.raises(RequestError, match="measured on its training prompts"):
+        completed(Request.model_validate(given | asked), store)
 
 
 def test_a_sweep_needs_a_plan():

@@ -367,7 +367,7 @@ def test_a_sweep_is_done_by_way_of_its_parts_and_tells_how_far_it_is(queue: JobQ
     assert job.state == "done"
     found = store.get(job.job_id)
     assert [row["seed"] for row in found.result["rows"]] == [1, 2, 3]
-    assert [start[0] for start in starts(store)[:3]] == [1, 2, 3]
+    assert [start[0] for start in starts(store)] == [1, 2, 3]
     of_parts = [line for line in job.log if "part" in line.message]
     shares = [line.done / line.total for line in of_parts]
     assert shares == sorted(shares)
@@ -376,11 +376,13 @@ def test_a_sweep_is_done_by_way_of_its_parts_and_tells_how_far_it_is(queue: JobQ
 
 
 def test_a_part_that_cannot_be_carried_out_does_not_stop_the_others(queue: JobQueue, store: RunStore):
-    asked = sweep(4, [1, 2], fail_at=2, raises="request", only_seed=1)
-    job = wait(queue, queue.submit(asked), ended)
-    assert job.state == "done"
-    rows = store.get(job.job_id).result["rows"]
-    assert [row["error"] for row in rows] == ["one clear line", None]
+    for raises, said in (("request", "one clear line"), ("bug", "unexpected failure")):
+        asked = sweep(4, [1, 2], fail_at=2, raises=raises, only_seed=1)
+        job = wait(queue, queue.submit(asked), ended)
+        assert job.state == "done"
+        first, second = (row["error"] for row in store.get(job.job_id).result["rows"])
+        assert first.startswith(said)
+        assert second is None
 
 
 def test_cancelling_a_sweep_stops_its_parts(queue: JobQueue, store: RunStore):
@@ -391,6 +393,30 @@ def test_cancelling_a_sweep_stops_its_parts(queue: JobQueue, store: RunStore):
     time.sleep(0.5)
     assert len({start[0] for start in starts(store)}) < 3
     assert job_id not in store
+
+
+def test_a_cancelled_job_is_not_gone_on_with_by_the_next_server(store: RunStore):
+    queue = JobQueue(store, FAKE)
+    job_id = queue.submit(sweep(400, [1, 2]))
+    wait(queue, job_id, running)
+    queue.cancel(job_id)
+    queue.close()
+    after = JobQueue(store, FAKE)
+    assert after.jobs() == []
+    after.close()
+
+
+def test_one_job_that_cannot_be_gone_on_with_does_not_stop_the_others(store: RunStore):
+    store.user_dir.mkdir(parents=True)
+    former = Journal(store.user_dir / ".jobs")
+    bad = sweep(3, [1]).model_copy(update={"model": "gone"})
+    for asked in (bad, request(steps=3, seed=7)):
+        former.add(asked.run_id(), Entry(asked, f"{asked.run_id()}-0"))
+    former.close()
+    queue = JobQueue(store, FAKE)
+    states = {job.request.model: wait(queue, job.job_id, ended).state for job in queue.jobs()}
+    assert states == {"gone": "failed", "tiny": "done"}
+    queue.close()
 
 
 def test_a_part_whose_worker_is_killed_goes_on(queue: JobQueue, store: RunStore):

@@ -60,7 +60,9 @@ class Constants:
 
     def of(self, clean: Run) -> Replacement:
         """Return the replacement values at the stored positions of a batch; gradients flow back from them."""
-        return _replacement([_fit(value, clean.input.shape[1]) for value in self.values])
+        # Where no gradient is asked for, none may seem to be: a masked forward would keep all for it.
+        values = self.values if torch.is_grad_enabled() else [value.detach() for value in self.values]
+        return _replacement([_fit(value, clean.input.shape[1]) for value in values])
 
     def frozen(self) -> Replacement:
         """Return a copy of the constants as they are now, without gradients."""
@@ -77,18 +79,37 @@ def zeros(transformer: Transformer) -> Replacement:
     )
 
 
-@torch.no_grad()
-def means(
-    transformer: Transformer, groups: list[Tensor], conditioning: Conditioning, power: int = 1
-) -> Replacement:
+def means(transformer: Transformer, groups: list[Tensor], conditioning: Conditioning) -> Replacement:
     """Return the mean of what every source writes, over all prompts and from `FIRST_ABLATED` on.
 
     Args:
         groups: tokens [n, S] of the prompts, a group for each length.
-        power: takes the mean of this power of every number instead.
         conditioning: "per position" gives one mean per position over the prompts that reach it, and at the
             end one over all positions, for prompts longer than any of these; "shared" the latter alone.
     """
+    like, (sums, counts) = transformer.embedding, totals(transformer, groups)
+    pooled = [(total.sum(-2, keepdim=True) / counts.sum()).to(like) for total in sums]
+    if conditioning == "shared":
+        return _replacement(pooled)
+    each = [(total / counts).to(like) for total in sums]
+    return _replacement([torch.cat(pair, -2) for pair in zip(each, pooled, strict=True)])
+
+
+def deviations(transformer: Transformer, groups: list[Tensor]) -> Replacement:
+    """Return the standard deviation of every number a source writes, shared over positions; as `means`."""
+    sums, counts = totals(transformer, groups)
+    squares, _ = totals(transformer, groups, power=2)
+    found = []
+    for total, square in zip(sums, squares, strict=True):
+        mean, of_square = (x.sum(-2, keepdim=True) / counts.sum() for x in (total, square))
+        found.append((of_square - mean.square()).clamp_min(0).sqrt().to(transformer.embedding))
+    return _replacement(found)
+
+
+@torch.no_grad()
+def totals(transformer: Transformer, groups: list[Tensor], power: int = 1) -> tuple[list[Tensor], Tensor]:
+    """Return sums over prompts of a power of what every source writes, float64 [..., 1, S, x] of input, heads
+    and MLPs on the CPU, and how many prompts reach each position, [S, 1]; from `FIRST_ABLATED` on."""
     longest = max(tokens.shape[1] for tokens in groups) - FIRST_ABLATED
     sums = [
         x.cpu().double().expand(*x.shape[:-2], max(longest, 1), x.shape[-1]).clone()
@@ -102,12 +123,7 @@ def means(
             counts[:n] += len(part)
             for total, value in zip(sums, _values(Replacement.from_run(run)), strict=True):
                 total[..., :n, :] += value.cpu().double().pow(power).sum(-3, keepdim=True)
-    like = transformer.embedding
-    pooled = [(total.sum(-2, keepdim=True) / counts.sum()).to(like) for total in sums]
-    if conditioning == "shared":
-        return _replacement(pooled)
-    each = [(total / counts).to(like) for total in sums]
-    return _replacement([torch.cat(pair, -2) for pair in zip(each, pooled, strict=True)])
+    return sums, counts
 
 
 def _values(replacement: Replacement) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from engine.ablations.base import Ablated, Ablation, Reference, Replacer, ablations
-from engine.ablations.constants import first_ablated, means
+from engine.ablations.constants import deviations, first_ablated
 from engine.forward import Replacement
 from engine.models.transformer import Transformer
 
@@ -42,24 +42,17 @@ class Gaussian(Ablation):
     ) -> Replacer:
         """Return a replacer that runs the clean prompts and adds noise drawn with `seed`."""
         noise = Settings.model_validate(settings, from_attributes=True).noise
-        spread = [noise * each for each in _deviations(transformer, reference.clean)]
+        spread = deviations(transformer, reference.clean)
 
         def replace(clean: Tensor, corrupt: Tensor) -> Ablated:
             start = first_ablated(clean)
             run = Replacement.from_run(transformer.run(clean, start))
             generators = [_generator(prompt, seed) for prompt in clean]
-            pairs = zip((run.input, run.heads, run.mlps), spread, strict=True)
-            stream, heads, mlps = (value + s * _noise(value, generators) for value, s in pairs)
+            pairs = ((run.input, spread.input), (run.heads, spread.heads), (run.mlps, spread.mlps))
+            stream, heads, mlps = (value + noise * s * _noise(value, generators) for value, s in pairs)
             return Ablated(start, Replacement(stream, heads, mlps))
 
         return replace
-
-
-def _deviations(transformer: Transformer, groups: list[Tensor]) -> list[Tensor]:
-    """Return the standard deviations of input, heads and MLPs, shaped as shared constants."""
-    mean, square = (means(transformer, groups, "shared", power) for power in (1, 2))
-    pairs = ((mean.input, square.input), (mean.heads, square.heads), (mean.mlps, square.mlps))
-    return [(of_square - of_mean.square()).clamp_min(0).sqrt() for of_mean, of_square in pairs]
 
 
 def _generator(prompt: Tensor, seed: int) -> torch.Generator:

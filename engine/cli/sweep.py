@@ -92,6 +92,8 @@ def sweep(
             raise Cancelled("cancelled") from stop
         finally:
             queue.close()
+    if job.state == "cancelled":
+        raise Cancelled("cancelled")
     if job.state == "failed":
         raise CircuitExplorerError(job.error or "the sweep failed")
     run = store.get(job_id)

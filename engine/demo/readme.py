@@ -1,6 +1,7 @@
 """Fill the README's tables from what was measured: `make readme`.
 
-The benchmark table lies in assets/bench.json (`circuit-explorer bench --json`), the circuits in cached_runs/.
+The benchmark table lies in assets/bench.json (`circuit-explorer bench --json`), what methods recover of
+planted circuits in assets/planted.json, all else in cached_runs/.
 """
 
 import json
@@ -8,11 +9,18 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from engine.ablation_comparison import gaps, ratios
 from engine.bench import BENCHES
+from engine.planted.table import recovery_table
 from engine.runs import RunStore
 
+# Median share of Δ under another ablation that optimal constants leave, in per cent (Li & Janson 2024).
+PUBLISHED = {"zero": 11.1, "mean": 33.0, "resample": 17.7}
 ROOT = Path(__file__).resolve().parents[2]
 README, BENCH = ROOT / "README.md", ROOT / "assets" / "bench.json"
+PLANTED = ROOT / "assets" / "planted.json"
 
 
 def bench_table(bench: dict[str, Any]) -> str:
@@ -39,9 +47,78 @@ def runs_table(store: RunStore) -> str:
     return "\n".join(lines)
 
 
+def planted_table(rows: list[dict[str, Any]]) -> str:
+    """Return how well each method recovers each planted circuit, recall and AUROC, in Markdown."""
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    lines = [f"| method | {' | '.join(models)} |", "|---|" + "---|" * len(models)]
+    for method in dict.fromkeys(row["method"] for row in rows):
+        here = {row["model"]: row for row in rows if row["method"] == method}
+        cells = (f"{here[model]['recall']:.2f} / {here[model]['auroc']:.2f}" for model in models)
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def gaps_table(store: RunStore) -> str:
+    """Return what components cost under each ablation on each shipped task, and what optimal constants leave
+    of it: medians over heads and MLPs, in Markdown."""
+    names = ("optimal", *PUBLISHED)
+    lines = ["| task | Δ optimal | " + " | ".join(f"Δ {x} | of {x}" for x in PUBLISHED) + " |"]
+    lines.append("|---|---" + "|---|---" * len(PUBLISHED) + "|")
+    runs = [run for run in store.list() if run.shipped and run.request.kind == "importance"]
+    for task in sorted({run.request.task for run in runs}):
+        # The first source is `input`, which is no component.
+        kl = {
+            run.request.ablation: run.tensors["kl"][1:].astype(float)
+            for run in runs
+            if run.request.task == task and run.request.ablation in names
+        }
+        of = {name: gaps(values.mean(1), values) for name, values in kl.items()}
+        cells = [f"| {task} | {np.median(of['optimal'].mean):.2g}"] if "optimal" in of else []
+        for name in PUBLISHED if cells else ():
+            if name not in of:
+                cells.append("– | –")
+                continue
+            ratio = ratios(of["optimal"], of[name]).median
+            share = "–" if ratio is None else f"{100 * ratio:.0f} %"
+            cells.append(f"{np.median(of[name].mean):.2g} | {share}")
+        if cells:
+            lines.append(" | ".join(cells) + " |")
+    paper = " | ".join(f"– | {share} %" for share in PUBLISHED.values())
+    return "\n".join([*lines, f"| *paper: IOI, GPT-2 small* | – | {paper} |"])
+
+
+def sweep_table(store: RunStore) -> str:
+    """Return the shipped sweep in Markdown: KL at MIB's 5 % of the edges and CMD, by task and ablation."""
+    found = [run for run in store.list() if run.shipped and run.request.kind == "sweep"]
+    if not found:
+        return ""
+    result, requested = found[0].result, found[0].request.target_edges(found[0].result["n_edges_total"])
+    columns = list(dict.fromkeys((row["task"], row["ablation"]) for row in result["rows"]))
+    head = " | ".join(f"{task}, {ablation}" for task, ablation in columns)
+    lines = [f"| method | {head} | seconds |", "|---|" + "---|" * (len(columns) + 1)]
+    for method in dict.fromkeys(row["method"] for row in result["rows"]):
+        cells, seconds = [], []
+        for column in columns:
+            here = [
+                row
+                for row in result["rows"]
+                if (row["method"], row["task"], row["ablation"]) == (method, *column)
+            ]
+            points = [x for row in here for x in row["points"] if x["edges_requested"] == requested]
+            seconds += [row["seconds"] for row in here if row["seconds"] is not None]
+            kl = np.mean([point["kl"]["mean"] for point in points]) if points else np.nan
+            edges = np.mean([point["n_edges"] for point in points]) if points else np.nan
+            cells.append(f"{kl:.2g} ({edges:.0f})")
+        lines.append(f"| {method} | {' | '.join(cells)} | {np.mean(seconds):.0f} |")
+    return "\n".join(lines)
+
+
 def filled(text: str) -> str:
     """Return the README with its tables as they should be now."""
-    tables = {"bench": bench_table(json.loads(BENCH.read_text())), "runs": runs_table(RunStore())}
+    store = RunStore()
+    tables = {"bench": bench_table(json.loads(BENCH.read_text())), "runs": runs_table(store)}
+    tables |= {"planted": planted_table(json.loads(PLANTED.read_text()))}
+    tables |= {"gaps": gaps_table(store), "sweep": sweep_table(store)}
     for name, table in tables.items():
         pattern = rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)"
         text = re.sub(
@@ -56,4 +133,5 @@ def _estimate(value: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
+    PLANTED.write_text(json.dumps(recovery_table(), indent=1) + "\n")
     README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
