@@ -16,6 +16,7 @@ from engine.discovery.base import methods
 from engine.errors import CircuitExplorerError, RequestError
 from engine.request import Request
 
+FIRST = "edge-pruning"  # the method of a form that nobody has touched
 SHOWN = 2  # settings of a method shown at once, its first; the others are under "Advanced"
 
 
@@ -60,6 +61,8 @@ def _method() -> str:
     names = methods.names()
     if len(names) == 1:
         return names[0]
+    if FIRST in names:
+        st.session_state.setdefault("new-method", FIRST)
     return st.selectbox("Method", names, format_func=lambda name: title_of("method", name), key="new-method")
 
 

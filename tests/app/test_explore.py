@@ -163,7 +163,7 @@ def test_settings_of_the_ablation_are_in_the_form(store, monkeypatch):
     monkeypatch.setattr("app.panels.new_run._start", asked.append)
     monkeypatch.setattr("app.panels.subject.shipped_models", lambda: {"explorer-4l": ""})
     at = page()
-    at.selectbox(key="new-method").set_value("edge-pruning")
+    assert at.selectbox(key="new-method").value == "edge-pruning"
     at.selectbox(key="new-ablation").set_value("mean").run()
     at.selectbox(key="set-mean-conditioning").set_value("shared")
     at.number_input(key="set-edge-pruning-steps").set_value(70)
