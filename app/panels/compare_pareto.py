@@ -83,10 +83,10 @@ def sweep_view(run: Run, shelf: Shelf, scheme: Look) -> tuple[dict[str, object],
             figure, "compare-pareto", alt, max(430, 130 + 23 * entries), ratio=0.36, on_event=_on_point
         )
     else:
-        st.info("Nothing of these could be measured; the table says why.", icon=":material/info:")
-    _captions(run, lines, shown, paper)
+        st.info("Nothing of these was measured; the table says why.", icon=":material/info:")
+    _captions(run, shown or lines, paper)
     sizes = sizes_of(lines)
-    if sizes:
+    if sizes and shown:
         size = choose_size(sizes, total)
         lines_table(shown, size)
         open_circuit(shown, size, shelf, run.request)
@@ -113,7 +113,7 @@ def sweep_view(run: Run, shelf: Shelf, scheme: Look) -> tuple[dict[str, object],
 
 def _choose(rows: Sequence[dict[str, Any]], total: int) -> tuple[str, str, list[Line], list[Line]]:
     """Draw the choosers; return the task, the metric, its lines and those among them that are shown."""
-    places = st.columns([1.1, 1, 1.5, 1.5], gap="small")
+    places = st.columns([1, 1.1, 1.5, 1.4], gap="small")
     tasks: list[str] = list(dict.fromkeys(row["task"] for row in rows))
     if st.session_state.get("compare-task") not in tasks:
         st.session_state["compare-task"] = tasks[0]
@@ -147,6 +147,7 @@ def _choose(rows: Sequence[dict[str, Any]], total: int) -> tuple[str, str, list[
             key=key,
             format_func=lambda one, name=name: title_of(name, one),
             placeholder=f"All {len(known)}",
+            wrap=True,
             persist_state="session",
         )
     shown = [
@@ -179,7 +180,7 @@ def _switch(name: str, options: dict[str, str]) -> str:
     return chosen or str(DEFAULTS[name])
 
 
-def _captions(run: Run, lines: Sequence[Line], shown: Sequence[Line], paper: Sequence[Curve]) -> None:
+def _captions(run: Run, shown: Sequence[Line], paper: Sequence[Curve]) -> None:
     several = max((len(line.found) for line in shown), default=0) > 1
     band = "mean over seeds, bands from the lowest to the highest" if several else "bands are 95 % intervals"
     words = [f"Lines: circuits of the highest scores, {band}; grey: random scores."]
@@ -198,13 +199,13 @@ def _captions(run: Run, lines: Sequence[Line], shown: Sequence[Line], paper: Seq
             "position, and one shared by all. A shared constant cannot follow the position, so what lies "
             "between them is not between ablations or methods alone."
         )
-    failed = [row for line in lines for row in line.rows if row["error"] is not None]
+    failed = [row for line in shown for row in line.rows if row["error"] is not None]
     if failed:
-        n = sum(len(line.rows) for line in lines)
+        n = sum(len(line.rows) for line in shown)
         st.warning(f"{len(failed)} of {n} discoveries failed; the table says why.", icon=":material/error:")
     for note in run.result["notes"]:
         st.caption(f":material/info: {plain(note)}")
-    st.caption(plain(_provenance(run, lines)))
+    st.caption(plain(_provenance(run, shown)))
 
 
 def _provenance(run: Run, lines: Sequence[Line]) -> str:

@@ -84,6 +84,7 @@ def _filters(runs: list[Run], first: list[Kind]) -> tuple[list[str], dict[str, l
         selection_mode="multi",
         format_func=lambda kind: f"{KIND_NAMES[kind]} {counts[kind]}",
         key="runs-kind",
+        wrap=True,
         persist_state="session",
     )
     several = {

@@ -114,7 +114,7 @@ def _columns() -> dict[str, ColumnConfig]:
         ),
         "high": number("to", width=62, format="%.3g"),
         "faithfulness": number(
-            width=84, format="%.3g", help="1: all of the model's metric is kept; 0: no more than without."
+            width=84, format="%.3f", help="1: all of the model's metric is kept; 0: no more than without."
         ),
         "cpr": number("CPR", width=52, format="%.3g", help="Higher is better."),
         "cmd": number("CMD", width=60, format="%.3g", help="Lower is better; 0 at best."),

@@ -216,6 +216,18 @@ def test_of_very_many_lines_those_of_the_first_ablation_are_shown_at_first(store
     assert len(table(page(sweep=sweep, ablations=""))) == 12
 
 
+def test_filters_that_leave_nothing_say_so(store):
+    run = store.get(write_fake_sweep(store))
+    rows = [row for row in run.result["rows"] if (row["method"], row["ablation"]) != ("ugs", "mean")]
+    store.delete(run.run_id)
+    sweep = store.write(run.request, run.result | {"rows": rows})
+    at = page(sweep=sweep, methods="ugs", ablations="mean")
+    assert "Nothing of these was measured" in at.info[0].value
+    assert "compare-pareto" not in views(at)
+    at.multiselect(key="compare-methods").set_value([]).run()
+    assert len(table(at)) == 2
+
+
 def test_an_address_with_nonsense_shows_the_first_sweep(store):
     sweep = write_fake_sweep(store)
     at = page(sweep="gone", view="methods", task="x", methods="none", at="-5", line="a,b", unit="mile")
