@@ -60,7 +60,7 @@ class Settings(BaseModel):
     steps: int = Field(200, ge=1, le=100_000, title="Steps", description="Training steps at each level.")
     batch_size: int = Field(8, ge=1, le=4096, title="Batch size", description="Pairs of prompts in a step.")
     samples: int = Field(
-        8, ge=1, le=1024, title="Samples", description="Masks drawn for every prompt in a step."
+        4, ge=1, le=1024, title="Samples", description="Masks drawn for every prompt in a step."
     )
     restart: bool = Field(
         False, title="Restart", description="Train anew at every level rather than go on from the last one."
