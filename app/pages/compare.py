@@ -98,12 +98,15 @@ def _methods(scheme: Look) -> None:
         run = choose_sweep(sweeps(there))
         jobs_panel()
         sweep_form(shortcut=True)
-    if run is None:
+    if run is None and any(job.active and job.request.kind == "sweep" for job in queue().jobs()):
+        st.info("Methods are being compared; the left side says how far it is.", icon=":material/hourglass:")
+    elif run is None:
         st.info(
             "No methods are compared yet. Choose them in the form on the left and press **Compare methods**: "
             "each then runs under every ablation with every seed, and all circuits are measured alike.",
             icon=":material/compare:",
         )
+    if run is None:
         state.write_url("compare", {"view": "methods"}, {})
         return
     values, first = sweep_view(run, there, scheme)

@@ -118,7 +118,7 @@ def test_zoom_outlives_the_slider_and_another_run(page, server):
     expect(page).to_have_url(re.compile("edges=300"))
     assert page.evaluate(RANGE) == pytest.approx(zoomed)
     page.locator(".st-key-run input").click()
-    page.get_by_role("option", name=re.compile("mean · fake-4l")).click()
+    page.get_by_role("option", name=re.compile("mean · seed 1 · fake-4l")).click()
     expect(page).to_have_url(re.compile(f"run={server.other}"))
     assert page.evaluate(RANGE) == pytest.approx(zoomed)
     page.mouse.dblclick(x + 120, y)
