@@ -128,10 +128,10 @@ def test_under_optimal_ablation_methods_that_train_no_constants_take_those_of_ea
 
 def test_a_part_that_cannot_be_done_is_told_and_the_others_are_there(tiny_folder, tmp_path, store):
     path = tmp_path / "pairs.jsonl"
-    write_task(path)
+    write_task(path, n=20)  # a file so small is used whole
     # One prompt of a length of its own leaves nothing to resample.
     odd = {"clean": "w1 w2", "corrupt": "w1 w5", "answers": [" w6"], "wrong_answers": [" w7"]}
-    path.write_text(path.read_text() + "\n" + json.dumps(odd))
+    path.write_text(json.dumps(odd) + "\n" + path.read_text())
     asked = sweep(tiny_folder, str(path), methods=["random"], ablations=["resample", "zero"], seeds=[0])
     rows = store.get(experiments.run(asked, silent, store)).result["rows"]
     assert [row["ablation"] for row in rows] == ["resample"] * 3 + ["zero"] * 3

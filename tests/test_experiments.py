@@ -11,7 +11,7 @@ import torch
 from engine import experiments
 from engine.circuit import circuit_from_json, top_edges
 from engine.errors import Cancelled, OutOfMemoryError, RequestError
-from engine.models import Model
+from engine.models import Model, shape_of_folder
 from engine.request import Request
 from engine.runs import RunStore
 
@@ -104,7 +104,7 @@ def test_what_decides_the_run_decides_its_name(asked: Request, store: RunStore, 
     assert name.startswith("edge-pruning-tiny-pairs-counterfactual-")
     written_out = change(asked, settings={"steps": "40", "batch_size": 8, "node_masks": True})
     assert experiments.completed(written_out, store).run_id() == name
-    sparsity = 1 - EDGES / experiments.shape_of_folder(Path(asked.model)).graph().n_edges
+    sparsity = 1 - EDGES / shape_of_folder(Path(asked.model)).graph().n_edges
     assert experiments.completed(change(asked, edges=None, sparsity=sparsity), store).run_id() == name
     for other in ({"seed": 1}, {"ablation": "zero"}, {"settings": {"steps": 41}}, {"bos": True}):
         assert experiments.completed(change(asked, **other), store).run_id() != name
@@ -115,7 +115,7 @@ def test_what_decides_the_run_decides_its_name(asked: Request, store: RunStore, 
 def test_a_cancelled_run_leaves_nothing_and_resumes_to_the_same(
     asked: Request, store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.discovery.edge_pruning.CHECKPOINT_EVERY", 7)
+    monkeypatch.setattr("engine.discovery.mask_training.CHECKPOINT_EVERY", 7)
     expected = store.get(experiments.run(asked, nothing, store)).tensors["scores"]
     fresh, checkpoint = RunStore(tmp_path / "fresh", tmp_path / "shipped"), tmp_path / "checkpoint"
 

@@ -95,9 +95,9 @@ def sweep_table(store: RunStore) -> str:
     result, requested = found[0].result, found[0].request.target_edges(found[0].result["n_edges_total"])
     columns = list(dict.fromkeys((row["task"], row["ablation"]) for row in result["rows"]))
     head = " | ".join(f"{task}, {ablation}" for task, ablation in columns)
-    lines = [f"| method | {head} | seconds |", "|---|" + "---|" * (len(columns) + 1)]
+    lines = [f"| method | {head} |", "|---|" + "---|" * len(columns)]
     for method in dict.fromkeys(row["method"] for row in result["rows"]):
-        cells, seconds = [], []
+        cells = []
         for column in columns:
             here = [
                 row
@@ -105,11 +105,10 @@ def sweep_table(store: RunStore) -> str:
                 if (row["method"], row["task"], row["ablation"]) == (method, *column)
             ]
             points = [x for row in here for x in row["points"] if x["edges_requested"] == requested]
-            seconds += [row["seconds"] for row in here if row["seconds"] is not None]
             kl = np.mean([point["kl"]["mean"] for point in points]) if points else np.nan
             edges = np.mean([point["n_edges"] for point in points]) if points else np.nan
             cells.append(f"{kl:.2g} ({edges:.0f})")
-        lines.append(f"| {method} | {' | '.join(cells)} | {np.mean(seconds):.0f} |")
+        lines.append(f"| {method} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

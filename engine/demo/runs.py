@@ -47,10 +47,9 @@ SWEPT = Sweep(
         "eap-ig",
         "random",
     ],
-    ablations=["counterfactual", "optimal"],
+    ablations=["counterfactual"],
     tasks=["ioi", "greater-than"],
     seeds=[0],
-    settings={"ugs": {"samples": 4}, "hcgs": {"samples": 4}},
 )
 SIZES = [7, 15, 30, 76, 151, 303, 759, 1519]  # MIB's from .5 % of the 1,519 edges on
 REPEATED = Stability(seeds=[1, 2, 3], folds=2)  # of the first shipped discovery

@@ -38,7 +38,7 @@ PAPER = Curve(
 
 
 def trace(figure, name: str) -> dict:
-    found = [one for one in figure.data if one.name == name]
+    found = [one for one in traces(figure) if one.name == name]
     assert len(found) == 1, name
     return found[0].to_plotly_json()
 
@@ -46,6 +46,11 @@ def trace(figure, name: str) -> dict:
 def layout(figure: go.Figure) -> Any:
     """The layout, of whose parts plotly declares no types."""
     return figure.layout
+
+
+def traces(figure: go.Figure) -> Any:
+    """The traces, of which plotly declares no types."""
+    return figure.data
 
 
 def test_a_line_has_the_means_over_share_of_edges_and_reports_what_is_clicked():
@@ -77,7 +82,7 @@ def test_the_axes_hold_everything():
 
 def test_bands_go_from_the_lowest_to_the_highest_and_that_of_random_lies_behind():
     figure = pareto_figure([EAP, RANDOM], "kl", LIGHT)
-    bands = [one.to_plotly_json() for one in figure.data if one.name == "band"]
+    bands = [one.to_plotly_json() for one in traces(figure) if one.name == "band"]
     assert [band["legendgroup"] for band in bands] == ["Random", "EAP"]
     assert list(bands[1]["y"]) == pytest.approx([1.2, LEAST_KL, LEAST_KL, 0.8])
     grey, blue = (float(band["fillcolor"].rstrip(")").split(",")[-1]) for band in bands)
@@ -105,7 +110,7 @@ def test_what_is_published_is_thin_dotted_and_named():
 def test_the_legends_name_methods_ablations_and_the_paper_once():
     other = Curve("EAP", "Zero", "#0072B2", "circle", "solid", SPOTS)
     figure = pareto_figure([RANDOM, EAP, other, UGS], "kl", LIGHT, published=[PAPER])
-    shown = [one for one in figure.data if one.showlegend is not False]
+    shown = [one for one in traces(figure) if one.showlegend is not False]
     names = {
         legend: [one.name for one in shown if (one.legend or "legend") == legend]
         for legend in ("legend", "legend2")
@@ -114,12 +119,12 @@ def test_the_legends_name_methods_ablations_and_the_paper_once():
     assert names["legend2"] == ["Zero", "Mean", "chosen by the method", "UGS", "Mean"]
     titles = [one.legendgrouptitle.text for one in shown if one.legend == "legend2"]
     assert titles == ["ablation"] * 3 + [PUBLISHED] * 2
-    group = {one.legendgroup for one in figure.data if one.name.startswith("EAP")}
+    group = {one.legendgroup for one in traces(figure) if one.name.startswith("EAP")}
     assert group == {"EAP"}, "a click on a method hides all that is its own"
 
 
 def test_names_of_others_are_escaped():
     wild = Curve("<b>M", "a&b", "#0072B2", "circle", "solid", SPOTS)
-    names = [one.name for one in pareto_figure([wild], "kl", LIGHT).data]
+    names = [one.name for one in traces(pareto_figure([wild], "kl", LIGHT))]
     assert "&lt;b&gt;M, a&amp;b" in names
     assert not any("<" in name for name in names)

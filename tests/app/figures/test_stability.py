@@ -35,7 +35,8 @@ def layout(figure: go.Figure) -> Any:
 
 
 def marks(figure: go.Figure) -> dict[str, dict[str, Any]]:
-    return {one.name: one.to_plotly_json() for one in figure.data}
+    traces: Any = figure.data
+    return {one.name: one.to_plotly_json() for one in traces}
 
 
 def test_every_repeat_has_a_line_with_its_interval():
