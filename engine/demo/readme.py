@@ -88,7 +88,7 @@ def gaps_table(store: RunStore) -> str:
 
 
 def sweep_table(store: RunStore) -> str:
-    """Return the shipped sweep in Markdown: KL at MIB's 5 % of the edges and CMD, by task and ablation."""
+    """Return the shipped sweep in Markdown: KL and edges left at the requested size, by task and ablation."""
     found = [run for run in store.list() if run.shipped and run.request.kind == "sweep"]
     if not found:
         return ""
