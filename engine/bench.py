@@ -27,7 +27,7 @@ from tokenizers import Tokenizer, models
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
-from engine import bench_circuits
+from engine import bench_circuits, bench_instruments
 from engine.discovery.base import Batch, Problem, Report, methods, silent
 from engine.discovery.edge_pruning import Settings, Training
 from engine.discovery.gradient_sampling import Settings as SampledSettings
@@ -97,6 +97,7 @@ BENCHES: dict[str, Callable[[Workload], Callable[[], object]]] = {
     "acdc-edge-test": bench_circuits.acdc_edge_test,
     "acdc-sweep": bench_circuits.acdc_sweep,
     "importance": bench_circuits.importance,
+    "trace-map": bench_instruments.trace_map,
 }
 
 

@@ -17,6 +17,7 @@ from engine.settings import parse_settings
 from engine.sweep import sizes
 from engine.tasks.dataset import check_task
 from engine.tasks.user_file import file_hash, is_task_file
+from engine.tracing.base import corruptions
 
 _SAME = ("model", "weights_hash", "task", "task_hash", "qkv", "bos", "dtype", "edges")
 # What requests about a finished run take over from it, by their kind.
@@ -49,9 +50,14 @@ def completed(request: Request, store: RunStore) -> Request:
     graph = shape_of_folder(find_model(request.model)).graph(request.qkv)
     if request.sweep is not None:
         request = _completed_sweep(request, request.sweep, graph)
+    if request.trace is not None and request.trace.window > graph.n_layers:
+        raise RequestError(
+            f"a window of {request.trace.window} layers; '{request.model}' has {graph.n_layers}"
+        )
     edges = _edges(request, graph, store)
     check_task(request.task)
-    ablation = parse_settings(ablations.get(request.ablation).Settings, request.ablation_settings)
+    kinds = corruptions if request.kind == "trace" else ablations
+    ablation = parse_settings(kinds.get(request.ablation).Settings, request.ablation_settings)
     update: dict[str, Any] = {
         "weights_hash": weights_hash(find_model(request.model)),
         "task_hash": file_hash(Path(request.task)) if is_task_file(request.task) else None,
@@ -83,7 +89,7 @@ def _edges(request: Request, graph: Graph, store: RunStore) -> int | None:
         for chosen in request.circuits:
             chosen_edges(chosen, graph, store)
         return None
-    if request.kind == "importance":
+    if request.kind in ("importance", "trace"):
         return None
     if request.kind == "import":
         return ranking(kept_circuit(store, request.circuit or "")).edges

@@ -1,10 +1,14 @@
 """Carry out a request: the one entry point from a request to a finished run.
 
 model, task, ablation ─► what the request's kind finds (`engine.findings`) ─► run folder
+
+Instruments that know no circuits (`INSTRUMENTS`) are given the model alone.
 """
 
 import platform
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,12 +22,16 @@ from engine.completion import completed
 from engine.composite import COMPOSITES, gathered, run_parts
 from engine.discovery.base import Report
 from engine.evaluation import SHOWN, Evaluator
-from engine.findings import FINDINGS, Work
-from engine.memory import memory_errors
-from engine.request import Request
+from engine.findings import FINDINGS, Found, Work
+from engine.memory import Estimate, memory_errors
+from engine.models import Model
+from engine.request import Kind, Request
 from engine.runs import RunStore
-from engine.workbench import Workbench, prepare
+from engine.tracing.trace import trace
+from engine.workbench import Workbench, cached_model, prepare
 
+# (model, request, store, report) -> what was found
+INSTRUMENTS: dict[Kind, Callable[[Model, Request, RunStore, Report], Found]] = {"trace": trace}
 VERSIONS = ("circuit-explorer", "torch", "transformers", "transformer_lens", "numpy", "scipy")
 
 
@@ -49,35 +57,47 @@ def run(request: Request, report: Report, store: RunStore, checkpoint: Path | No
     started = time.perf_counter()
     report(0, 100, f"loading {request.model}")
     with memory_errors(request) as memory:
-        bench = prepare(request)
-        memory.needed = bench.bytes_needed
-        # Before the long part, so that a fault in the prompts evaluated on is found at once.
-        evaluator = bench.evaluator(request)
-        found = FINDINGS[request.kind](Work(request, bench, evaluator, store, checkpoint), report)
-        prompts, attention = _shown(bench, evaluator)
+        if request.kind in INSTRUMENTS:
+            model = cached_model(request.model, request.dtype, request.weights_hash or "")
+            found = INSTRUMENTS[request.kind](model, request, store, report)
+        else:
+            model, found = _circuits(request, report, store, checkpoint, memory)
     result = {
         "schema": 1,
         "created": _now(),
         **found.result,
         "history": found.history,
-        "prompts": prompts,
         "timings": {
             "seconds": round(time.perf_counter() - started, 3),
             "discovery_seconds": round(found.discovered - started, 3),
             "evaluation_seconds": round(time.perf_counter() - found.discovered, 3),
         },
         "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
-        "device": str(bench.model.device),
-        "dtype": str(bench.model.dtype).removeprefix("torch."),
+        "device": str(model.device),
+        "dtype": str(model.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
-        "conditioning": bench.conditioning,
-        "notes": list(dict.fromkeys([*bench.training.notes, *evaluator.prompts.notes, *found.notes])),
+        "notes": list(dict.fromkeys(found.notes)),
     }
+    circuit = None if found.circuit is None else circuit_to_json(found.circuit, model.shape.d_model)
+    return store.write(request, result, found.tensors or None, circuit)
+
+
+def _circuits(
+    request: Request, report: Report, store: RunStore, checkpoint: Path | None, memory: Estimate
+) -> tuple[Model, Found]:
+    """Return what a request about circuits or nodes finds, with the prompts that are shown."""
+    bench = prepare(request)
+    memory.needed = bench.bytes_needed
+    # Before the long part, so that a fault in the prompts evaluated on is found at once.
+    evaluator = bench.evaluator(request)
+    found = FINDINGS[request.kind](Work(request, bench, evaluator, store, checkpoint), report)
+    prompts, attention = _shown(bench, evaluator)
     tensors = dict(found.tensors)
     if request.kind == "discover" or request.pairs:
         tensors |= {f"attention.{i}": pattern for i, pattern in enumerate(attention)}
-    circuit = None if found.circuit is None else circuit_to_json(found.circuit, bench.model.shape.d_model)
-    return store.write(request, result, tensors or None, circuit)
+    result = found.result | {"prompts": prompts, "conditioning": bench.conditioning}
+    notes = [*bench.training.notes, *evaluator.prompts.notes, *found.notes]
+    return bench.model, replace(found, result=result, tensors=tensors, notes=notes)
 
 
 def parts_of(request: Request, store: RunStore) -> list[Request]:

@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from engine.graph import Qkv
 from engine.tasks.base import Split
 
-Kind = Literal["discover", "evaluate", "measure", "importance", "import", "sweep", "stability"]
+Kind = Literal["discover", "evaluate", "measure", "importance", "import", "sweep", "stability", "trace"]
+State = Literal["residual", "attention", "mlp", "head"]
+Holdout = Literal["random", "relations"]
 # Fields that the first runs had not: while empty they count for nothing.
-_LATER = ("circuits", "pairs", "sizes", "held_out", "sweep", "stability")
+_LATER = ("circuits", "pairs", "sizes", "held_out", "sweep", "stability", "trace")
 
 
 class Part(BaseModel):
@@ -99,6 +101,39 @@ class Stability(BaseModel):
         return self
 
 
+class Trace(BaseModel):
+    """What is traced: a prompt of the user's, or the test prompts of the task.
+
+    Attributes:
+        state: what is restored: the stream before a layer, what its attention, MLP or one head writes.
+        window: layers restored at once.
+        prompt, subject: of the user's own; None traces the task.
+        answer, wrong_answer: what follows the prompt; None takes the model's first and second choice.
+        holdout: what the task's test prompts keep from those that constants are trained on: "random", facts
+            and wordings at random; or "relations", whole kinds of facts.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: State = "residual"
+    window: int = Field(default=1, ge=1, le=1000)
+    prompt: Annotated[str, Field(min_length=1, max_length=20_000)] | None = None
+    subject: Annotated[str, Field(min_length=1, max_length=20_000)] | None = None
+    answer: Name | None = None
+    wrong_answer: Name | None = None
+    holdout: Holdout = "random"
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Trace":
+        if (self.prompt is None) != (self.subject is None):
+            raise ValueError("a prompt of your own needs its subject, and a subject its prompt")
+        if self.prompt is None and (self.answer or self.wrong_answer):
+            raise ValueError("answers are for a prompt of your own: give the prompt and its subject")
+        if self.state == "head" and self.window > 1:
+            raise ValueError("heads are restored one by one: take the window 1")
+        return self
+
+
 class Request(BaseModel):
     """What is asked for. Two requests that are equal give the same run, bit for bit on as many threads
     of a CPU.
@@ -108,7 +143,8 @@ class Request(BaseModel):
             finished run (`circuit`) under another ablation; "measure" measures `circuits`, on `pairs` if
             there are any; "importance" ablates every node alone; "import" measures an imported circuit file
             (`circuit` is its sha256) at every size; "sweep" compares methods and "stability" repeats the
-            discovery of `circuit`, both by other requests (`engine.composite`).
+            discovery of `circuit`, both by other requests (`engine.composite`); "trace" restores states of
+            corrupted prompts, and its `ablation` is the corruption (`engine.tracing`).
         weights_hash, task_hash: sha256 of the model's weight files and of a user's task file (None for a
             shipped task), so that a changed file is a different request.
         settings, ablation_settings: of the method and of the ablation; in a run's request all of them, so
@@ -149,6 +185,7 @@ class Request(BaseModel):
     held_out: list[Name] = Field(default=[], max_length=1000)
     sweep: Sweep | None = None
     stability: Stability | None = None
+    trace: Trace | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Request":
@@ -164,6 +201,8 @@ class Request(BaseModel):
             raise ValueError("a sweep needs methods, ablations, tasks and seeds")
         if self.kind == "stability" and (self.stability is None or self.circuit is None):
             raise ValueError("stability needs a circuit, the id of a finished run, and seeds")
+        if self.kind == "trace" and self.trace is None:
+            raise ValueError("a trace needs what is restored")
         if self.kind == "measure" and not self.circuits:
             raise ValueError("a measurement needs circuits to measure")
         return self

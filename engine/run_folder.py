@@ -5,7 +5,9 @@
     tensors.safetensors    discover, import: "scores" [n_edges]; discover, own prompts: "attention.<i>"
                            [n_layers, n_heads, S, S]; importance: "kl", "answer", "wrong_answer"
                            [n_nodes, n_prompts], and "constants.<input|heads|mlps>" if they were trained;
-                           stability: "frequency" [n_edges]
+                           stability: "frequency" [n_edges]; trace: "effects" [S, C, draws, 3] of a prompt, or
+                           [n_prompts, classes, C, 3] of a task with "clean" and "corrupted" [n_prompts, 3], C
+                           layers or heads layer by layer, and "constants" [classes · L + 1, D] if trained
     circuit.json           discover, import: the circuit at the requested size
 
 Everything is checked when a folder is opened, which reads the header of the tensors alone; the arrays are
@@ -28,7 +30,7 @@ from engine.errors import RequestError
 from engine.files import parse_json
 from engine.graph import Graph
 from engine.request import Request
-from engine.run_form import FORMS, CurveResult, Record, Result, misfit
+from engine.run_form import FORMS, CurveResult, Record, Result, TraceResult, misfit
 
 SCHEMA = 1
 _MAX_JSON = 64 * 2**20
@@ -225,6 +227,8 @@ def _check_shapes(tensors: Tensors, result: Record, graph: Graph | None) -> None
         if (found := tensors.shapes.get(name)) is not None:
             heads = found[:2] if graph is None else (graph.n_layers, graph.n_heads)
             expected[name] = (*heads, length, length)
+    if isinstance(result, TraceResult):
+        expected |= _shapes_of_trace(tensors, result)
     for name, shape in expected.items():
         if tensors.shapes[name] != shape:
             raise FaultError(
@@ -232,6 +236,19 @@ def _check_shapes(tensors: Tensors, result: Record, graph: Graph | None) -> None
             )
         if tensors.types[name] not in _FLOATS:
             raise FaultError(f"'{name}' is of type {tensors.types[name]} where floats are expected")
+
+
+def _shapes_of_trace(tensors: Tensors, result: TraceResult) -> dict[str, tuple[int, ...]]:
+    found, n = tensors.shapes.get("effects", ()), len(result.traced)
+    if len(found) != 4:
+        raise FaultError("tensors.safetensors has no 'effects' of four dimensions")
+    if not result.classes:
+        return {"effects": (len(result.traced[0].tokens), *found[1:3], 3)}
+    columns = len(next(iter(result.classes.values())).share)
+    shapes = dict.fromkeys(("clean", "corrupted"), (n, 3))
+    if missing := shapes.keys() - tensors.shapes.keys():
+        raise FaultError(f"tensors.safetensors has no '{min(missing)}'")
+    return shapes | {"effects": (n, len(result.classes), columns, 3)}
 
 
 def _write_json(path: Path, data: Mapping[str, Any]) -> None:

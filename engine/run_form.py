@@ -232,6 +232,39 @@ class StabilityResult(Record):
     core: Count
 
 
+class TracedPrompt(Form):
+    """A prompt that was traced, its subject's first token and the one after its last, every token's class."""
+
+    text: str
+    tokens: Texts
+    subject: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    classes: list[str | None]
+    answer: str
+    wrong_answer: str
+    relation: str
+
+
+class TracedClass(Form):
+    """A class of tokens: per metric and column (layers, or heads layer by layer) the average indirect effect,
+    the share of the lost probability recovered, and the effective number of columns."""
+
+    effects: dict[str, list[Estimate | None]]
+    share: list[Estimate | None]
+    concentration: Estimate | None
+
+
+class TraceResult(Record):
+    """What the answer is worth clean and corrupted, of one prompt or over those of a task; `classes` is of a
+    task alone."""
+
+    traced: Annotated[list[TracedPrompt], Field(min_length=1, max_length=100_000)]
+    clean: dict[str, Estimate]
+    corrupted: dict[str, Estimate]
+    classes: dict[str, TracedClass] = {}
+    n_drawn: Count = 1
+    history: dict[str, list[FiniteFloat]]
+
+
 FORMS: dict[Kind, type[Record]] = {
     "discover": CurveResult,
     "evaluate": CurveResult,
@@ -240,6 +273,7 @@ FORMS: dict[Kind, type[Record]] = {
     "import": CurveResult,
     "sweep": SweepResult,
     "stability": StabilityResult,
+    "trace": TraceResult,
 }
 
 
@@ -271,6 +305,8 @@ def misfit(result: Record, names: list[str]) -> str | None:
                 return f"node '{node}' has no '{min(missing)}'"
     if isinstance(result, SweepResult | StabilityResult):
         return _misfit_of_parts(result)
+    if isinstance(result, TraceResult):
+        return _misfit_of_trace(result)
     return None
 
 
@@ -286,4 +322,19 @@ def _misfit_of_parts(result: SweepResult | StabilityResult) -> str | None:
     for repeat in (*result.repeats, *result.folds):
         if repeat.error is None and None in (repeat.n_edges, repeat.kl, repeat.faithfulness):
             return f"the repeat '{repeat.run}' has neither numbers nor an error"
+    return None
+
+
+def _misfit_of_trace(result: TraceResult) -> str | None:
+    metrics = {"probability", "log_probability", "logit_difference"}
+    for ends in (result.clean, result.corrupted, *(one.effects for one in result.classes.values())):
+        if missing := metrics - ends.keys():
+            return f"it has no '{min(missing)}'"
+    for one in result.classes.values():
+        if {len(one.share), *map(len, one.effects.values())} != {len(one.share)}:
+            return "the effects of a class have different lengths"
+    for prompt in result.traced:
+        first, end = prompt.subject
+        if not first < end <= len(prompt.tokens) == len(prompt.classes):
+            return f"the subject or the classes of '{prompt.text}' do not fit its tokens"
     return None

@@ -47,7 +47,7 @@ class Gaussian(Ablation):
         def replace(clean: Tensor, corrupt: Tensor) -> Ablated:
             start = first_ablated(clean)
             run = Replacement.from_run(transformer.run(clean, start))
-            generators = [_generator(prompt, seed) for prompt in clean]
+            generators = [prompt_generator(prompt.tolist(), seed) for prompt in clean]
             pairs = ((run.input, spread.input), (run.heads, spread.heads), (run.mlps, spread.mlps))
             stream, heads, mlps = (value + noise * s * _noise(value, generators) for value, s in pairs)
             return Ablated(start, Replacement(stream, heads, mlps))
@@ -55,8 +55,9 @@ class Gaussian(Ablation):
         return replace
 
 
-def _generator(prompt: Tensor, seed: int) -> torch.Generator:
-    digest = hashlib.sha256(f"{seed} {prompt.tolist()}".encode()).digest()
+def prompt_generator(tokens: list[int], seed: int) -> torch.Generator:
+    """Return the generator of the noise that a prompt of these tokens gets."""
+    digest = hashlib.sha256(f"{seed} {tokens}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 

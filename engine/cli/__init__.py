@@ -17,6 +17,7 @@ from engine.cli.importance import importance
 from engine.cli.listing import list_things
 from engine.cli.serve import serve
 from engine.cli.sweep import sweep
+from engine.cli.trace import trace
 from engine.errors import Cancelled, CircuitExplorerError
 from engine.threads import fix_threads
 
@@ -32,6 +33,7 @@ app.command()(discover)
 app.command()(evaluate)
 app.command()(importance)
 app.command()(sweep)
+app.command()(trace)
 app.command()(export)
 app.command()(bench)
 

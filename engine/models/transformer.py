@@ -162,12 +162,12 @@ class Transformer:
         kept = Run(tokens, start, stream[:, start:].clone(), [], [], [], [], stream, [])
         for layer in range(len(self.blocks)):
             kept.residual.append(stream[:, start:].clone())
-            heads, pattern, k, v = self._attend_stream(layer, stream)
+            heads, pattern, k, v = self.attend_stream(layer, stream)
             kept.prefix.append((k[:, :, :start].clone(), v[:, :, :start].clone()))
             if patterns:
                 kept.patterns.append(pattern)
             kept.heads.append(heads[:, :, start:].clone())
-            after_attention = stream + self._written(layer, heads)
+            after_attention = stream + self.written(layer, heads)
             mlp = self.mlp(layer, stream if self.shape.parallel else after_attention)
             kept.mlps.append(mlp[:, start:].clone())
             stream = after_attention + mlp
@@ -185,21 +185,21 @@ class Transformer:
             prefix: per layer keys and values [H, B, start, d] of the positions before, as in `Run`.
         """
         for i in range(layer, len(self.blocks)):
-            heads = self._attend_stream(i, stream, start, prefix[i] if prefix else None)[0]
-            after_attention = stream + self._written(i, heads)
+            heads = self.attend_stream(i, stream, start, prefix[i] if prefix else None)[0]
+            after_attention = stream + self.written(i, heads)
             stream = after_attention + self.mlp(i, stream if self.shape.parallel else after_attention)
         return self.unembed(stream[:, -1])
 
-    def _attend_stream(
+    def attend_stream(
         self, layer: int, stream: Tensor, start: int = 0, prefix: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Let every head attend to one stream [B, S, D]; see `attend`."""
+        """Let every head attend to one stream [B, S, D] at positions `start` on; see `attend`."""
         block = self.blocks[layer]
         raw = torch.matmul(stream.flatten(0, 1) * self.rms_reciprocal(stream).view(-1, 1), block.qkv)
         qkv = (raw + block.qkv_bias).view(3, self.shape.n_heads, *stream.shape[:2], self.shape.d_head)
         return self.attend(layer, qkv, start, prefix)
 
-    def _written(self, layer: int, heads: Tensor) -> Tensor:
+    def written(self, layer: int, heads: Tensor) -> Tensor:
         """Return what all heads of a layer write together, [B, S, D], for their outputs [H, B, S, d]."""
         block = self.blocks[layer]
         written = torch.bmm(heads.flatten(1, 2), block.out).sum(0) + block.out_bias

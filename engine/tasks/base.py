@@ -33,7 +33,8 @@ class Pair:
     """A clean and a corrupt prompt of equal token length; the answer is the token that follows the clean one.
 
     `answers` and `wrong_answers` are single tokens of the model, leading space included (" Mary"). Prompts of
-    one `template` are worded alike; it is empty where a task has one wording only.
+    one `template` are worded alike; it is empty where a task has one wording only. Where the answer is a
+    fact, `subject` is what it is about, as it stands in the clean prompt, and `relation` what is asked of it.
     """
 
     clean: str
@@ -41,6 +42,8 @@ class Pair:
     answers: tuple[str, ...]
     wrong_answers: tuple[str, ...]
     template: str = ""
+    subject: str = ""
+    relation: str = ""
 
 
 class Task(ABC):

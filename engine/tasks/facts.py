@@ -71,6 +71,14 @@ class FactualRecall(Task):
             if other.answer == fact.answer:
                 return None
             answers, wrong_answers = (f" {fact.answer}",), (f" {other.answer}",)
-            return Pair(fact.prompt, other.prompt, answers, wrong_answers, fact.template)
+            return Pair(
+                fact.prompt,
+                other.prompt,
+                answers,
+                wrong_answers,
+                fact.template,
+                fact.subject,
+                fact.relation,
+            )
 
         return draw_pairs(draw, words, n, f"facts-{split}-{seed}") if choices else []

@@ -1,0 +1,126 @@
+"""Cells of a trace: which state of which prompt is restored, and what the answer is worth then.
+
+A window of w layers around layer l is l - w // 2 … l - w // 2 + w - 1 as far as there are such layers: with
+w = 10 the one of ROME, with an odd w the one of the optimal ablation paper.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from engine.models.transformer import Transformer
+from engine.tracing.prompts import Traced
+from engine.tracing.restoration import Passes, State, States, restored, states
+
+METRICS = ("probability", "log_probability", "logit_difference")
+MOST_ROWS = 512  # passes at once
+
+
+class Cell(NamedTuple):
+    """One pass: a prompt of the group in one corrupted version, restored at one position around a layer."""
+
+    prompt: int
+    version: int
+    position: int
+    layer: int
+    head: int = 0
+
+
+@dataclass(frozen=True)
+class Group:
+    """Prompts of one length, with answers of one length, whose answers are appended but for the last token.
+
+    Attributes:
+        answers: [P, k]; `wrong` [P].
+        clean: their clean pass.
+        values: of the clean pass, [P, 3].
+    """
+
+    prompts: list[Traced]
+    answers: Tensor
+    wrong: Tensor
+    clean: States
+    values: Tensor
+
+
+def make_group(transformer: Transformer, prompts: list[Traced]) -> Group:
+    """Return prompts of equal length, with answers of equal length, after their clean pass."""
+    device = transformer.embedding.device
+    tokens = torch.tensor([prompt.tokens + prompt.answer[:-1] for prompt in prompts], device=device)
+    answers = torch.tensor([prompt.answer for prompt in prompts], device=device)
+    wrong = torch.tensor([prompt.wrong for prompt in prompts], device=device)
+    with torch.no_grad():
+        clean = states(transformer, transformer.embed(tokens), written=True)
+        values = answer_values(transformer, clean.end, answers, wrong)
+    return Group(prompts, answers, wrong, clean, values)
+
+
+def group_prompts(transformer: Transformer, prompts: Sequence[Traced], size: int) -> list[Group]:
+    """Return prompts in groups of equal length and at most `size`."""
+    alike: dict[tuple[int, int], list[Traced]] = {}
+    for prompt in prompts:
+        alike.setdefault((len(prompt.tokens), len(prompt.answer)), []).append(prompt)
+    return [
+        make_group(transformer, some[i : i + size])
+        for _, some in sorted(alike.items())
+        for i in range(0, len(some), size)
+    ]
+
+
+def answer_values(transformer: Transformer, stream: Tensor, answers: Tensor, wrong: Tensor) -> Tensor:
+    """Return what an answer is worth, [N, 3] as in `METRICS`.
+
+    The probability of an answer of several tokens is the product of theirs, each after those before it; the
+    logit difference is that of its first token to the wrong one.
+
+    Args:
+        stream: after the last layer, [N, S, D], up to the answer's last token but one.
+        answers, wrong: token ids, [N, k] and [N].
+    """
+    logits = transformer.unembed(stream[:, -answers.shape[1] :]).float()
+    first = logits[:, 0]
+    difference = first.gather(1, answers[:, :1]) - first.gather(1, wrong.unsqueeze(1))
+    log_p = logits.log_softmax(-1).gather(2, answers.unsqueeze(2)).sum(1)
+    return torch.cat([log_p.exp(), log_p, difference], 1)
+
+
+def cell_values(
+    transformer: Transformer,
+    group: Group,
+    corrupted: States,
+    cells: Sequence[Cell],
+    n_versions: int,
+    state: State,
+    window: int,
+) -> Tensor:
+    """Return what the answers are worth in every cell, [n_cells, 3].
+
+    Args:
+        corrupted: passes over every version of every prompt of the group, [P · n_versions, …].
+    """
+    found = [torch.empty(0)] * len(cells)
+    layers = transformer.shape.n_layers - 1
+    by_position: dict[int, list[int]] = {}
+    for i in sorted(range(len(cells)), key=lambda i: cells[i].layer):
+        by_position.setdefault(cells[i].position, []).append(i)
+    for position, members in by_position.items():
+        for some in (members[i : i + MOST_ROWS] for i in range(0, len(members), MOST_ROWS)):
+            prompts, versions, _, layer, heads = torch.tensor(
+                [cells[i] for i in some], device=group.answers.device
+            ).unbind(1)
+            first = layer - window // 2
+            passes = Passes(
+                prompts,
+                prompts * n_versions + versions,
+                first.clamp(min=0),
+                (first + window - 1).clamp(max=layers),
+                heads,
+            )
+            stream = restored(transformer, group.clean, corrupted, position, passes, state)
+            values = answer_values(transformer, stream, group.answers[prompts], group.wrong[prompts])
+            for i, value in zip(some, values, strict=True):
+                found[i] = value
+    return torch.stack(found)

@@ -1,0 +1,72 @@
+"""Gaussian noise tracing (GNT), the causal tracing of ROME (Meng et al. 2022, 2202.05262, section 2.1).
+
+    e*  =  e + ν σ ε ,     ε ~ N(0, 1),
+
+on the token embedding e of every token of the subject; σ is the standard deviation of all numbers in the
+embeddings of the tokens of many subjects, those of the task "facts". A prompt is corrupted in several draws,
+which are the same for every cell and for restoring nothing, and which the prompt and the seed decide.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn import functional
+
+from engine.ablations.gaussian import prompt_generator
+from engine.discovery.base import Report
+from engine.models.transformer import Transformer
+from engine.tracing.base import Corrupter, Corruption, TraceProblem, corruptions
+from engine.tracing.prompts import Traced
+
+
+class Settings(BaseModel):
+    """Settings of Gaussian noise."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    noise: float = Field(
+        3.0, ge=0, le=100, title="Noise", description="Standard deviations of noise on the subject's tokens."
+    )
+    draws: int = Field(10, ge=1, le=1000, title="Draws", description="Draws of noise for every prompt.")
+
+
+class NoiseDraws(Corrupter):
+    """Draws of noise of one scale, in the units of the embedding."""
+
+    def __init__(self, transformer: Transformer, scale: float, draws: int, seed: int) -> None:
+        self.transformer, self.scale, self.n_versions, self.seed = transformer, scale, draws, seed
+
+    def streams(self, prompts: Sequence[Traced], clean: Tensor) -> Tensor:
+        """Return the draws; see the base class."""
+        found = clean.unsqueeze(1).repeat(1, self.n_versions, 1, 1)
+        for row, prompt in zip(found, prompts, strict=True):
+            first, end = prompt.subject
+            generator = prompt_generator(prompt.tokens, self.seed)
+            noise = torch.randn((self.n_versions, end - first, clean.shape[-1]), generator=generator)
+            row[:, first:end] += self.transformer.centre(self.scale * noise.to(row))
+        return found
+
+    def versions(self, token_class: int | None, layer: int | None) -> Sequence[int]:
+        """Return all draws."""
+        return range(self.n_versions)
+
+
+@corruptions.register("gaussian")
+class Gaussian(Corruption):
+    """e* = e + ν σ ε."""
+
+    title = "Gaussian noise"
+    description = "Noise on the embeddings of the subject's tokens, the mean over several draws (ROME)."
+    Settings = Settings
+
+    def prepare(
+        self, problem: TraceProblem, settings: BaseModel, report: Report
+    ) -> tuple[Corrupter, dict[str, list[float]]]:
+        """Return noise at the scale of the known subjects."""
+        chosen = Settings.model_validate(settings, from_attributes=True)
+        embedding = problem.transformer.embedding
+        ids = torch.tensor(problem.subject_tokens, device=embedding.device)
+        sigma = float(functional.embedding(ids, embedding).float().std())
+        return NoiseDraws(problem.transformer, chosen.noise * sigma, chosen.draws, problem.seed), {}

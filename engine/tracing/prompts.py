@@ -1,0 +1,149 @@
+"""What causal tracing is asked about: a prompt, the tokens of its subject, and the answer that is followed.
+
+Tokens are put into classes by where they stand to the subject, as in ROME (Meng et al. 2022, 2202.05262,
+section 2): first, middle and last token of the subject, the next one after it, further ones, and the last of
+the prompt. Every token has one class at most: a subject of one token is its last, and the token after the
+subject is the prompt's last if nothing follows. Tokens before the subject have none, since no corruption
+reaches them.
+"""
+
+from dataclasses import dataclass, replace
+
+from engine.errors import RequestError
+from engine.models.tokens import Tokens
+from engine.request import Holdout
+from engine.tasks.base import Pair, Split, tasks
+from engine.tasks.facts import facts
+from engine.tasks.user_file import is_task_file
+
+CLASSES = ("first subject", "middle subject", "last subject", "next", "further", "last")
+SURPLUS = 8  # pairs drawn for each that is wanted, where only some relations are
+TRAINED = (
+    0.6  # share of the relations that constants are trained on, where relations are held out (the paper's)
+)
+
+
+@dataclass(frozen=True)
+class Traced:
+    """One prompt, tokenised.
+
+    Attributes:
+        subject: its first token and the one after its last.
+        answer: token ids of the answer that is followed.
+        wrong: token id that the answer's first is set against in the logit difference.
+    """
+
+    text: str
+    tokens: list[int]
+    subject: tuple[int, int]
+    answer: list[int]
+    wrong: int
+    relation: str = ""
+
+    def token_class(self, position: int) -> int | None:
+        """Return the place in `CLASSES` of the token at a position; None before the subject."""
+        first, end = self.subject
+        if position < first:
+            return None
+        if position == len(self.tokens) - 1:
+            return CLASSES.index("last")
+        if position >= end:
+            return CLASSES.index("next" if position == end else "further")
+        if position == end - 1:
+            return CLASSES.index("last subject")
+        return CLASSES.index("first subject" if position == first else "middle subject")
+
+
+def subject_tokens(tokens: Tokens, prompt: str, subject: str, bos: bool | None = None) -> tuple[int, int]:
+    """Return the first token of the subject in a prompt, and the one after its last.
+
+    Where the subject stands several times, it is its first occurrence. A token that holds a part of the
+    subject and more belongs to it.
+
+    Raises:
+        RequestError: the prompt does not contain the subject.
+    """
+    bare = subject.strip()
+    begin = prompt.find(bare) if bare else -1
+    if begin < 0:
+        near = prompt.lower().find(bare.lower()) if bare else -1
+        hint = f"; did you mean '{prompt[near : near + len(bare)]}'?" if near >= 0 else ""
+        raise RequestError(f"the subject '{subject}' does not stand in the prompt '{prompt}'{hint}")
+    end = begin + len(bare)
+    ids = tokens.prompt_ids(prompt, bos)
+    encoded = tokens.tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True)
+    before = len(ids) - len(encoded["input_ids"])  # special tokens in front
+    inside = [i for i, (a, b) in enumerate(encoded["offset_mapping"], before) if a < end and b > begin]
+    return inside[0], inside[-1] + 1
+
+
+def own_prompt(
+    tokens: Tokens, prompt: str, subject: str, answer: str | None, wrong: str | None, bos: bool | None
+) -> Traced:
+    """Return a prompt that a user typed; an answer that is None is left empty, for the model to give.
+
+    Raises:
+        RequestError: the subject is not in the prompt, the answer is empty or changes the prompt's tokens, or
+            it is all longer than the context.
+    """
+    span, ids = subject_tokens(tokens, prompt, subject, bos), tokens.prompt_ids(prompt, bos)
+    answers = [] if answer is None else _continuation(tokens, prompt, answer)
+    wrongs = [-1] if wrong is None else _continuation(tokens, prompt, wrong)
+    if (length := len(ids) + len(answers)) > tokens.shape.n_ctx:
+        raise RequestError(
+            f"prompt and answer are {length} tokens; the model's context is {tokens.shape.n_ctx}"
+        )
+    return Traced(prompt, ids, span, answers, wrongs[0])
+
+
+def task_prompts(
+    task: str, tokens: Tokens, split: Split, n: int, seed: int, holdout: Holdout, bos: bool | None = None
+) -> list[Traced]:
+    """Return up to `n` prompts of one split of a task whose prompts are about subjects.
+
+    Args:
+        holdout: what the test split keeps from the train split: "random", facts and wordings at random; or
+            "relations", whole kinds of facts, so that no relation is in both.
+
+    Raises:
+        RequestError: unknown task, or one that names no subjects.
+    """
+    if is_task_file(task):
+        raise RequestError(f"task file '{task}' names no subjects; trace a prompt of your own, or 'facts'")
+    drawn = tasks.get(task).pairs(tokens, split, n * (SURPLUS if holdout == "relations" else 1), seed)
+    if not all(pair.subject for pair in drawn) or not drawn:
+        raise RequestError(f"the prompts of task '{task}' name no subjects; those of 'facts' do")
+    if holdout == "relations":
+        trained = _trained_relations(task, tokens)
+        drawn = [pair for pair in drawn if (pair.relation in trained) == (split == "train")]
+    return [_traced(tokens, pair, bos) for pair in drawn[:n]]
+
+
+def subject_tokens_of_facts(tokens: Tokens) -> list[int]:
+    """Return the tokens of every subject of the task "facts", one after the other."""
+    names = sorted({fact.subject for fact in facts()})
+    return [token for name in names for token in tokens.encode(f" {name}")]
+
+
+def _trained_relations(task: str, tokens: Tokens) -> set[str]:
+    """Return the relations that constants are trained on where relations are held out."""
+    names = sorted({pair.relation for pair in tasks.get(task).pairs(tokens, "train", 2000, 0)})
+    return set(names[: round(TRAINED * len(names))])
+
+
+def _traced(tokens: Tokens, pair: Pair, bos: bool | None) -> Traced:
+    found = own_prompt(tokens, pair.clean, pair.subject, pair.answers[0], pair.wrong_answers[0], bos)
+    return replace(found, relation=pair.relation)
+
+
+def _continuation(tokens: Tokens, prompt: str, answer: str) -> list[int]:
+    """Return the tokens that an answer adds to a prompt.
+
+    Raises:
+        RequestError: it adds none, or changes the tokens before it.
+    """
+    before, after = tokens.encode(prompt), tokens.encode(prompt + answer)
+    if len(after) <= len(before) or after[: len(before)] != before:
+        spaced = "" if answer.startswith(" ") else "; should it start with a space?"
+        raise RequestError(f"the answer {answer!r} does not continue the prompt token by token{spaced}")
+    return after[len(before) :]

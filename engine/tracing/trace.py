@@ -1,0 +1,244 @@
+"""Carry out a request of kind "trace": a prompt token by token, or a task by classes of tokens."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.discovery.base import Report, part_of
+from engine.errors import RequestError
+from engine.findings import Found
+from engine.metrics import estimate
+from engine.models import Model
+from engine.models.transformer import Transformer
+from engine.request import Request, State, Trace
+from engine.runs import RunStore
+from engine.settings import parse_settings
+from engine.tasks.base import Split
+from engine.tracing.base import Corrupter, TraceProblem, corruptions
+from engine.tracing.cells import METRICS, Cell, Group, answer_values, cell_values, group_prompts
+from engine.tracing.effects import average_effects, concentration, recovered_shares
+from engine.tracing.optimal import Constants
+from engine.tracing.prompts import CLASSES, Traced, own_prompt, subject_tokens_of_facts, task_prompts
+from engine.tracing.restoration import states
+
+MOST_BASES = 160  # corrupted passes held at once
+EVALUATION_SEED = 0  # of the prompts traced, so that runs of different seeds are about the same
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What the answer of one prompt is worth, as in `METRICS`; C columns are layers, or heads layer by layer.
+
+    Attributes:
+        restored: [S, C, versions of a cell, 3], for every token of the prompt.
+        corrupted: [versions, 3], with nothing restored.
+        clean: [3].
+    """
+
+    prompt: Traced
+    restored: np.ndarray
+    corrupted: np.ndarray
+    clean: np.ndarray
+
+    @property
+    def effects(self) -> np.ndarray:
+        """Indirect effects, [S, C, versions, 3]: with the same noise restored and not."""
+        return self.restored - self.corrupted
+
+
+def trace(model: Model, request: Request, store: RunStore, report: Report) -> Found:
+    """Return what a trace finds.
+
+    Raises:
+        RequestError: the prompt, its subject or its answer cannot be used, or the model knows no answer.
+    """
+    asked = request.trace
+    assert asked is not None
+    if asked.prompt is None:
+        drawn = _drawn(model, request, "test", request.n_prompts)
+        prompts = known(model.transformer, drawn)
+        if not prompts:
+            raise RequestError(
+                f"'{request.model}' knows none of {len(drawn)} answers of task '{request.task}'"
+            )
+    else:
+        drawn = prompts = [_own(model, asked, request.bos)]
+    corrupter, history = _corrupter(model, request, store, part_of(report, 2, 70, 100))
+    groups = group_prompts(model.transformer, prompts, max(1, MOST_BASES // corrupter.n_versions))
+    found: list[Traces] = []
+    within = part_of(report, 70 if history else 2, 99, 100)
+    for done, group in enumerate(groups):
+        within(done, len(groups), f"restoring states of {len(found)} of {len(prompts)} prompts")
+        found += traces(model.transformer, group, corrupter, asked.state, asked.window)
+    tensors = corrupter.tensors()
+    if asked.prompt is not None:
+        result, more = _of_prompt(model, found[0])
+        return Found(result, tensors | more, history=history)
+    result, more = _of_task(model, found, request)
+    note = f"{len(prompts)} of the {len(drawn)} prompts drawn are traced: those whose answer the model knows"
+    return Found(result | {"n_drawn": len(drawn)}, tensors | more, history=history, notes=[note])
+
+
+@torch.no_grad()
+def traces(
+    transformer: Transformer, group: Group, corrupter: Corrupter, state: State, window: int
+) -> Iterator[Traces]:
+    """Yield what the answers of a group of prompts are worth in every cell.
+
+    Tokens before the subject are the same corrupted as clean, so restoring them changes nothing.
+    """
+    n, shape = corrupter.n_versions, transformer.shape
+    streams = corrupter.streams(group.prompts, group.clean.streams[0])
+    corrupted = states(transformer, streams.flatten(0, 1))
+    answers, wrong = (x.repeat_interleave(n, 0) for x in (group.answers, group.wrong))
+    bare = answer_values(transformer, corrupted.end, answers, wrong).view(-1, n, len(METRICS))
+    heads = range(shape.n_heads) if state == "head" else range(1)
+    cells = [
+        Cell(i, version, position, layer, head)
+        for i, prompt in enumerate(group.prompts)
+        for position in range(prompt.subject[0], len(prompt.tokens))
+        for layer in range(shape.n_layers)
+        for head in heads
+        for version in corrupter.versions(prompt.token_class(position), layer)
+    ]
+    values = cell_values(transformer, group, corrupted, cells, n, state, window).cpu().numpy()
+    done = 0
+    for i, prompt in enumerate(group.prompts):
+        nothing = bare[i, list(corrupter.versions(None, None))].cpu().numpy()
+        after = len(prompt.tokens) - prompt.subject[0]
+        columns = shape.n_layers * len(heads)
+        restored = np.tile(nothing, (len(prompt.tokens), columns, 1, 1))
+        size = after * columns * len(nothing)
+        restored[prompt.subject[0] :] = values[done : done + size].reshape(after, columns, len(nothing), -1)
+        done += size
+        yield Traces(prompt, restored, nothing, group.values[i].cpu().numpy())
+
+
+def known(transformer: Transformer, prompts: list[Traced]) -> list[Traced]:
+    """Return the prompts whose answer the model gives, token by token."""
+    found = []
+    for group in group_prompts(transformer, prompts, MOST_BASES):
+        with torch.no_grad():
+            said = transformer.unembed(group.clean.end[:, -group.answers.shape[1] :]).argmax(-1)
+        right = (said == group.answers).all(1).tolist()
+        found += [prompt for prompt, knows in zip(group.prompts, right, strict=True) if knows]
+    return found
+
+
+def task_request(request: Request) -> Request:
+    """Return the request that traces the task as this one traces a prompt: it trains the same constants."""
+    assert request.trace is not None
+    plain = {"prompt": None, "subject": None, "answer": None, "wrong_answer": None}
+    return request.model_copy(update={"trace": request.trace.model_copy(update=plain)})
+
+
+def _corrupter(
+    model: Model, request: Request, store: RunStore, report: Report
+) -> tuple[Corrupter, dict[str, list[float]]]:
+    asked, corruption = request.trace, corruptions.get(request.ablation)
+    assert asked is not None
+    whole = task_request(request).run_id()
+    if asked.prompt is not None and whole in store and "constants" in store.get(whole).tensors:
+        values, shape = store.get(whole).tensors["constants"], model.transformer.shape
+        # A run may come from anywhere.
+        if values.shape == (len(CLASSES) * shape.n_layers + 1, shape.d_model):
+            embedding = model.transformer.embedding
+            return Constants(model.transformer, torch.from_numpy(values).to(embedding.device)), {}
+    problem = TraceProblem(
+        model.transformer,
+        lambda n: known(model.transformer, _drawn(model, request, "train", n)),
+        subject_tokens_of_facts(model),
+        asked.state,
+        asked.window,
+        request.seed,
+    )
+    settings = parse_settings(corruption.Settings, request.ablation_settings)
+    return corruption.prepare(problem, settings, report)
+
+
+def _drawn(model: Model, request: Request, split: Split, n: int) -> list[Traced]:
+    assert request.trace is not None
+    seed = request.seed if split == "train" else EVALUATION_SEED
+    return task_prompts(request.task, model, split, n, seed, request.trace.holdout, request.bos)
+
+
+def _own(model: Model, asked: Trace, bos: bool | None) -> Traced:
+    """Return the user's prompt; the model's first choice is the answer, and its next the wrong one, if none
+    was typed."""
+    assert asked.prompt is not None
+    assert asked.subject is not None
+    prompt = own_prompt(model, asked.prompt, asked.subject, asked.answer, asked.wrong_answer, bos)
+    transformer = model.transformer
+    tokens = torch.tensor([prompt.tokens], device=model.device)
+    with torch.no_grad():
+        best = transformer.finish(transformer.embed(tokens), 0)[0].topk(2).indices.tolist()
+    answer = prompt.answer or best[:1]
+    wrong = prompt.wrong if asked.wrong_answer is not None else next(i for i in best if i != answer[0])
+    return replace(prompt, answer=answer, wrong=wrong)
+
+
+def _of_prompt(model: Model, found: Traces) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    # The interval of the corrupted values is over draws.
+    ends = {"clean": _estimates(found.clean[None]), "corrupted": _estimates(found.corrupted)}
+    result = {"traced": [_said(model, found.prompt)], **ends}
+    return result, {"effects": found.effects.astype(np.float32)}
+
+
+def _of_task(
+    model: Model, found: list[Traces], request: Request
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    clean = np.stack([one.clean for one in found])
+    corrupted = np.stack([one.corrupted.mean(0) for one in found])
+    restored = np.stack([_by_class(one) for one in found])  # [n, classes, C, 3]
+    effects = restored - corrupted[:, None, None]
+    lost = np.clip(clean[:, None, None, 0] - restored[..., 0], 0, None)
+    lost_bare = np.clip(clean[:, 0] - corrupted[:, 0], 0, None)
+    classes = {}
+    for i, name in enumerate(CLASSES):
+        averages = {
+            metric: average_effects(effects[:, i, :, j], EVALUATION_SEED) for j, metric in enumerate(METRICS)
+        }
+        classes[name] = {
+            "effects": averages,
+            "share": recovered_shares(lost[:, i], lost_bare),
+            "concentration": concentration(effects[:, i, :, 0], EVALUATION_SEED),
+        }
+    result = {
+        "traced": [_said(model, one.prompt) for one in found],
+        "classes": classes,
+        "clean": _estimates(clean),
+        "corrupted": _estimates(corrupted),
+    }
+    arrays = {"effects": effects, "clean": clean, "corrupted": corrupted}
+    return result, {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+def _by_class(found: Traces) -> np.ndarray:
+    """Return the mean over draws and the tokens of each class, [classes, C, 3]; nan where there is none."""
+    values = found.restored.mean(2)
+    of = [found.prompt.token_class(position) for position in range(len(values))]
+    means = np.full((len(CLASSES), *values.shape[1:]), np.nan)
+    for i in {one for one in of if one is not None}:
+        means[i] = values[[one == i for one in of]].mean(0)
+    return means
+
+
+def _estimates(values: np.ndarray) -> dict[str, Any]:
+    return {metric: estimate(values[:, i].astype(float), EVALUATION_SEED) for i, metric in enumerate(METRICS)}
+
+
+def _said(model: Model, prompt: Traced) -> dict[str, Any]:
+    """Return what a result says of a prompt that was traced."""
+    classes = [prompt.token_class(position) for position in range(len(prompt.tokens))]
+    return {
+        "text": prompt.text,
+        "tokens": model.token_strings(prompt.tokens),
+        "subject": list(prompt.subject),
+        "classes": [None if one is None else CLASSES[one] for one in classes],
+        "answer": "".join(model.token_strings(prompt.answer)),
+        "wrong_answer": model.token_strings([prompt.wrong])[0],
+        "relation": prompt.relation,
+    }

@@ -1,0 +1,95 @@
+"""Subjects are found in prompts, tokens put into classes, tasks split by wording or by relation."""
+
+import pytest
+
+from engine.errors import RequestError
+from engine.models.load import load_tokens
+from engine.models.tokens import Tokens
+from engine.tracing.prompts import Traced, own_prompt, subject_tokens, task_prompts
+
+
+@pytest.fixture(scope="module")
+def tokens() -> Tokens:
+    """The demo model's text side."""
+    return load_tokens("explorer-4l")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "subject", "found"),
+    [
+        ("The capital of France is", "France", [" France"]),
+        ("The capital of France is", " France ", [" France"]),
+        ("France borders France and", "France", ["France"]),
+    ],
+)
+def test_tokens_of_the_subject(tokens: Tokens, prompt: str, subject: str, found: list[str]) -> None:
+    """With its leading space, and the first time it stands there."""
+    first, end = subject_tokens(tokens, prompt, subject)
+    strings = tokens.token_strings(tokens.prompt_ids(prompt))[first:end]
+    assert "".join(strings).strip() == "".join(found).strip()
+
+
+@pytest.mark.parametrize("bos", [None, True, False])
+def test_tokens_of_the_subject_with_and_without_bos(tokens: Tokens, bos: bool | None) -> None:
+    """Special tokens in front are counted."""
+    prompt = "The capital of South Korea is"
+    first, end = subject_tokens(tokens, prompt, "South Korea", bos)
+    assert "".join(tokens.token_strings(tokens.prompt_ids(prompt, bos)[first:end])) == " South Korea"
+
+
+@pytest.mark.parametrize(
+    ("subject", "says"),
+    [("Spain", "does not stand in"), ("france", "did you mean 'France'"), ("  ", "does not stand in")],
+)
+def test_a_subject_that_is_not_there(tokens: Tokens, subject: str, says: str) -> None:
+    """One line that says what would be right."""
+    with pytest.raises(RequestError, match=says):
+        subject_tokens(tokens, "The capital of France is", subject)
+
+
+def test_classes_of_tokens() -> None:
+    """Before the subject none, one class for every other token, the last of the prompt before all."""
+    prompt = Traced("", list(range(9)), (2, 5), [1], 2)
+    assert [prompt.token_class(i) for i in range(9)] == [None, None, 0, 1, 2, 3, 4, 4, 5]
+    short = Traced("", list(range(4)), (1, 2), [1], 2)
+    assert [short.token_class(i) for i in range(4)] == [None, 2, 3, 5]
+    at_end = Traced("", list(range(3)), (1, 3), [1], 2)
+    assert [at_end.token_class(i) for i in range(3)] == [None, 0, 5]
+
+
+def test_own_prompts_with_answers_of_several_tokens(tokens: Tokens) -> None:
+    """An answer may be longer than a token, but has to continue the prompt."""
+    found = own_prompt(tokens, "The capital of France is", "France", " Paris and London", " Rome", None)
+    assert "".join(tokens.token_strings(found.answer)) == " Paris and London"
+    assert tokens.token_strings([found.wrong]) == [" Rome"]
+    with pytest.raises(RequestError, match="token by token"):
+        own_prompt(tokens, "The capital of France is", "France", "", None, None)
+
+
+def test_relations_held_out_are_in_neither_split_of_the_other(tokens: Tokens) -> None:
+    """No relation is in both; at random they are."""
+    by = {
+        holdout: [
+            {one.relation for one in task_prompts("facts", tokens, split, 100, 0, holdout)}
+            for split in ("train", "test")
+        ]
+        for holdout in ("random", "relations")
+    }
+    assert by["random"][0] & by["random"][1]
+    assert not by["relations"][0] & by["relations"][1]
+    assert len(by["relations"][0]) > len(by["relations"][1]) > 1
+
+
+def test_random_split_shares_no_prompt(tokens: Tokens) -> None:
+    """The task's own splits."""
+    train, test = (
+        {one.text for one in task_prompts("facts", tokens, split, 300, 0, "random")}
+        for split in ("train", "test")
+    )
+    assert not train & test
+
+
+def test_tasks_without_subjects(tokens: Tokens) -> None:
+    """They say which task has them."""
+    with pytest.raises(RequestError, match="those of 'facts' do"):
+        task_prompts("ioi", tokens, "test", 10, 0, "random")
