@@ -1,0 +1,1 @@
+"""Lenses: what the model would say if it stopped in the middle of its layers."""

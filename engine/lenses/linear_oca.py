@@ -1,0 +1,43 @@
+"""The linear OCA lens (Li & Janson 2024, 2409.09951, section 5): affine maps that say what the OCA lens says.
+
+One for every place, trained on KL(OCA ‖ linear). Its directions stand for those of the OCA lens, which is not
+linear.
+
+Trained as the tuned lens but for what it learns from and the optimiser: AdamW, as in the authors' code.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from engine.lenses.base import Basis, Lens, Parameters, Place, Recipe, lenses
+from engine.lenses.settings import LensTraining
+from engine.lenses.tuned import translated
+from engine.models.transformer import Transformer
+
+RATE = 1e-3
+
+
+@lenses.register("linear-oca")
+class LinearOcaLens(Lens):
+    """h + W h + b."""
+
+    title = "Linear OCA lens"
+    description = "An affine map for every place, trained to say what the OCA lens says."
+
+    def start(self, basis: Basis) -> Parameters:
+        """Return zeros: W [P, D, D] and b [P, D]."""
+        return lenses.get("tuned").start(basis)
+
+    def final(
+        self, transformer: Transformer, parameters: Parameters, places: Sequence[Place], streams: Tensor
+    ) -> Tensor:
+        """Translate; see the base class."""
+        return translated(transformer, parameters, streams)
+
+    def recipe(self, settings: LensTraining) -> Recipe:
+        """Distil the OCA lens."""
+        adam = partial(torch.optim.AdamW, lr=RATE, weight_decay=0)
+        return Recipe(settings.linear_steps, adam, teacher="oca")

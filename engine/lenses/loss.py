@@ -1,0 +1,96 @@
+"""KL(teacher ‖ lens) over the whole vocabulary, with few tensors of its size.
+
+With z = U x + c the logits of a normed stream x, p what the teacher says,
+
+    KL  =  Σ p log p  -  ⟨x, Uᵀp⟩  -  ⟨c, p⟩  +  log Σ exp z ,
+
+so that of a teacher only Uᵀp [D] and two numbers are kept, and of the lens only log Σ exp z needs all logits:
+its gradient in x, Uᵀ softmax(z), is taken at once, while they are there. Frozen weights get no gradient.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from engine.models.transformer import Transformer
+
+_ELEMENTS = 2**24  # logits at once
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """What a lens learns to say, at every position.
+
+    Attributes:
+        pull: Uᵀp, [..., D].
+        constant: Σ p log p - ⟨c, p⟩, [...].
+    """
+
+    pull: Tensor
+    constant: Tensor
+
+
+@torch.no_grad()
+def make_teacher(transformer: Transformer, streams: Tensor) -> Teacher:
+    """Return what the final streams [..., D] of a model or a lens say."""
+    pulls, constants = [], []
+    for rows in final_norm(transformer, streams).flatten(0, -2).split(_rows(transformer)):
+        log_p = _logits(transformer, rows).log_softmax(-1)
+        p = log_p.exp()
+        if transformer.unembedding_bias is not None:
+            log_p = log_p - transformer.unembedding_bias
+        constants.append((p * log_p).sum(-1))
+        pulls.append(p.to(rows) @ transformer.unembedding)
+    shape = streams.shape
+    return Teacher(torch.cat(pulls).view(shape), torch.cat(constants).view(shape[:-1]))
+
+
+def kl_to(transformer: Transformer, teacher: Teacher, streams: Tensor) -> Tensor:
+    """Return KL(teacher ‖ what final streams say) in nats, [...], for streams [..., D]; differentiable.
+
+    The teacher's shapes broadcast: one for all places, or one for each.
+    """
+    normed = final_norm(transformer, streams)
+    log_sum: Tensor = _LogSum.apply(transformer, normed.flatten(0, -2))  # type: ignore[assignment]
+    return teacher.constant - (normed * teacher.pull).sum(-1) + log_sum.view(normed.shape[:-1])
+
+
+def final_norm(transformer: Transformer, streams: Tensor) -> Tensor:
+    """Return streams [..., D] after the final norm."""
+    normed = streams * transformer.rms_reciprocal(streams).unsqueeze(-1) * transformer.final_gain
+    return normed if transformer.final_shift is None else normed + transformer.final_shift
+
+
+class _LogSum(torch.autograd.Function):
+    """log Σ exp of the logits of normed streams [R, D], [R]."""
+
+    @staticmethod
+    def forward(ctx: Any, transformer: Transformer, normed: Tensor) -> Tensor:
+        found, pulls, wanted = [], [], ctx.needs_input_grad[1]
+        for rows in normed.split(_rows(transformer)):
+            logits = _logits(transformer, rows)
+            top, where = logits.max(-1, keepdim=True)
+            q = torch.softmax(logits, -1)
+            # The most probable token's share is at least 1 / V, so its logarithm is exact.
+            found.append((top - q.gather(-1, where).log()).squeeze(-1))
+            if wanted:
+                pulls.append(q.to(rows) @ transformer.unembedding)
+        if wanted:
+            ctx.save_for_backward(torch.cat(pulls))
+        return torch.cat(found)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        (pull,) = ctx.saved_tensors
+        return None, gradients[0].unsqueeze(-1).to(pull) * pull
+
+
+def _logits(transformer: Transformer, rows: Tensor) -> Tensor:
+    return functional.linear(rows, transformer.unembedding, transformer.unembedding_bias).float()
+
+
+def _rows(transformer: Transformer) -> int:
+    return max(1, _ELEMENTS // len(transformer.unembedding))

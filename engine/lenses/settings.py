@@ -1,0 +1,59 @@
+"""Settings of training lenses; the form and the command line are made from them."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class LensTraining(BaseModel):
+    """How the lenses of a model are trained, and measured on texts held out.
+
+    Attributes:
+        texts_hash, tuned_hash: sha256 of the file of texts and of the translators' weights.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    texts: str | None = Field(
+        default=None,
+        title="Texts",
+        description="A UTF-8 text file to train on; without one the model's own texts.",
+    )
+    texts_hash: str | None = None
+    tuned_from: str | None = Field(
+        default=None,
+        title="Tuned lens from",
+        description="A folder of the tuned-lens package, whose translators are used instead of trained ones.",
+    )
+    tuned_hash: str | None = None
+    rows: int = Field(default=512, ge=8, le=1_000_000, title="Texts", description="To train on, at most.")
+    held_out: int = Field(
+        default=32, ge=2, le=100_000, title="Held out", description="Texts to measure on, at most."
+    )
+    length: int | None = Field(
+        default=None,
+        ge=2,
+        title="Length",
+        description="Tokens of a text; 64, or as many as the model can read.",
+    )
+    middle: bool | None = Field(
+        default=None,
+        title="Middle",
+        description="Lenses in the middle of layers too, where the model's have one.",
+    )
+    batch: int = Field(default=8, ge=1, le=4096, title="Batch", description="Texts in a step.")
+    tuned_steps: int = Field(default=250, ge=1, le=100_000, title="Steps, tuned")
+    oca_steps: int = Field(default=200, ge=1, le=100_000, title="Steps, OCA")
+    linear_steps: int = Field(default=250, ge=1, le=100_000, title="Steps, linear OCA")
+    directions: int = Field(
+        default=32,
+        ge=0,
+        le=100_000,
+        title="Directions",
+        description="Of each kind, to test faithfulness; 0 for none.",
+    )
+    causal_texts: int = Field(
+        default=16,
+        ge=2,
+        le=10_000,
+        title="Texts per direction",
+        description="Texts each direction is tested on.",
+    )

@@ -1,0 +1,62 @@
+"""Streams of a plain run, or of one with nodes ablated, at every place that lenses look from."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from engine.lenses.base import Place
+from engine.models.transformer import Transformer
+
+
+class Patch(Protocol):
+    """Changes what nodes write while a text runs."""
+
+    def heads(self, layer: int, heads: Tensor) -> Tensor:
+        """Return head outputs [H, B, S, d] of a layer, before the output projection."""
+        ...
+
+    def mlp(self, layer: int, written: Tensor) -> Tensor:
+        """Return what the MLP of a layer writes, [B, S, D]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Streams:
+    """One run.
+
+    Attributes:
+        at: stream at every place, [P, B, S, D].
+        final: before the final norm, [B, S, D].
+        attention: what every attention writes, biases included, [L, B, S, D].
+    """
+
+    at: Tensor
+    final: Tensor
+    attention: Tensor
+
+    def flat(self, first: int) -> tuple[Tensor, Tensor]:
+        """Return streams at places, [P, N, D], and final ones, [N, D], from `first` on; N = B · S."""
+        return self.at[:, :, first:].flatten(1, 2), self.final[:, first:].flatten(0, 1)
+
+
+@torch.no_grad()
+def read_streams(
+    transformer: Transformer, tokens: Tensor, places: list[Place], patch: Patch | None = None
+) -> Streams:
+    """Run tokens [B, S] and return the streams at `places`, which are in the order of computation."""
+    stream, wanted = transformer.embed(tokens), set(places)
+    at, written = [], []
+    for layer in range(transformer.shape.n_layers):
+        if Place(layer) in wanted:
+            at.append(stream)
+        heads = transformer.attend_stream(layer, stream)[0]
+        attention = transformer.written(layer, heads if patch is None else patch.heads(layer, heads))
+        between = stream + attention
+        if Place(layer, True) in wanted:
+            at.append(between)
+        mlp = transformer.mlp(layer, stream if transformer.shape.parallel else between)
+        stream = between + (mlp if patch is None else patch.mlp(layer, mlp))
+        written.append(attention)
+    return Streams(torch.stack(at), stream, torch.stack(written))

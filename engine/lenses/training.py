@@ -1,0 +1,126 @@
+"""Training lenses: every place by itself, on streams that are run once a step and never kept.
+
+The loss is KL(teacher ‖ lens) in nats, the mean over positions, summed over places, which share no
+parameters. What was best on texts held out is kept place by place, so there a lens is never worse than its
+start. The first position of a text is neither trained on nor measured.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.discovery.base import Report
+from engine.lenses.base import Lens, Parameters, Place, Recipe
+from engine.lenses.loss import Teacher, kl_to, make_teacher
+from engine.lenses.streams import read_streams
+from engine.models.transformer import Transformer
+
+FIRST = 1  # position that counts: before it stands BOS, or nothing
+CHECKS = 5  # looks at the texts held out
+History = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a lens is trained for.
+
+    Attributes:
+        training, held_out: tokens of texts, [n, S] each.
+        batch: texts in a step.
+        teacher: the lens it learns from with its parameters; None learns from the model.
+    """
+
+    transformer: Transformer
+    places: list[Place]
+    training: Tensor
+    held_out: Tensor
+    batch: int
+    seed: int
+    teacher: tuple[Lens, Parameters] | None = None
+
+
+def train(
+    job: Job, lens: Lens, recipe: Recipe, start: Parameters, report: Report
+) -> tuple[Parameters, History]:
+    """Return trained parameters, and the mean KL over places on the texts held out, now and then."""
+    values = {name: value.clone().requires_grad_() for name, value in start.items()}
+    optimiser = recipe.optimiser(list(values.values()))
+    rates = [group["lr"] for group in optimiser.param_groups]
+    generator = torch.Generator().manual_seed(job.seed)
+    best, least = start, validate(job, lens, start)
+    history: History = {"step": [0.0], "kl": [float(least.mean())], "best": [float(least.mean())]}
+    order: list[Tensor] = []
+    for step in range(recipe.steps):
+        report(step, recipe.steps, f"training the {lens.title}: KL {history['best'][-1]:.3g} nats")
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate * (1 - step / recipe.steps)
+        if not order:
+            drawn = torch.randperm(len(job.training), generator=generator)
+            order = list(job.training[drawn.to(job.training.device)].split(job.batch))
+        streams, teacher = _batch(job, order.pop())
+        advance(job.transformer, lens, values, job.places, streams, teacher, optimiser, recipe.clip)
+        if (step + 1) * CHECKS // recipe.steps > step * CHECKS // recipe.steps:
+            now = {name: value.detach() for name, value in values.items()}
+            found = validate(job, lens, now)
+            better, least = found < least, torch.minimum(found, least)
+            best = {name: _chosen(better, now[name], best[name]) for name in best}
+            for name, value in (("step", step + 1), ("kl", found.mean()), ("best", least.mean())):
+                history[name].append(float(value))
+    return best, history
+
+
+def advance(
+    transformer: Transformer,
+    lens: Lens,
+    values: Parameters,
+    places: list[Place],
+    streams: Tensor,
+    teacher: Teacher,
+    optimiser: torch.optim.Optimizer,
+    clip: float | None,
+) -> None:
+    """Take one step with streams [P, N, D] at the places and what they are to say."""
+    optimiser.zero_grad()
+    kl = kl_to(transformer, teacher, lens.final(transformer, values, places, streams))
+    kl.mean(1).sum().backward()
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_(list(values.values()), clip)
+    optimiser.step()
+
+
+@torch.no_grad()
+def validate(job: Job, lens: Lens, parameters: Parameters) -> Tensor:
+    """Return the mean KL at every place on the texts held out, [P]."""
+    total = torch.zeros(len(job.places), device=job.held_out.device)
+    for tokens in job.held_out.split(job.batch):
+        streams, teacher = _batch(job, tokens)
+        final = lens.final(job.transformer, parameters, job.places, streams)
+        total += len(tokens) * kl_to(job.transformer, teacher, final).mean(1)
+    return total / len(job.held_out)
+
+
+def mean_attention(transformer: Transformer, tokens: Tensor, batch: int, report: Report) -> Tensor:
+    """Return the mean of what every attention writes over texts [n, S] and positions, [L, D] float32."""
+    shape, n = transformer.shape, len(tokens)
+    total = torch.zeros((shape.n_layers, shape.d_model), dtype=torch.float64)
+    for i, some in enumerate(tokens.split(batch)):
+        report(i * batch, n, "means of what attentions write")
+        written = read_streams(transformer, some, [Place(0)]).attention[:, :, FIRST:]
+        total += written.double().sum((1, 2)).cpu()
+    return (total / (n * (tokens.shape[1] - FIRST))).float().to(tokens.device)
+
+
+def _batch(job: Job, tokens: Tensor) -> tuple[Tensor, Teacher]:
+    """Return the streams of some texts at every place, [P, N, D], and what a lens is to say there."""
+    streams, final = read_streams(job.transformer, tokens, job.places).flat(FIRST)
+    if job.teacher is not None:
+        lens, parameters = job.teacher
+        with torch.no_grad():
+            final = lens.final(job.transformer, parameters, job.places, streams)
+    return streams, make_teacher(job.transformer, final)
+
+
+def _chosen(better: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Return the parameters of `one` at the places where it is better."""
+    return torch.where(better.view(-1, *(1,) * (one.dim() - 1)), one, other)
