@@ -28,6 +28,7 @@ KIND_NAMES: dict[Kind, str] = {
     "importance": "Importance",
     "sweep": "Sweep",
     "stability": "Stability",
+    "trace": "Trace",
 }
 FIRST = ("explorer-4l", "ioi", "counterfactual")  # the run a first visitor sees
 
@@ -192,6 +193,9 @@ def model_name(model: str) -> str:
 def run_title(request: Request) -> str:
     """Return one line that tells runs apart."""
     task, how = title_of("task", request.task), request.ablation
+    if request.trace is not None:
+        task = task if request.trace.prompt is None else f"“{request.trace.prompt}”"
+        how = f"{request.trace.state}, {request.ablation}"
     if (plan := request.sweep) is not None:
         task, ablation, method = (
             title_of(kind, names[0]) if len(names) == 1 else f"{len(names)} {kind}s"

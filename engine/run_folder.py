@@ -240,7 +240,7 @@ def _check_shapes(tensors: Tensors, result: Record, graph: Graph | None) -> None
 
 def _shapes_of_trace(tensors: Tensors, result: TraceResult) -> dict[str, tuple[int, ...]]:
     found, n = tensors.shapes.get("effects", ()), len(result.traced)
-    if len(found) != 4:
+    if len(found) != 4 or 0 in found:
         raise FaultError("tensors.safetensors has no 'effects' of four dimensions")
     if not result.classes:
         return {"effects": (len(result.traced[0].tokens), *found[1:3], 3)}

@@ -260,8 +260,9 @@ class TraceResult(Record):
     traced: Annotated[list[TracedPrompt], Field(min_length=1, max_length=100_000)]
     clean: dict[str, Estimate]
     corrupted: dict[str, Estimate]
-    classes: dict[str, TracedClass] = {}
-    n_drawn: Count = 1
+    classes: dict[str, TracedClass]
+    n_drawn: Count
+    n_heads: Annotated[int, Field(ge=1)]
     history: dict[str, list[FiniteFloat]]
 
 

@@ -1,7 +1,5 @@
 """A pair of prompts of the user's own: typed, checked token by token, run on the model and on the circuit."""
 
-from html import escape
-
 import pandas as pd
 import streamlit as st
 from pydantic import ValidationError
@@ -13,10 +11,10 @@ from app.figures.predictions import predictions_figure
 from app.figures.style import Look
 from app.jobs import finished, measure_request
 from app.panels.asked import ask_button
+from app.panels.tokens import token_chip, tokens_of
 from app.text import plain
 from engine.circuit import Circuit
 from engine.errors import CircuitExplorerError, RequestError
-from engine.models.load import load_tokens
 from engine.models.tokens import Tokens
 from engine.request import Chosen, OwnPair, Part
 from engine.run_folder import first_problem
@@ -38,7 +36,7 @@ def own_prompts(opened: Opened, circuit: Circuit, size: int, under: str, scheme:
     """
     _fields(opened)
     try:
-        tokens = _tokens(opened.request.model)
+        tokens = tokens_of(opened.request.model)
         pair = _pair(tokens)
     except CircuitExplorerError as error:
         show_error(str(error))
@@ -88,11 +86,6 @@ def _fields(opened: Opened) -> None:
     right.text_input("Wrong answer", key="wrong", help=several, max_chars=400, persist_state="session")
 
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the tokenizer")
-def _tokens(model: str) -> Tokens:
-    return load_tokens(model)
-
-
 def _pair(tokens: Tokens) -> OwnPair:
     """Return what was typed; an answer gets the space before it if only so it is one token.
 
@@ -125,7 +118,9 @@ def _token_view(tokens: Tokens, pair: OwnPair, bos: bool | None, scheme: Look) -
     alike = [a == b for a, b in zip(*rows.values(), strict=False)]
     lines = ""
     for name, row in rows.items():
-        chips = "".join(_chip(token, i < len(alike) and alike[i], scheme) for i, token in enumerate(row))
+        chips = "".join(
+            token_chip(token, i >= len(alike) or not alike[i], scheme) for i, token in enumerate(row)
+        )
         count = (
             f"<span style='display:inline-block;width:6.2rem;color:{scheme.muted}'>{name}, {len(row)}</span>"
         )
@@ -134,16 +129,6 @@ def _token_view(tokens: Tokens, pair: OwnPair, bos: bool | None, scheme: Look) -
     with st.expander("Tokens as a table"):
         table = pd.DataFrame({name: pd.Series(row) for name, row in rows.items()}).fillna("")
         st.dataframe(table, alt="The tokens of both prompts, position by position")
-
-
-def _chip(token: str, same: bool, scheme: Look) -> str:
-    edge = scheme.faint if same else scheme.ring
-    weight = 400 if same else 600
-    shown = escape(token.replace("\n", "⏎")) or "&nbsp;"
-    return (
-        f"<span style='display:inline-block;white-space:pre;border:1px solid {edge};border-radius:.25rem;"
-        f"padding:0 .28rem;margin:.08rem .1rem;font-weight:{weight}'>{shown}</span>"
-    )
 
 
 def _predictions(run: Run, circuit: Circuit, scheme: Look) -> None:

@@ -60,6 +60,8 @@ def _measured(run: Run) -> dict[str, str]:
         return _compared(run.result)
     if kind == "stability":
         return _repeated(run.result)
+    if kind == "trace":
+        return _traced(run.result)
     summary = run.result["summary"]
     metric = run.result["metric"]
     names = {"KL": "kl", "faithfulness": "faithfulness", metric.replace("_", " "): metric}
@@ -89,6 +91,17 @@ def _repeated(result: dict[str, Any]) -> dict[str, str]:
     if spread:
         facts["KL with other seeds"] = f"{min(spread):.3g} to {max(spread):.3g} nats"
     return facts | _errors([*result["repeats"], *result["folds"]])
+
+
+def _traced(result: dict[str, Any]) -> dict[str, str]:
+    """Return what the answer was worth clean and corrupted."""
+    facts = {"prompts": f"{len(result['traced']):,}"}
+    if not result["classes"]:
+        facts["answer"] = result["traced"][0]["answer"].strip()
+    for end in ("clean", "corrupted"):
+        estimate = result[end]["probability"]
+        facts[f"probability, {end}"] = f"{number_text(estimate)}  ({interval_text(estimate)})"
+    return facts
 
 
 def _errors(rows: list[dict[str, Any]]) -> dict[str, str]:
@@ -122,6 +135,10 @@ def _asked(run: Run) -> dict[str, str]:
         asked["task"] = request.task if request.task_hash else title_of("task", request.task)
         asked["ablation"] = request.ablation + ("" if conditioning == "none" else f", {conditioning}")
         seeds = f"seed {request.seed}"
+    if (trace := request.trace) is not None:
+        asked["corruption"] = asked.pop("ablation")
+        fields = trace.model_dump(exclude_none=True)
+        asked |= {name.replace("_", " "): str(value) for name, value in fields.items()}
     asked["prompts"] = f"{request.n_prompts:,} at most, {seeds}"
     asked["head inputs"] = "q, k and v apart" if request.qkv == "split" else "merged"
     if request.method is not None:

@@ -88,3 +88,14 @@ def concentration(effects: np.ndarray, seed: int) -> Summary | None:
     low, high = np.nanquantile(numbers, [0.025, 0.975])
     ends = [float(low), float(high)] if len(rows) > 1 else [None, None]
     return {"mean": float(whole), "ci95": ends, "n": len(rows)}
+
+
+def peaks(effects: np.ndarray, least: np.ndarray) -> np.ndarray:
+    """Return the column of every prompt's largest effect, [n_prompts]; -1 where even that is below `least`.
+
+    Args:
+        effects: [n_prompts, columns], none of them nan.
+        least: [n_prompts], the effect from which one counts.
+    """
+    best = effects.argmax(1)
+    return np.where(effects[np.arange(len(effects)), best] >= least, best, -1)

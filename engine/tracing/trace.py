@@ -74,12 +74,13 @@ def trace(model: Model, request: Request, store: RunStore, report: Report) -> Fo
         within(done, len(groups), f"restoring states of {len(found)} of {len(prompts)} prompts")
         found += traces(model.transformer, group, corrupter, asked.state, asked.window)
     tensors = corrupter.tensors()
+    about = {"n_drawn": len(drawn), "n_heads": model.shape.n_heads}
     if asked.prompt is not None:
         result, more = _of_prompt(model, found[0])
-        return Found(result, tensors | more, history=history)
+        return Found(result | about, tensors | more, history=history)
     result, more = _of_task(model, found, request)
     note = f"{len(prompts)} of the {len(drawn)} prompts drawn are traced: those whose answer the model knows"
-    return Found(result | {"n_drawn": len(drawn)}, tensors | more, history=history, notes=[note])
+    return Found(result | about, tensors | more, history=history, notes=[note])
 
 
 @torch.no_grad()
@@ -183,7 +184,7 @@ def _own(model: Model, asked: Trace, bos: bool | None) -> Traced:
 def _of_prompt(model: Model, found: Traces) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     # The interval of the corrupted values is over draws.
     ends = {"clean": _estimates(found.clean[None]), "corrupted": _estimates(found.corrupted)}
-    result = {"traced": [_said(model, found.prompt)], **ends}
+    result = {"traced": [_said(model, found.prompt)], **ends, "classes": {}}
     return result, {"effects": found.effects.astype(np.float32)}
 
 

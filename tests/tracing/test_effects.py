@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from engine.tracing.effects import average_effects, concentration, effective_number, recovered_shares
+from engine.tracing.effects import (
+    average_effects,
+    concentration,
+    effective_number,
+    peaks,
+    recovered_shares,
+)
 
 
 def test_averages_leave_out_prompts_without_such_a_token() -> None:
@@ -73,3 +79,9 @@ def test_concentration_is_of_the_average_profile() -> None:
     assert (found["mean"], found["n"]) == (pytest.approx(2), 2)
     assert found["ci95"] == pytest.approx([1, 2])
     assert concentration(np.zeros((2, 3)), 0) is None
+
+
+def test_peaks_are_the_largest_effects_that_are_large_enough() -> None:
+    """-1 for a prompt of which no state alone brings enough back."""
+    effects = np.array([[0.1, 0.5, 0.2], [0.3, 0.2, 0.1], [0.01, 0.02, 0.0]])
+    assert peaks(effects, np.array([0.1, 0.1, 0.1])).tolist() == [1, 0, -1]

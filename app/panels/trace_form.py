@@ -1,0 +1,167 @@
+"""The form that traces a prompt of the user's, or the prompts of a task, under both corruptions."""
+
+from typing import Any
+
+import streamlit as st
+from pydantic import ValidationError
+
+from app.errors import show_error
+from app.figures.style import Look
+from app.forms import fields_form, problems
+from app.jobs import queue
+from app.panels.subject import choose_model
+from app.panels.tokens import token_chip, tokens_of
+from app.panels.trace_data import CORRUPTION_NAMES, STATE_NAMES, subject_key
+from engine.errors import CircuitExplorerError, RequestError
+from engine.request import Request, Trace
+from engine.run_folder import first_problem
+from engine.tracing.base import corruptions
+from engine.tracing.prompts import own_prompt
+
+ABOUT = {"prompt": "A prompt", "task": "All facts"}
+HOLDOUTS = {"random": "At random", "relations": "Whole relations"}
+EXAMPLE = {"prompt": "The capital of France is", "subject": "France"}
+
+
+def trace_form(scheme: Look) -> None:
+    """Draw the form; when it is sent, jobs go into the queue and the page shows their subject."""
+    st.subheader("New trace", anchor=False)
+    model = choose_model("trace-new-model")
+    about = st.segmented_control(
+        "Of",
+        list(ABOUT),
+        key="trace-new-about",
+        default="prompt",
+        format_func=ABOUT.__getitem__,
+        required=True,
+    )
+    fields, ready = _prompt(model, scheme) if about == "prompt" else _task()
+    states = st.multiselect(
+        "Restore",
+        list(STATE_NAMES),
+        default=list(STATE_NAMES)[:3],
+        key="trace-new-states",
+        format_func=STATE_NAMES.__getitem__,
+        help="What is put back as it was in the clean prompt, at one token and layer at a time.",
+    )
+    left, right = st.columns(2)
+    window = left.number_input(
+        "Window", 1, 1000, 1, key="trace-new-window", help="Layers restored at once; ROME takes 10 of 48."
+    )
+    seed = right.number_input("Seed", 0, 2**31 - 1, 0, key="trace-new-seed", help="Of noise and training.")
+    chosen = st.multiselect(
+        "Corrupt by",
+        list(CORRUPTION_NAMES),
+        default=list(CORRUPTION_NAMES),
+        key="trace-new-corruptions",
+        format_func=CORRUPTION_NAMES.__getitem__,
+        help="What becomes of the subject: noise on it, or the constants that harm the answer least.",
+    )
+    settings = {}
+    for name in chosen:
+        with st.expander(f"{CORRUPTION_NAMES[name]}: settings"):
+            settings[name] = fields_form(corruptions.get(name).Settings, f"trace-set-{name}", columns=2)
+    if not st.button(
+        "Trace",
+        type="primary",
+        icon=":material/play_arrow:",
+        shortcut="ctrl+enter",
+        width="stretch",
+        key="trace-start",
+        disabled=not ready,
+    ):
+        return
+    plain = {"kind": "trace", "model": model, "task": "facts", "seed": int(seed)}
+    try:
+        _submit(plain, fields, states, int(window), settings)
+    except CircuitExplorerError as error:
+        show_error(str(error))
+
+
+def _prompt(model: str, scheme: Look) -> tuple[dict[str, Any], bool]:
+    """Draw the fields of a prompt and its tokens; return the fields, and whether they can be used."""
+    for name, example in EXAMPLE.items():
+        st.session_state.setdefault(f"trace-new-{name}", example)
+    prompt = st.text_area(
+        "Prompt", key="trace-new-prompt", height=72, max_chars=4000, help="The answer is what follows it."
+    ).rstrip()
+    left, right = st.columns(2)
+    subject = left.text_input(
+        "Subject", key="trace-new-subject", max_chars=400, help="What it is about; this is corrupted."
+    )
+    answer = right.text_input(
+        "Answer",
+        key="trace-new-answer",
+        max_chars=400,
+        placeholder="the model's",
+        help="What is followed, of one or several tokens; empty takes what the model says.",
+    ).strip()
+    fields = {"prompt": prompt, "subject": subject.strip(), "answer": f" {answer}" if answer else None}
+    if not model or not prompt or not subject.strip():
+        st.caption("Type a prompt and the part of it that names its subject.")
+        return fields, False
+    try:
+        tokens = tokens_of(model)
+        found = own_prompt(tokens, prompt, subject, fields["answer"], None, None)
+    except CircuitExplorerError as error:
+        show_error(str(error))
+        return fields, False
+    first, end = found.subject
+    strings = tokens.token_strings(found.tokens)
+    chips = "".join(token_chip(token, first <= i < end, scheme) for i, token in enumerate(strings))
+    st.html(
+        f"<div role='group' aria-label='Tokens of the prompt; the subject is outlined' "
+        f"style='font-size:.86rem'>{chips}</div>"
+    )
+    return fields, True
+
+
+def _task() -> tuple[dict[str, Any], bool]:
+    """Draw the fields of a task; return them."""
+    left, right = st.columns(2)
+    n = left.number_input(
+        "Prompts", 1, 100_000, 200, key="trace-new-prompts", help="Test prompts to trace, at most."
+    )
+    holdout = right.selectbox(
+        "Held out",
+        list(HOLDOUTS),
+        key="trace-new-holdout",
+        format_func=HOLDOUTS.__getitem__,
+        help="What the prompts traced keep from those that constants are trained on: facts and wordings at "
+        "random, or whole relations, none of which is in both.",
+    )
+    return {"n_prompts": int(n), "holdout": holdout}, True
+
+
+def _submit(
+    plain: dict[str, Any], fields: dict[str, Any], states: list[str], window: int, settings: dict[str, Any]
+) -> None:
+    """Put a job for every state and corruption into the queue.
+
+    Raises:
+        CircuitExplorerError: one is refused.
+    """
+    if not states or not settings:
+        raise RequestError("Choose at least one state to restore and one corruption")
+    if not plain["model"]:
+        raise RequestError("Choose a model: a shipped one, a Hugging Face id or a folder")
+    more = {"n_prompts": fields.pop("n_prompts")} if "n_prompts" in fields else {}
+    requests = []
+    for state in states:
+        for name, values in settings.items():
+            kind = corruptions.get(name).Settings
+            try:
+                kind.model_validate(values)
+                one_by_one = state == "head"
+                trace = Trace.model_validate(
+                    {"state": state, "window": 1 if one_by_one else window, **fields}
+                )
+            except ValidationError as error:
+                lines = problems(error, kind) if error.title == kind.__name__ else [first_problem(error)]
+                raise RequestError("; ".join(lines)) from error
+            about = {"ablation": name, "ablation_settings": values, "trace": trace}
+            requests.append(Request.model_validate(plain | more | about))
+    job_ids = [queue().submit(request) for request in requests]
+    # The queue knows the request with everything filled in, which is what a subject goes by.
+    st.session_state["trace-next"] = subject_key(queue().status(job_ids[0]).request)
+    st.rerun()

@@ -1,0 +1,95 @@
+"""Made-up traces of one prompt and of a task, under both corruptions."""
+
+from typing import Any
+
+import numpy as np
+
+from engine.request import Request
+from engine.runs import RunStore
+from engine.tracing.cells import METRICS
+from engine.tracing.effects import average_effects, concentration, recovered_shares
+from engine.tracing.prompts import CLASSES, Traced
+
+LAYERS, HEADS, PROMPTS = 4, 2, 12
+TOKENS = ["<s>", "The", " capital", " of", " South", " Korea", " is"]
+SUBJECT = (4, 6)
+PROMPT = {"prompt": "The capital of South Korea is", "subject": "South Korea"}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "gaussian": {"noise": 3.0, "draws": 10},
+    "optimal": {"steps": 200, "rate": 0.1, "batch_size": 16, "prompts": 1000},
+}
+
+
+def write_trace(
+    store: RunStore,
+    corruption: str = "gaussian",
+    state: str = "residual",
+    own: bool = True,
+    settings: dict[str, Any] | None = None,
+    **trace: Any,
+) -> str:
+    """Write a made-up trace of the prompt, or of a task, and return its id."""
+    request = Request.model_validate(
+        {
+            "kind": "trace",
+            "model": "fake-4l",
+            "task": "facts",
+            "ablation": corruption,
+            "ablation_settings": SETTINGS[corruption] | (settings or {}),
+            "trace": {"state": state} | (PROMPT if own else {}) | trace,
+        }
+    )
+    rng = np.random.default_rng(sum(map(ord, corruption + state)))
+    columns = LAYERS * HEADS if state == "head" else LAYERS
+    about = {
+        "schema": 1,
+        "created": "2026-01-01T00:00:00+00:00",
+        "n_heads": HEADS,
+        "history": {},
+        "notes": [],
+        "versions": {"torch": "0"},
+        "device": "cpu",
+        "dtype": "float32",
+        "timings": {"seconds": 1.0, "discovery_seconds": 1.0, "evaluation_seconds": 0.0},
+    }
+    if own:
+        effects = np.zeros((len(TOKENS), columns, 3, len(METRICS)), dtype=np.float32)
+        effects[SUBJECT[0] :] = rng.uniform(-0.05, 0.8, effects[SUBJECT[0] :].shape)
+        one = about | {"traced": [_traced()], "clean": _ends(0.9), "corrupted": _ends(0.1), "classes": {}}
+        return store.write(request, one | {"n_drawn": 1}, {"effects": effects})
+    effects = rng.uniform(-0.05, 0.8, (PROMPTS, len(CLASSES), columns, len(METRICS))).astype(np.float32)
+    effects[PROMPTS // 2 :, 1] = np.nan  # half of the subjects have no token in the middle
+    ends = {
+        name: np.full((PROMPTS, len(METRICS)), value, dtype=np.float32)
+        for name, value in (("clean", 0.9), ("corrupted", 0.1))
+    }
+    classes = {}
+    for i, name in enumerate(CLASSES):
+        lost = np.clip(0.8 - effects[:, i, :, 0], 0, None)
+        classes[name] = {
+            "effects": {metric: average_effects(effects[:, i, :, j], 0) for j, metric in enumerate(METRICS)},
+            "share": recovered_shares(lost, np.full(PROMPTS, 0.8)),
+            "concentration": concentration(effects[:, i, :, 0], 0),
+        }
+    whole = {"traced": [_traced()] * PROMPTS, "clean": _ends(0.9), "corrupted": _ends(0.1)}
+    return store.write(
+        request, about | whole | {"classes": classes, "n_drawn": 20}, {"effects": effects} | ends
+    )
+
+
+def _ends(value: float) -> dict[str, Any]:
+    return {metric: {"mean": value, "ci95": [value - 0.1, value + 0.1], "n": 10} for metric in METRICS}
+
+
+def _traced() -> dict[str, Any]:
+    prompt = Traced(PROMPT["prompt"], list(range(len(TOKENS))), SUBJECT, [1], 2)
+    classes = [prompt.token_class(i) for i in range(len(TOKENS))]
+    return {
+        "text": prompt.text,
+        "tokens": TOKENS,
+        "subject": list(SUBJECT),
+        "classes": [None if one is None else CLASSES[one] for one in classes],
+        "answer": " Seoul",
+        "wrong_answer": " Tokyo",
+        "relation": "capital",
+    }

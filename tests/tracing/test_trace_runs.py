@@ -1,0 +1,78 @@
+"""Runs of traces are checked when they are opened: they may come from anywhere."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from engine.errors import RequestError
+from engine.runs import RunStore
+from tests.app.fake_trace import write_trace
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    """An empty store."""
+    return RunStore(tmp_path / "runs", tmp_path / "shipped")
+
+
+def alter(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the result of a run."""
+    result = json.loads((folder / "result.json").read_text())
+    change(result)
+    (folder / "result.json").write_text(json.dumps(result))
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_traces_are_written_and_read(store: RunStore, own: bool) -> None:
+    """Whole, and found among the runs."""
+    run = store.get(write_trace(store, own=own))
+    assert [one.run_id for one in store.list()] == [run.run_id]
+    assert run.tensors["effects"].ndim == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda r: r["clean"].pop("probability"), "has no 'probability'"),
+        (lambda r: r["traced"][0].update(subject=[3, 99]), "do not fit its tokens"),
+        (lambda r: r["traced"][0]["tokens"].pop(), "do not fit its tokens"),
+        (lambda r: r["classes"]["last"]["share"].pop(), "different lengths"),
+        (lambda r: r["classes"].pop("last"), "where [12, 5, 4, 3] is expected"),
+        (lambda r: r["traced"].pop(), "where [11, "),
+        (lambda r: r.update(n_heads=0), "n_heads"),
+        (lambda r: r.pop("classes"), "classes"),
+    ],
+)
+def test_altered_traces_are_refused(
+    store: RunStore, change: Callable[[dict[str, Any]], object], says: str
+) -> None:
+    """In one line that names the fault."""
+    folder = store.get(write_trace(store, own=False)).folder
+    alter(folder, change)
+    with pytest.raises(RequestError) as error:
+        store.get(folder)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "says"),
+    [
+        ("effects", np.zeros((3, 3), dtype=np.float32), "four dimensions"),
+        ("effects", np.zeros((7, 4, 3, 2), dtype=np.float32), "is expected"),
+        ("effects", np.zeros((9, 4, 3, 3), dtype=np.float32), "is expected"),
+        ("effects", np.zeros((7, 4, 3, 3), dtype=np.int32), "floats are expected"),
+    ],
+)
+def test_altered_arrays_are_refused(store: RunStore, name: str, array: np.ndarray, says: str) -> None:
+    """Of another shape or type than the result says."""
+    folder = store.get(write_trace(store)).folder
+    arrays = load_file(folder / "tensors.safetensors")
+    save_file({**arrays, name: array}, folder / "tensors.safetensors")
+    with pytest.raises(RequestError) as error:
+        store.get(folder)
+    assert says in str(error.value)
