@@ -17,7 +17,7 @@ from app.panels.trace_data import (
     subjects,
 )
 from app.panels.trace_form import trace_form
-from app.panels.trace_maps import maps_panel
+from app.panels.trace_maps import cell_of, maps_panel
 from app.presentation import page_look
 from app.text import plain
 
@@ -31,6 +31,7 @@ URL = {
     "measure": str,
     "optimal": str,
     "gaussian": str,
+    "cell": cell_of,
 }
 DEFAULTS: dict[str, object] = {"metric": "probability", "measure": "effect"}
 WHAT = (
@@ -113,6 +114,8 @@ def _provenance(subject: TraceSubject, shown: Shown) -> None:
 def _write_url(subject: TraceSubject, shown: Shown, first: str) -> None:
     values = {"subject": subject.key, "state": shown.state, "window": shown.window, "metric": shown.metric}
     values |= {name: run.run_id for name, run in shown.runs.items()}
+    if (cell := st.session_state.get("trace-cell")) is not None:
+        values["cell"] = ",".join(map(str, cell))
     if shown.state == "head":
         values["row"] = st.session_state["trace-row"]
     elif not subject.own:

@@ -92,6 +92,12 @@ def _choose_row(rows: list[str]) -> int:
     )
 
 
+def cell_of(text: str) -> tuple[int, int]:
+    """Read layer and column out of the address, or of what was clicked; ValueError for anything else."""
+    layer, column = (int(part) for part in text.split(","))
+    return layer, column
+
+
 def _selected(grids: Mapping[str, np.ndarray]) -> tuple[int, int] | None:
     """Return layer and column of the cell that was clicked, if these maps have it."""
     cell = st.session_state.get("trace-cell")
@@ -103,8 +109,7 @@ def _on_cell(event: dict[str, Any]) -> None:
     if event["kind"] == "clear":
         st.session_state.pop("trace-cell", None)
     elif event["kind"] == "click" and event["id"]:
-        layer, column = map(int, str(event["id"]).split(","))
-        st.session_state["trace-cell"] = (layer, column)
+        st.session_state["trace-cell"] = cell_of(event["id"])
 
 
 def _cell(
