@@ -10,6 +10,7 @@ from engine.errors import RequestError
 from engine.findings import with_scores
 from engine.graph import Graph
 from engine.imports import kept_circuit, ranking
+from engine.lenses.requests import completed_lens
 from engine.models import find_model, shape_of_folder, weights_hash
 from engine.request import Kind, Request, Sweep
 from engine.runs import RunStore
@@ -35,6 +36,8 @@ def completed(request: Request, store: RunStore) -> Request:
     Raises:
         RequestError: unknown model, task, method, ablation or run; settings out of range; too many edges.
     """
+    if request.kind in ("train-lenses", "lens"):
+        return completed_lens(request, store)
     if request.kind in OF_A_RUN:
         origin = with_scores(store, request.circuit or "").request
         if request.kind == "stability" and (origin.kind != "discover" or origin.held_out):

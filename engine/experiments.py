@@ -23,6 +23,8 @@ from engine.composite import COMPOSITES, gathered, run_parts
 from engine.discovery.base import Report
 from engine.evaluation import SHOWN, Evaluator
 from engine.findings import FINDINGS, Found, Work
+from engine.lenses.lens import lens
+from engine.lenses.train_lenses import train_lenses
 from engine.memory import Estimate, memory_errors
 from engine.models import Model
 from engine.request import Kind, Request
@@ -31,7 +33,11 @@ from engine.tracing.trace import trace
 from engine.workbench import Workbench, cached_model, prepare
 
 # (model, request, store, report) -> what was found
-INSTRUMENTS: dict[Kind, Callable[[Model, Request, RunStore, Report], Found]] = {"trace": trace}
+INSTRUMENTS: dict[Kind, Callable[[Model, Request, RunStore, Report], Found]] = {
+    "trace": trace,
+    "train-lenses": train_lenses,
+    "lens": lens,
+}
 VERSIONS = ("circuit-explorer", "torch", "transformers", "transformer_lens", "numpy", "scipy")
 
 

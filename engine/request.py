@@ -8,13 +8,25 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.graph import Qkv
+from engine.lenses.settings import LensTraining
 from engine.tasks.base import Split
 
-Kind = Literal["discover", "evaluate", "measure", "importance", "import", "sweep", "stability", "trace"]
+Kind = Literal[
+    "discover",
+    "evaluate",
+    "measure",
+    "importance",
+    "import",
+    "sweep",
+    "stability",
+    "trace",
+    "train-lenses",
+    "lens",
+]
 State = Literal["residual", "attention", "mlp", "head"]
 Holdout = Literal["random", "relations"]
 # Fields that the first runs had not: while empty they count for nothing.
-_LATER = ("circuits", "pairs", "sizes", "held_out", "sweep", "stability", "trace")
+_LATER = ("circuits", "pairs", "sizes", "held_out", "sweep", "stability", "trace", "lens_training", "lens")
 
 
 class Part(BaseModel):
@@ -134,6 +146,42 @@ class Trace(BaseModel):
         return self
 
 
+class LensReading(BaseModel):
+    """What lenses read: a text, and what becomes of it while it runs.
+
+    Attributes:
+        lenses: by name.
+        words: whose probability is followed through the layers; one token each.
+        middle: also in the middle of layers.
+        ablated: nodes that write a constant instead ("a2.h3", "m1"); `ablation` says which, there and for
+            what a circuit leaves out.
+        circuit: the text runs through this circuit, and its output is the last row.
+        trained: id of the run that trained the lenses; None takes that of default settings.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(min_length=1, max_length=20_000)
+    lenses: list[Name] = Field(
+        default=["logit", "mean", "tuned", "oca", "linear-oca"], min_length=1, max_length=20
+    )
+    words: list[Name] = Field(default=[], max_length=8)
+    middle: bool = False
+    ablated: list[Name] = Field(default=[], max_length=1000)
+    ablation: Literal["mean", "zero"] = "mean"
+    circuit: Part | None = None
+    trained: Name | None = None
+
+    @model_validator(mode="after")
+    def _once(self) -> "LensReading":
+        for names in (self.lenses, self.words, self.ablated):
+            if len(set(names)) < len(names):
+                raise ValueError(f"named twice: {', '.join(names)}")
+        if self.ablated and self.circuit:
+            raise ValueError("a circuit says itself what is ablated: give nodes or a circuit, not both")
+        return self
+
+
 class Request(BaseModel):
     """What is asked for. Two requests that are equal give the same run, bit for bit on as many threads
     of a CPU.
@@ -144,7 +192,9 @@ class Request(BaseModel):
             there are any; "importance" ablates every node alone; "import" measures an imported circuit file
             (`circuit` is its sha256) at every size; "sweep" compares methods and "stability" repeats the
             discovery of `circuit`, both by other requests (`engine.composite`); "trace" restores states of
-            corrupted prompts, and its `ablation` is the corruption (`engine.tracing`).
+            corrupted prompts, and its `ablation` is the corruption (`engine.tracing`); "train-lenses" trains
+            the lenses of a model and "lens" reads a text by them, both with the task "text" and the
+            ablation "none" (`engine.lenses`).
         weights_hash, task_hash: sha256 of the model's weight files and of a user's task file (None for a
             shipped task), so that a changed file is a different request.
         settings, ablation_settings: of the method and of the ablation; in a run's request all of them, so
@@ -186,6 +236,8 @@ class Request(BaseModel):
     sweep: Sweep | None = None
     stability: Stability | None = None
     trace: Trace | None = None
+    lens_training: LensTraining | None = None
+    lens: LensReading | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Request":
@@ -203,6 +255,10 @@ class Request(BaseModel):
             raise ValueError("stability needs a circuit, the id of a finished run, and seeds")
         if self.kind == "trace" and self.trace is None:
             raise ValueError("a trace needs what is restored")
+        if self.kind == "train-lenses" and self.lens_training is None:
+            raise ValueError("lenses need settings of their training")
+        if self.kind == "lens" and self.lens is None:
+            raise ValueError("a lens needs a text to read")
         if self.kind == "measure" and not self.circuits:
             raise ValueError("a measurement needs circuits to measure")
         return self

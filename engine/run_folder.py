@@ -7,7 +7,9 @@
                            [n_nodes, n_prompts], and "constants.<input|heads|mlps>" if they were trained;
                            stability: "frequency" [n_edges]; trace: "effects" [S, C, draws, 3] of a prompt, or
                            [n_prompts, classes, C, 3] of a task with "clean" and "corrupted" [n_prompts, 3], C
-                           layers or heads layer by layer, and "constants" [classes · L + 1, D] if trained
+                           layers or heads layer by layer, and "constants" [classes · L + 1, D] if trained;
+                           train-lenses: "kl.<lens>" [n_texts, n_places] and "<lens>.<parameter>"; lens: see
+                           `engine.lenses.reading`
     circuit.json           discover, import: the circuit at the requested size
 
 Everything is checked when a folder is opened, which reads the header of the tensors alone; the arrays are
@@ -29,13 +31,24 @@ from engine.circuit import Circuit, circuit_from_json, graph_from_json, top_edge
 from engine.errors import RequestError
 from engine.files import parse_json
 from engine.graph import Graph
+from engine.lenses.shapes import INTEGERS, shapes_of_reading, shapes_of_training
 from engine.request import Request
-from engine.run_form import FORMS, CurveResult, Record, Result, TraceResult, misfit
+from engine.run_form import (
+    FORMS,
+    CurveResult,
+    LensResult,
+    Record,
+    Result,
+    TraceResult,
+    TrainLensesResult,
+    misfit,
+)
 
 SCHEMA = 1
 _MAX_JSON = 64 * 2**20
 _MAX_TENSORS = 4 * 2**30
 _FLOATS = ("F16", "F32", "F64")
+_INTEGERS = ("I32",)
 
 
 class Tensors(Mapping[str, np.ndarray]):
@@ -229,13 +242,21 @@ def _check_shapes(tensors: Tensors, result: Record, graph: Graph | None) -> None
             expected[name] = (*heads, length, length)
     if isinstance(result, TraceResult):
         expected |= _shapes_of_trace(tensors, result)
+    if isinstance(result, TrainLensesResult):
+        expected |= shapes_of_training(result.lenses, result.n_texts, len(result.places))
+    if isinstance(result, LensResult):
+        rows = (len(result.places), len(result.tokens))
+        expected |= shapes_of_reading(result.lenses, *rows, len(result.raced))
+    if missing := expected.keys() - tensors.shapes.keys():
+        raise FaultError(f"tensors.safetensors has no '{min(missing)}'")
     for name, shape in expected.items():
         if tensors.shapes[name] != shape:
             raise FaultError(
                 f"'{name}' has shape {list(tensors.shapes[name])} where {list(shape)} is expected"
             )
-        if tensors.types[name] not in _FLOATS:
-            raise FaultError(f"'{name}' is of type {tensors.types[name]} where floats are expected")
+        types, kind = (_INTEGERS, "whole numbers") if name.startswith(INTEGERS) else (_FLOATS, "floats")
+        if tensors.types[name] not in types:
+            raise FaultError(f"'{name}' is of type {tensors.types[name]} where {kind} are expected")
 
 
 def _shapes_of_trace(tensors: Tensors, result: TraceResult) -> dict[str, tuple[int, ...]]:

@@ -266,6 +266,54 @@ class TraceResult(Record):
     history: dict[str, list[FiniteFloat]]
 
 
+class LensMeasured(Form):
+    """A lens over texts held out, at every place in nats, and how many numbers it has."""
+
+    parameters: Count
+    kl: list[Estimate]
+    cross_entropy: list[Estimate]
+    entropy: list[Estimate]
+
+
+class Faithful(Form):
+    """How far a lens reacts as the model does when the stream at a place is changed; 1 is just as it does."""
+
+    lens: str
+    place: str
+    directions: Literal["random", "aligned"]
+    intervention: Literal["projection", "steering", "resample"]
+    magnitude: Share
+    direction: Share
+    n_directions: Count
+    n_texts: Count
+
+
+class TrainLensesResult(Record):
+    """The lenses of a model, by name; `texts` says in words what texts were held out."""
+
+    texts: str
+    n_training: Count
+    n_texts: Count
+    length: Count
+    places: Annotated[list[str], Field(min_length=1, max_length=_MOST)]
+    lenses: dict[str, LensMeasured]
+    model: dict[str, Estimate]
+    faithfulness: Annotated[list[Faithful], Field(max_length=100_000)] = []
+    history: dict[str, list[FiniteFloat]]
+
+
+class LensResult(Record):
+    """One text read by lenses; `words` are those of the token ids among its arrays, `places` its rows."""
+
+    text: str
+    tokens: Texts
+    places: Annotated[list[str], Field(min_length=2, max_length=_MOST)]
+    lenses: Annotated[list[str], Field(min_length=1, max_length=_MOST)]
+    raced: Annotated[list[str], Field(max_length=_MOST)]
+    words: dict[str, str]
+    trained: str | None
+
+
 FORMS: dict[Kind, type[Record]] = {
     "discover": CurveResult,
     "evaluate": CurveResult,
@@ -275,6 +323,8 @@ FORMS: dict[Kind, type[Record]] = {
     "sweep": SweepResult,
     "stability": StabilityResult,
     "trace": TraceResult,
+    "train-lenses": TrainLensesResult,
+    "lens": LensResult,
 }
 
 
@@ -308,6 +358,10 @@ def misfit(result: Record, names: list[str]) -> str | None:
         return _misfit_of_parts(result)
     if isinstance(result, TraceResult):
         return _misfit_of_trace(result)
+    if isinstance(result, TrainLensesResult):
+        for name, one in result.lenses.items():
+            if {len(one.kl), len(one.cross_entropy), len(one.entropy)} != {len(result.places)}:
+                return f"the lens '{name}' is not measured at every place"
     return None
 
 

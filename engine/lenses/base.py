@@ -99,10 +99,12 @@ class Lens(ABC):
 
     Attributes:
         title, description: for the page.
+        has_parameters: whether it has any, trained or computed from texts.
     """
 
     title: ClassVar[str]
     description: ClassVar[str]
+    has_parameters: ClassVar[bool] = True
 
     @abstractmethod
     def start(self, basis: Basis) -> Parameters:

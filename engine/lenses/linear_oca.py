@@ -3,21 +3,17 @@
 One for every place, trained on KL(OCA ‖ linear). Its directions stand for those of the OCA lens, which is not
 linear.
 
-Trained as the tuned lens but for what it learns from and the optimiser: AdamW, as in the authors' code.
+Trained by the recipe of the tuned lens, but for what it learns from; the authors' code takes AdamW for both.
 """
 
 from collections.abc import Sequence
-from functools import partial
 
-import torch
 from torch import Tensor
 
 from engine.lenses.base import Basis, Lens, Parameters, Place, Recipe, lenses
 from engine.lenses.settings import LensTraining
-from engine.lenses.tuned import translated
+from engine.lenses.tuned import official_recipe, translated
 from engine.models.transformer import Transformer
-
-RATE = 1e-3
 
 
 @lenses.register("linear-oca")
@@ -39,5 +35,4 @@ class LinearOcaLens(Lens):
 
     def recipe(self, settings: LensTraining) -> Recipe:
         """Distil the OCA lens."""
-        adam = partial(torch.optim.AdamW, lr=RATE, weight_decay=0)
-        return Recipe(settings.linear_steps, adam, teacher="oca")
+        return official_recipe(settings.linear_steps, teacher="oca")

@@ -14,6 +14,7 @@ class LogitLens(Lens):
 
     title = "Logit lens"
     description = "The stream is unembedded as it is."
+    has_parameters = False
 
     def start(self, basis: Basis) -> Parameters:
         """Return nothing: it has no parameters."""

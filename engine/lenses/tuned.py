@@ -43,9 +43,14 @@ class TunedLens(Lens):
 
     def recipe(self, settings: LensTraining) -> Recipe:
         """Train by the official recipe."""
-        rate = 1.0 * (1 - MOMENTUM)
-        sgd = partial(torch.optim.SGD, lr=rate, momentum=MOMENTUM, nesterov=True, weight_decay=1e-3)
-        return Recipe(settings.tuned_steps, sgd, clip=1.0)
+        return official_recipe(settings.tuned_steps)
+
+
+def official_recipe(steps: int, teacher: str | None = None) -> Recipe:
+    """Return the recipe of the tuned-lens package."""
+    rate = 1.0 * (1 - MOMENTUM)
+    sgd = partial(torch.optim.SGD, lr=rate, momentum=MOMENTUM, nesterov=True, weight_decay=1e-3)
+    return Recipe(steps, sgd, clip=1.0, teacher=teacher)
 
 
 def translated(transformer: Transformer, parameters: Parameters, streams: Tensor) -> Tensor:
