@@ -1,0 +1,101 @@
+"""Carry out a request of kind "lens": read one text by several lenses."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.discovery.base import Report, part_of
+from engine.errors import RequestError
+from engine.findings import Found
+from engine.lenses.base import Lens, Parameters, Place, all_places, at, lenses
+from engine.lenses.reading import read
+from engine.lenses.requests import default_training
+from engine.lenses.streams import read_streams
+from engine.lenses.train_lenses import basis_shapes
+from engine.models import Model
+from engine.request import LensReading, Request
+from engine.runs import Run, RunStore
+
+
+def lens(model: Model, request: Request, store: RunStore, report: Report) -> Found:
+    """Return what the lenses say; if they are not trained yet, that is done first, as a run of its own.
+
+    Raises:
+        RequestError: the text is too long, a word is no single token, the lenses' run does not fit.
+    """
+    asked = request.lens
+    assert asked is not None
+    tokens = _tokens(model, asked, request)
+    raced = [_word(model, word) for word in asked.words]
+    trained = _trained(request, asked, store, part_of(report, 0, 90, 100))
+    places = all_places(model.shape, asked.middle)
+    within = part_of(report, 90, 100, 100)
+    streams = read_streams(model.transformer, torch.tensor([tokens], device=model.device), places)
+    finals: dict[str, Tensor] = {}
+    for name in asked.lenses:
+        one, parameters = lenses.get(name), {}
+        if one.has_parameters:
+            assert trained is not None
+            parameters = parameters_of(model, trained, name, one, places)
+        with torch.no_grad():
+            finals[name] = one.final(model.transformer, parameters, places, streams.at[:, 0])
+    arrays = read(model.transformer, finals, streams.final[0], tokens, raced, within)
+    said = {int(i) for name in asked.lenses for i in np.unique(arrays[f"top_ids.{name}"])}
+    result = {
+        "text": asked.text,
+        "tokens": model.token_strings(tokens),
+        "places": [*(place.name for place in places), "output"],
+        "lenses": asked.lenses,
+        "raced": model.token_strings(raced),
+        "words": {str(i): word for i, word in zip(said, model.token_strings(list(said)), strict=True)},
+        "trained": asked.trained,
+    }
+    return Found(result, arrays)
+
+
+def parameters_of(model: Model, run: Run, name: str, one: Lens, places: list[Place]) -> Parameters:
+    """Return a lens's parameters at some places, from the run that trained it.
+
+    Raises:
+        RequestError: the run has none of this lens or place, or they do not fit the model.
+    """
+    settings = run.request.lens_training
+    assert settings is not None
+    known = all_places(model.shape, bool(settings.middle))
+    if missing := [place.name for place in places if place not in known]:
+        raise RequestError(f"run '{run.run_id}' trained no lens at '{missing[0]}', in the middle of a layer")
+    found: Parameters = {}
+    for key, like in one.start(basis_shapes(model, known)).items():
+        array = run.tensors.get(f"{name}.{key}")
+        # A run may come from anywhere.
+        if array is None or array.shape != tuple(like.shape) or array.dtype.kind != "f":
+            raise RequestError(f"run '{run.run_id}' has no '{name}.{key}' of shape {list(like.shape)}")
+        found[key] = torch.from_numpy(array).to(model.device)
+    return at(found, [known.index(place) for place in places])
+
+
+def _trained(request: Request, asked: LensReading, store: RunStore, report: Report) -> Run | None:
+    if asked.trained is None:
+        return None
+    if asked.trained not in store:
+        # Carried out like any other request, so that its run is found next time.
+        from engine.experiments import run  # which imports this module
+
+        run(default_training(request, store), report, store)
+    return store.get(asked.trained)
+
+
+def _tokens(model: Model, asked: LensReading, request: Request) -> list[int]:
+    tokens = model.prompt_ids(asked.text, request.bos)
+    if not 0 < len(tokens) <= model.shape.n_ctx:
+        raise RequestError(
+            f"the text has {len(tokens)} tokens; '{request.model}' reads 1 to {model.shape.n_ctx}"
+        )
+    return tokens
+
+
+def _word(model: Model, word: str) -> int:
+    if (found := model.token_id(word)) is None:
+        hint = "" if word.startswith(" ") else "; a word within a text begins with a space"
+        raise RequestError(f"'{word}' is not one token of this model and cannot be followed{hint}")
+    return found

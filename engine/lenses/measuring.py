@@ -1,0 +1,61 @@
+"""How near lenses come to the model over texts held out, text by text."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.discovery.base import Report
+from engine.lenses.base import Lens, Parameters, Place
+from engine.lenses.streams import read_streams
+from engine.lenses.training import FIRST
+from engine.models.transformer import Transformer
+
+METRICS = ("kl", "cross_entropy", "entropy")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Means over the positions of each text, in nats.
+
+    Attributes:
+        lenses: by lens, [n_texts, P, 3] as in `METRICS`: KL(model ‖ lens), cross-entropy of the text's own
+            next token, entropy of what the lens says.
+        model: the model's own, [n_texts, 3].
+    """
+
+    lenses: dict[str, Tensor]
+    model: Tensor
+
+
+@torch.no_grad()
+def measure(
+    transformer: Transformer,
+    trained: dict[str, tuple[Lens, Parameters]],
+    places: list[Place],
+    tokens: Tensor,
+    report: Report,
+) -> Measured:
+    """Measure lenses on texts [n, S]."""
+    found: dict[str, list[Tensor]] = {name: [] for name in trained}
+    of_model = []
+    for i, text in enumerate(tokens):
+        report(i, len(tokens), f"measuring lenses on texts held out: {i} of {len(tokens)}")
+        streams, final = read_streams(transformer, text[None], places).flat(FIRST)
+        model = transformer.unembed(final).float().log_softmax(-1)
+        of_model.append(_values(model, model, text))
+        for name, (lens, parameters) in trained.items():
+            ends = lens.final(transformer, parameters, places, streams)
+            rows = [_values(transformer.unembed(end).float().log_softmax(-1), model, text) for end in ends]
+            found[name].append(torch.stack(rows))
+    return Measured(
+        {name: torch.stack(rows).cpu() for name, rows in found.items()}, torch.stack(of_model).cpu()
+    )
+
+
+def _values(log_q: Tensor, model: Tensor, text: Tensor) -> Tensor:
+    """Return the metrics of what a lens says, log-probabilities [N, V] of positions `FIRST` on."""
+    kl = (model.exp() * (model - log_q)).sum(-1).mean()
+    nexts = text[FIRST + 1 :].unsqueeze(-1)
+    cross_entropy = -log_q[:-1].gather(-1, nexts).mean()
+    return torch.stack([kl, cross_entropy, -(log_q.exp() * log_q).sum(-1).mean()])

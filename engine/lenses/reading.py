@@ -1,0 +1,139 @@
+"""What lenses say of one text: predictions and distances at every place and position.
+
+Rows are the places in order, and last the model's own output, where all lenses say the same.
+"""
+
+from itertools import combinations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.discovery.base import Report
+from engine.lenses.shapes import TOP
+from engine.models.transformer import Transformer
+
+_ELEMENTS = 2**26  # log-probabilities at once
+
+Arrays = dict[str, np.ndarray]
+
+
+def stride(rows: list[str], every: int) -> list[int]:
+    """Return the numbers of the rows of every so many layers, and always the last.
+
+    Args:
+        rows: names of rows, "0", "0-mid", "1" and so on; the last is the model's output.
+    """
+    layers = [int(row.removesuffix("-mid")) for row in rows[:-1]]
+    return [*(i for i, layer in enumerate(layers) if layer % every == 0), len(rows) - 1]
+
+
+@torch.no_grad()
+def read(
+    transformer: Transformer,
+    finals: dict[str, Tensor],
+    output: Tensor,
+    tokens: list[int],
+    raced: list[int],
+    report: Report,
+) -> Arrays:
+    """Return what lenses say of a text of S tokens.
+
+    Args:
+        finals: by lens, what it makes of the stream at every place, [P, S, D].
+        output: the final stream itself, [S, D].
+        tokens: the text's; the one after a position is its next token.
+        raced: tokens whose probability is followed.
+
+    Returns:
+        For every lens, [P + 1, S] each: "kl.<lens>" (KL(model ‖ lens), nats), "entropy.<lens>" (nats),
+        "rank.<lens>" of the model's top token, 1 being first, "next_rank.<lens>" of the next token (0 at the
+        last position) and its "cross_entropy.<lens>" (nan there); "top_ids.<lens>" and "top_p.<lens>"
+        [P + 1, S, 10], best first; "raced.<lens>" [P + 1, S, n_raced]. Between a row and the next, [P, S]:
+        "step_kl.<lens>" (KL(next row ‖ row)) and "step_js.<lens>". Between lenses, [n, n, P + 1, S] in the
+        order of `finals`: "lens_kl" (KL(first ‖ second)) and "lens_js".
+    """
+    names, stack = list(finals), torch.stack(list(finals.values()))  # [n, P, S, D]
+    at_once = max(1, _ELEMENTS // (len(transformer.unembedding) * (3 * len(names) + 2)))
+    nexts = torch.tensor([*tokens[1:], 0], device=output.device)
+    ids = torch.tensor(raced, dtype=torch.long, device=output.device)
+    parts: list[dict[str, list[Tensor]]] = []
+    for first in range(0, len(tokens), at_once):
+        here = slice(first, first + at_once)
+        model = transformer.unembed(output[here]).float().log_softmax(-1)
+        rows: dict[str, list[Tensor]] = {}
+        before = None
+        for i in range(stack.shape[1] + 1):
+            report(first * stack.shape[1] + i * at_once, len(tokens) * stack.shape[1], "reading")
+            if i < stack.shape[1]:
+                log_q = transformer.unembed(stack[:, i, here]).float().log_softmax(-1)
+            else:
+                log_q = model.expand(len(names), -1, -1)
+            found = _row(log_q, model, nexts[here], ids) | _between(log_q)
+            if before is not None:
+                found |= {"step_kl": _kl(log_q, before), "step_js": _js(log_q, before)}
+            before = log_q
+            for key, value in found.items():
+                rows.setdefault(key, []).append(value)
+        parts.append(rows)
+    return _named(parts, names)
+
+
+def _named(parts: list[dict[str, list[Tensor]]], names: list[str]) -> Arrays:
+    """Return arrays by name from parts of positions, each a list over rows of [n, positions, …]."""
+    found: Arrays = {}
+    for key in parts[0]:
+        between = key.startswith("lens_")
+        # Rows before positions, and behind the lenses.
+        whole = torch.cat(
+            [torch.stack(part[key], 2 if between else 1) for part in parts], 3 if between else 2
+        )
+        array = whole.cpu().numpy()
+        array = array.astype(np.int32 if array.dtype.kind == "i" else np.float32)
+        if between:
+            found[key] = array
+            continue
+        for name, values in zip(names, array, strict=True):
+            found[f"{key}.{name}"] = values
+    for name in names:
+        found[f"cross_entropy.{name}"][:, -1] = np.nan
+        found[f"next_rank.{name}"][:, -1] = 0
+    return found
+
+
+def _row(log_q: Tensor, model: Tensor, nexts: Tensor, ids: Tensor) -> dict[str, Tensor]:
+    """Return what lenses say at one place, for log-probabilities [n, s, V], the model's being [s, V]."""
+    best = model.argmax(-1).expand(log_q.shape[:-1]).unsqueeze(-1)
+    following = nexts.expand(log_q.shape[:-1]).unsqueeze(-1)
+    top = log_q.topk(TOP)
+    of_best, of_next = log_q.gather(-1, best), log_q.gather(-1, following)
+    return {
+        "kl": _kl(model, log_q),
+        "entropy": -(log_q.exp() * log_q).sum(-1),
+        "rank": (log_q > of_best).sum(-1) + 1,
+        "next_rank": (log_q > of_next).sum(-1) + 1,
+        "cross_entropy": -of_next.squeeze(-1),
+        "top_ids": top.indices,
+        "top_p": top.values.exp(),
+        "raced": log_q[..., ids].exp(),
+    }
+
+
+def _between(log_q: Tensor) -> dict[str, Tensor]:
+    """Return KL and JS between each pair of lenses, [n, n, s]."""
+    n = len(log_q)
+    kl, js = (log_q.new_zeros((n, n, log_q.shape[1])) for _ in range(2))
+    for a, b in combinations(range(n), 2):
+        kl[a, b], kl[b, a] = _kl(log_q[a], log_q[b]), _kl(log_q[b], log_q[a])
+        js[a, b] = js[b, a] = _js(log_q[a], log_q[b])
+    return {"lens_kl": kl, "lens_js": js}
+
+
+def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Return KL(p ‖ q) in nats; rounding never makes it negative."""
+    return (log_p.exp() * (log_p - log_q)).sum(-1).clamp_min(0)
+
+
+def _js(log_p: Tensor, log_q: Tensor) -> Tensor:
+    middle = torch.logaddexp(log_p, log_q) - float(np.log(2))
+    return (_kl(log_p, middle) + _kl(log_q, middle)) / 2

@@ -1,0 +1,25 @@
+"""Shapes of the arrays of runs of lenses, which are checked when a run folder is opened; without torch."""
+
+from collections.abc import Iterable
+
+TOP = 10  # predictions kept of a reading
+INTEGERS = ("top_ids.", "rank.", "next_rank.")  # beginnings of names of arrays that hold whole numbers
+Shapes = dict[str, tuple[int, ...]]
+
+
+def shapes_of_training(lenses: Iterable[str], n_texts: int, n_places: int) -> Shapes:
+    """Return the shapes of what a page reads of trained lenses; parameters are checked when they are used."""
+    return {f"kl.{name}": (n_texts, n_places) for name in lenses}
+
+
+def shapes_of_reading(lenses: list[str], n_rows: int, n_tokens: int, n_raced: int) -> Shapes:
+    """Return the shapes of what lenses say of a text; see `engine.lenses.reading`."""
+    rows, n = (n_rows, n_tokens), len(lenses)
+    each = {
+        **dict.fromkeys(("kl", "entropy", "rank", "next_rank", "cross_entropy"), rows),
+        **dict.fromkeys(("top_ids", "top_p"), (*rows, TOP)),
+        "raced": (*rows, n_raced),
+        **dict.fromkeys(("step_kl", "step_js"), (n_rows - 1, n_tokens)),
+    }
+    found = {f"{key}.{name}": shape for name in lenses for key, shape in each.items()}
+    return found | dict.fromkeys(("lens_kl", "lens_js"), (n, n, *rows))

@@ -1,0 +1,101 @@
+"""Carry out a request of kind "train-lenses": train every lens of a model, measure it on texts held out."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.discovery.base import Report, part_of
+from engine.findings import Found
+from engine.lenses.base import LENSES, Basis, Lens, Parameters, Place, all_places, lenses
+from engine.lenses.measuring import METRICS, measure
+from engine.lenses.settings import LensTraining
+from engine.lenses.texts import load_texts
+from engine.lenses.training import Job, mean_attention, train
+from engine.metrics import estimate
+from engine.models import Model
+from engine.request import Request
+from engine.runs import RunStore
+
+EVALUATION_SEED = 0  # of the intervals
+
+
+def train_lenses(model: Model, request: Request, store: RunStore, report: Report) -> Found:
+    """Return trained parameters, "<lens>.<parameter>", and how near each lens comes to the model.
+
+    Raises:
+        RequestError: the file of texts cannot be used.
+    """
+    settings = request.lens_training
+    assert settings is not None
+    places = all_places(model.shape, bool(settings.middle))
+    texts = load_texts(model, settings, request.seed, part_of(report, 2, 10, 100))
+    job = Job(model.transformer, places, texts.training, texts.held_out, settings.batch, request.seed)
+    means = part_of(report, 10, 12, 100)
+    basis = Basis(
+        model.transformer, places, mean_attention(model.transformer, texts.training, settings.batch, means)
+    )
+    trained: dict[str, tuple[Lens, Parameters]] = {}
+    history: dict[str, list[float]] = {}
+    names = _in_order(settings)
+    for done, name in enumerate(names):
+        lens = lenses.get(name)
+        parameters, recipe = lens.start(basis), lens.recipe(settings)
+        if recipe is not None:
+            teacher = None if recipe.teacher is None else trained[recipe.teacher]
+            within = part_of(report, 12 + 70 * done // len(names), 12 + 70 * (done + 1) // len(names), 100)
+            parameters, steps = train(replace(job, teacher=teacher), lens, recipe, parameters, within)
+            history |= {f"{name}.{key}": values for key, values in steps.items()}
+        trained[name] = (lens, parameters)
+    found = measure(model.transformer, trained, places, texts.held_out, part_of(report, 82, 90, 100))
+    tensors = {
+        f"{name}.{key}": value.float().cpu().numpy()
+        for name, (_, parameters) in trained.items()
+        for key, value in parameters.items()
+    }
+    tensors |= {f"kl.{name}": values[..., 0].numpy() for name, values in found.lenses.items()}
+    result: dict[str, Any] = {
+        "texts": texts.source,
+        "n_training": len(texts.training),
+        "n_texts": len(texts.held_out),
+        "length": texts.held_out.shape[1],
+        "places": [place.name for place in places],
+        "lenses": {
+            name: {"parameters": lens.count(parameters, places), **_estimates(found.lenses[name].numpy())}
+            for name, (lens, parameters) in trained.items()
+        },
+        "model": {
+            metric: estimate(found.model[:, i].double().numpy(), EVALUATION_SEED)
+            for i, metric in enumerate(METRICS)
+            if metric != "kl"
+        },
+    }
+    note = "trained constants and translators are kept where they are best on the texts they are measured on"
+    return Found(result, tensors, history=history, notes=[note])
+
+
+def _in_order(settings: LensTraining) -> list[str]:
+    """Return the names of all lenses, those that learn from another after it."""
+    names = [*LENSES, *(name for name in lenses.names() if name not in LENSES)]
+
+    def learns_from_another(name: str) -> bool:
+        recipe = lenses.get(name).recipe(settings)
+        return recipe is not None and recipe.teacher is not None
+
+    return sorted(names, key=learns_from_another)
+
+
+def _estimates(values: np.ndarray) -> dict[str, list[dict[str, Any]]]:
+    """Return every metric at every place with its interval over texts, of values [n_texts, P, 3]."""
+    of_metric = np.moveaxis(values.astype(np.float64), 2, 0)
+    return {
+        metric: [estimate(column, EVALUATION_SEED) for column in of_metric[i].T]
+        for i, metric in enumerate(METRICS)
+    }
+
+
+def basis_shapes(model: Model, places: list[Place]) -> Basis:
+    """Return a basis without numbers, whose parameters tell shapes alone."""
+    d, layers = model.shape.d_model, model.shape.n_layers
+    return Basis(model.transformer, places, torch.empty((layers, d), device="meta"))
