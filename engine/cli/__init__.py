@@ -14,6 +14,7 @@ from engine.cli.discover import discover
 from engine.cli.evaluate import evaluate
 from engine.cli.export import export
 from engine.cli.importance import importance
+from engine.cli.lens import lens
 from engine.cli.listing import list_things
 from engine.cli.serve import serve
 from engine.cli.sweep import sweep
@@ -34,6 +35,7 @@ app.command()(evaluate)
 app.command()(importance)
 app.command()(sweep)
 app.command()(trace)
+app.command()(lens)
 app.command()(export)
 app.command()(bench)
 
