@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file
 
 from engine.cli import main
+from engine.runs import RunStore
 
 PROMPT = ["--prompt", "The capital of South Korea is", "--subject", "South Korea"]
 
@@ -60,8 +62,8 @@ def test_classes_of_tokens_over_a_task(capsys: pytest.CaptureFixture[str]) -> No
     assert found["clean"]["probability"]["mean"] > found["corrupted"]["probability"]["mean"] + 0.3
 
 
-def test_optimal_constants_are_trained_and_used_again(capsys: pytest.CaptureFixture[str]) -> None:
-    """A prompt takes the constants of the task's finished run: they fit better than untrained ones."""
+def test_optimal_constants_are_trained_once_for_all_prompts(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first prompt traces the task, in a run of its own, whose constants serve every other prompt."""
     options = [
         "--model",
         "explorer-4l",
@@ -72,18 +74,21 @@ def test_optimal_constants_are_trained_and_used_again(capsys: pytest.CaptureFixt
         "--kind",
         "attention",
     ]
-    settings = [x for name in ("steps=3", "prompts=60", "batch_size=8") for x in ("--set", name)]
-    status, of_task, _ = trace(capsys, *options, *settings)
-    assert status == 0
-    assert of_task is not None
-    status, own, _ = trace(capsys, *options, *settings, *PROMPT)
+    options += [x for name in ("steps=3", "prompts=60", "batch_size=8") for x in ("--set", name)]
+    status, own, _ = trace(capsys, *options, *PROMPT)
     assert status == 0
     assert own is not None
     assert {len(row) for row in own["effects"]} == {4}
-    folder = Path(of_task["folder"])
-    request = json.loads((folder / "request.json").read_text())
+    runs = RunStore().user_dir
+    assert len(list(runs.iterdir())) == 2
+    status, of_task, _ = trace(capsys, *options)
+    assert status == 0
+    assert of_task is not None
+    assert len(list(runs.iterdir())) == 2
+    request = json.loads((Path(of_task["folder"]) / "request.json").read_text())
     assert request["trace"]["prompt"] is None
-    assert request["ablation_settings"]["steps"] == 3
+    tensors = load_file(Path(of_task["folder"]) / "tensors.safetensors")
+    assert tensors["constants"].shape == (6 * 4 + 1, 256)
 
 
 def test_any_model_can_be_traced_by_noise(capsys: pytest.CaptureFixture[str], tiny_folder: Path) -> None:

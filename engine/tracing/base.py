@@ -9,7 +9,7 @@ A prompt is corrupted in several versions: one for every draw of noise, or one f
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -73,17 +73,27 @@ class Corruption(ABC):
     Attributes:
         title, description: for the page.
         Settings: pydantic model of its settings; the form and the command line are made from it.
+        trained: whether it is trained on a task; a prompt then takes what the task's own run has kept.
     """
 
     title: ClassVar[str]
     description: ClassVar[str]
     Settings: ClassVar[type[BaseModel]]
+    trained: ClassVar[bool] = False
 
     @abstractmethod
     def prepare(
         self, problem: TraceProblem, settings: BaseModel, report: Report
     ) -> tuple[Corrupter, dict[str, list[float]]]:
         """Return the corruption made ready, and how its training went if it has any."""
+
+    def kept(self, transformer: Transformer, tensors: Mapping[str, np.ndarray]) -> Corrupter:
+        """Return the corruption as a run has kept it, if it is `trained`.
+
+        Raises:
+            RequestError: the tensors do not fit the model: a run may come from anywhere.
+        """
+        raise NotImplementedError
 
 
 corruptions: Registry[Corruption] = Registry("corruption", "engine.tracing")

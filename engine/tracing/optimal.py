@@ -14,7 +14,7 @@ effect comes from one constant having been trained better than another. Against 
 with nothing restored is not patched in the last layers of a window, and layer 0 is not dropped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -86,6 +86,7 @@ class Optimal(Corruption):
     title = "Optimal ablation"
     description = "The subject's embeddings replaced by the constants that do the answer the least harm."
     Settings = Settings
+    trained = True
 
     def prepare(
         self, problem: TraceProblem, settings: BaseModel, report: Report
@@ -97,6 +98,17 @@ class Optimal(Corruption):
         """
         chosen = Settings.model_validate(settings, from_attributes=True)
         return _Training(problem, chosen).run(report)
+
+    def kept(self, transformer: Transformer, tensors: Mapping[str, np.ndarray]) -> Corrupter:
+        """Return the constants of a run; see the base class."""
+        shape, found = (_n_versions(transformer), transformer.shape.d_model), tensors.get("constants")
+        if found is None or found.shape != shape or found.dtype.kind != "f":
+            raise RequestError(f"the run has no 'constants' of shape {list(shape)}: trace the task again")
+        return Constants(transformer, torch.from_numpy(found).to(transformer.embedding))
+
+
+def _n_versions(transformer: Transformer) -> int:
+    return len(CLASSES) * transformer.shape.n_layers + 1
 
 
 class _Training:
@@ -129,8 +141,9 @@ class _Training:
         history: dict[str, list[float]] = {"step": [], "validation": [], "best": []}
         start = embeddings.mean(0, keepdim=True)
         none = self._train(start, spread, history, part_of(report, 0, 1, 4, "nothing restored: "))
-        n_versions = len(CLASSES) * self.transformer.shape.n_layers + 1
-        values = self._train(none.repeat(n_versions, 1), spread, history, part_of(report, 1, 4, 4))
+        values = self._train(
+            none.repeat(_n_versions(self.transformer), 1), spread, history, part_of(report, 1, 4, 4)
+        )
         return Constants(self.transformer, values), history
 
     def _train(self, start: Tensor, spread: float, history: dict[str, list[float]], report: Report) -> Tensor:

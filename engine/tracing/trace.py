@@ -20,7 +20,6 @@ from engine.tasks.base import Split
 from engine.tracing.base import Corrupter, TraceProblem, corruptions
 from engine.tracing.cells import METRICS, Cell, Group, answer_values, cell_values, group_prompts
 from engine.tracing.effects import average_effects, concentration, recovered_shares
-from engine.tracing.optimal import Constants
 from engine.tracing.prompts import CLASSES, Traced, own_prompt, subject_tokens_of_facts, task_prompts
 from engine.tracing.restoration import states
 
@@ -129,9 +128,12 @@ def known(transformer: Transformer, prompts: list[Traced]) -> list[Traced]:
     return found
 
 
-def task_request(request: Request) -> Request:
-    """Return the request that traces the task as this one traces a prompt: it trains the same constants."""
+def task_trace(request: Request) -> Request | None:
+    """Return the request that has to be carried out first: that of the task, where a corruption trained on it
+    serves a prompt; None where there is none."""
     assert request.trace is not None
+    if request.trace.prompt is None or not corruptions.get(request.ablation).trained:
+        return None
     plain = {"prompt": None, "subject": None, "answer": None, "wrong_answer": None}
     return request.model_copy(update={"trace": request.trace.model_copy(update=plain)})
 
@@ -141,13 +143,8 @@ def _corrupter(
 ) -> tuple[Corrupter, dict[str, list[float]]]:
     asked, corruption = request.trace, corruptions.get(request.ablation)
     assert asked is not None
-    whole = task_request(request).run_id()
-    if asked.prompt is not None and whole in store and "constants" in store.get(whole).tensors:
-        values, shape = store.get(whole).tensors["constants"], model.transformer.shape
-        # A run may come from anywhere.
-        if values.shape == (len(CLASSES) * shape.n_layers + 1, shape.d_model):
-            embedding = model.transformer.embedding
-            return Constants(model.transformer, torch.from_numpy(values).to(embedding.device)), {}
+    if (whole := task_trace(request)) is not None:
+        return corruption.kept(model.transformer, store.get(whole.run_id()).tensors), {}
     problem = TraceProblem(
         model.transformer,
         lambda n: known(model.transformer, _drawn(model, request, "train", n)),
