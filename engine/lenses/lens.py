@@ -4,16 +4,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.combine import chosen_edges
 from engine.discovery.base import Report, part_of
 from engine.errors import RequestError
 from engine.findings import Found
 from engine.lenses.base import Lens, Parameters, Place, all_places, at, lenses
+from engine.lenses.patched import AblatedNodes, circuit_streams, constants_of
 from engine.lenses.reading import read
 from engine.lenses.requests import default_training
-from engine.lenses.streams import read_streams
+from engine.lenses.streams import Streams, read_streams
 from engine.lenses.train_lenses import basis_shapes
 from engine.models import Model
-from engine.request import LensReading, Request
+from engine.request import Chosen, LensReading, Request
 from engine.runs import Run, RunStore
 
 
@@ -27,10 +29,10 @@ def lens(model: Model, request: Request, store: RunStore, report: Report) -> Fou
     assert asked is not None
     tokens = _tokens(model, asked, request)
     raced = [_word(model, word) for word in asked.words]
-    trained = _trained(request, asked, store, part_of(report, 0, 90, 100))
+    trained = _trained(request, asked, store, part_of(report, 0, 88, 100))
     places = all_places(model.shape, asked.middle)
     within = part_of(report, 90, 100, 100)
-    streams = read_streams(model.transformer, torch.tensor([tokens], device=model.device), places)
+    streams = _streams(model, request, asked, tokens, places, store, part_of(report, 88, 90, 100))
     finals: dict[str, Tensor] = {}
     for name in asked.lenses:
         one, parameters = lenses.get(name), {}
@@ -72,6 +74,27 @@ def parameters_of(model: Model, run: Run, name: str, one: Lens, places: list[Pla
             raise RequestError(f"run '{run.run_id}' has no '{name}.{key}' of shape {list(like.shape)}")
         found[key] = torch.from_numpy(array).to(model.device)
     return at(found, [known.index(place) for place in places])
+
+
+def _streams(
+    model: Model,
+    request: Request,
+    asked: LensReading,
+    tokens: list[int],
+    places: list[Place],
+    store: RunStore,
+    report: Report,
+) -> Streams:
+    """Return the streams of the text as it runs plainly, with nodes ablated, or through a circuit."""
+    row = torch.tensor([tokens], device=model.device)
+    if not (asked.ablated or asked.circuit):
+        return read_streams(model.transformer, row, places)
+    constants = constants_of(model, asked.ablation, report)
+    if asked.circuit is None:
+        return read_streams(model.transformer, row, places, AblatedNodes(asked.ablated, constants))
+    graph = model.shape.graph(request.qkv)
+    kept = chosen_edges(Chosen(name="circuit", parts=[asked.circuit]), graph, store)
+    return circuit_streams(model.transformer, graph, kept, row, constants, places)
 
 
 def _trained(request: Request, asked: LensReading, store: RunStore, report: Report) -> Run | None:

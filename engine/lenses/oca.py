@@ -3,11 +3,11 @@
     a_{l,·}  =  argmin  E KL( M(x) ‖ M from place l on with the constants a_{l,m} for attentions m ≥ l )
 
 for every place by itself (`engine.lenses.without_attention`). Against the authors' code: constants start at
-the means, not at normal noise, and learn from every position of a text, not from its last alone.
+the means, not at normal noise, learn from every position of a text, not from its last alone, and at a rate
+relative to their spread, which needs hundreds of steps where theirs, 2e-3 for every model, needs thousands.
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from engine.lenses.settings import LensTraining
 from engine.lenses.without_attention import carry_on
 from engine.models.transformer import Transformer
 
-RATE = 2e-3  # the authors'
+RATE = 0.05  # of the first step, in the spread of the means
 
 
 @lenses.register("oca")
@@ -39,7 +39,12 @@ class OcaLens(Lens):
 
     def recipe(self, settings: LensTraining) -> Recipe:
         """Train by AdamW without weight decay."""
-        return Recipe(settings.oca_steps, partial(torch.optim.AdamW, lr=RATE, weight_decay=0))
+
+        def optimiser(values: list[Tensor]) -> torch.optim.Optimizer:
+            spread = float(torch.cat([value.detach().flatten() for value in values]).std())
+            return torch.optim.AdamW(values, lr=RATE * spread, weight_decay=0)
+
+        return Recipe(settings.oca_steps, optimiser)
 
     def count(self, parameters: Parameters, places: Sequence[Place]) -> int:
         """Count the constants of the attentions after each place."""

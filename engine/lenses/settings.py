@@ -39,7 +39,7 @@ class LensTraining(BaseModel):
         title="Middle",
         description="Lenses in the middle of layers too, where the model's have one.",
     )
-    batch: int = Field(default=8, ge=1, le=4096, title="Batch", description="Texts in a step.")
+    batch: int = Field(default=4, ge=1, le=4096, title="Batch", description="Texts in a step.")
     tuned_steps: int = Field(default=250, ge=1, le=100_000, title="Steps, tuned")
     oca_steps: int = Field(default=200, ge=1, le=100_000, title="Steps, OCA")
     linear_steps: int = Field(default=250, ge=1, le=100_000, title="Steps, linear OCA")
