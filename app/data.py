@@ -29,6 +29,8 @@ KIND_NAMES: dict[Kind, str] = {
     "sweep": "Sweep",
     "stability": "Stability",
     "trace": "Trace",
+    "train-lenses": "Lens training",
+    "lens": "Lens",
 }
 FIRST = ("explorer-4l", "ioi", "counterfactual")  # the run a first visitor sees
 
@@ -193,6 +195,11 @@ def model_name(model: str) -> str:
 def run_title(request: Request) -> str:
     """Return one line that tells runs apart."""
     task, how = title_of("task", request.task), request.ablation
+    if request.lens_training is not None:
+        return f"lenses · {model_name(request.model)}"
+    if request.lens is not None:
+        text = " ".join(request.lens.text.split())
+        return f"“{text if len(text) <= 44 else text[:43] + '…'}” · {model_name(request.model)}"
     if request.trace is not None:
         task = task if request.trace.prompt is None else f"“{request.trace.prompt}”"
         how = f"{request.trace.state}, {request.ablation}"

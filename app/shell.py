@@ -27,6 +27,7 @@ def shell() -> None:
         st.Page(PAGES / "compare.py", title="Compare", icon=":material/compare:", url_path="compare"),
         st.Page(PAGES / "ablations.py", title="Ablations", icon=":material/grid_on:", url_path="ablations"),
         st.Page(PAGES / "trace.py", title="Causal tracing", icon=":material/timeline:", url_path="trace"),
+        st.Page(PAGES / "lens.py", title="Lens", icon=":material/search:", url_path="lens"),
         st.Page(PAGES / "runs.py", title="Runs", icon=":material/folder_open:", url_path="runs"),
     ]
     page = st.navigation(pages, position="top")

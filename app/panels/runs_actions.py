@@ -5,6 +5,7 @@ import streamlit as st
 from app.data import Shelf, open_run, own_title, run_title, store
 from app.errors import show_error
 from app.panels.exports import export_buttons
+from app.panels.lens_data import reading_key
 from app.panels.runs_detail import child_title, measured_of
 from app.panels.trace_data import subject_key
 from app.text import plain
@@ -14,7 +15,15 @@ from engine.errors import CircuitExplorerError, RequestError
 from engine.notes import LONGEST_TITLE, Notes, change_notes
 from engine.runs import BrokenRun, Run
 
-EXPLORE, COMPARE, TRACE = "pages/explore.py", "pages/compare.py", "pages/trace.py"
+EXPLORE, COMPARE = "pages/explore.py", "pages/compare.py"
+TRACE, LENS = "pages/trace.py", "pages/lens.py"
+# page -> what its button says it shows
+SHOWS = {
+    EXPLORE: "its circuit on the Explore page",
+    COMPARE: "it on the Compare page",
+    TRACE: "it on the Causal tracing page",
+    LENS: "it on the Lens page",
+}
 
 
 def actions(runs: list[Run], shelf: Shelf) -> None:
@@ -48,8 +57,8 @@ def _select_none() -> None:
 
 
 def _open(run: Run | None, shelf: Shelf) -> None:
-    """Draw the button that leads to where a run is shown: a sweep on Compare, a trace on its page, what has a
-    circuit on Explore.
+    """Draw the button that leads to where a run is shown: a sweep on Compare, a trace and a text that lenses
+    read on their pages, what has a circuit on Explore.
 
     An evaluation opens the run it evaluates, under its ablation, and stability the run that was repeated.
     """
@@ -58,6 +67,8 @@ def _open(run: Run | None, shelf: Shelf) -> None:
         target = {"run": run.run_id}
     elif run is not None and run.request.kind == "sweep":
         page, target = COMPARE, {"sweep": run.run_id}
+    elif run is not None and run.request.lens is not None:
+        page, target = LENS, {"subject": reading_key(run.request)}
     elif run is not None and run.request.trace is not None:
         page, target = TRACE, {"subject": subject_key(run.request), "state": run.request.trace.state}
         target |= {"window": str(run.request.trace.window), run.request.ablation: run.run_id}
@@ -65,15 +76,14 @@ def _open(run: Run | None, shelf: Shelf) -> None:
         target = {"run": run.request.circuit or ""}
         if run.request.kind == "evaluate":
             target["under"] = run.request.ablation
-    pages = {EXPLORE: "its circuit on the Explore page", COMPARE: "it on the Compare page"}
-    why = f"Show {pages.get(page, 'it on the Causal tracing page')}"
+    why = f"Show {SHOWS[page]}"
     if st.button(
         "Open",
         icon=":material/hub:",
         type="primary",
         disabled=target is None,
         key="runs-open",
-        help=why if target else "One run with a circuit, one sweep or one trace can be opened",
+        help=why if target else "A circuit, a sweep, a trace or a text that lenses read can be opened",
     ):
         st.switch_page(page, query_params=target)
 

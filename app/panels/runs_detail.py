@@ -62,6 +62,10 @@ def _measured(run: Run) -> dict[str, str]:
         return _repeated(run.result)
     if kind == "trace":
         return _traced(run.result)
+    if kind == "train-lenses":
+        return {"texts": f"{run.result['n_texts']:,} held out", "lenses": ", ".join(run.result["lenses"])}
+    if kind == "lens":
+        return {"tokens": f"{len(run.result['tokens']):,}", "lenses": ", ".join(run.result["lenses"])}
     summary = run.result["summary"]
     metric = run.result["metric"]
     names = {"KL": "kl", "faithfulness": "faithfulness", metric.replace("_", " "): metric}
@@ -135,10 +139,13 @@ def _asked(run: Run) -> dict[str, str]:
         asked["task"] = request.task if request.task_hash else title_of("task", request.task)
         asked["ablation"] = request.ablation + ("" if conditioning == "none" else f", {conditioning}")
         seeds = f"seed {request.seed}"
-    if (trace := request.trace) is not None:
+    if request.trace is not None:
         asked["corruption"] = asked.pop("ablation")
-        fields = trace.model_dump(exclude_none=True)
-        asked |= {name.replace("_", " "): str(value) for name, value in fields.items()}
+    for form in (request.trace, request.lens, request.lens_training):
+        fields = {} if form is None else form.model_dump(exclude_none=True)
+        asked |= {
+            name.replace("_", " "): str(value) for name, value in fields.items() if value not in ([], {})
+        }
     asked["prompts"] = f"{request.n_prompts:,} at most, {seeds}"
     asked["head inputs"] = "q, k and v apart" if request.qkv == "split" else "merged"
     if request.method is not None:

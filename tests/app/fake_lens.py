@@ -1,0 +1,96 @@
+"""Made-up readings of a text by lenses, and lenses trained."""
+
+from typing import Any
+
+import numpy as np
+
+from engine.lenses.base import LENSES
+from engine.lenses.shapes import INTEGERS, TOP, shapes_of_reading
+from engine.request import Request
+from engine.runs import RunStore
+
+LAYERS, TEXTS = 4, 6
+TOKENS = ["<s>", "The", " capital", " of", " South", " Korea", " is"]
+TEXT = "The capital of South Korea is"
+WORDS = [" Seoul", " Tokyo", " the", " a", " in", " of", " is", " and", " to", " on", " at"]
+ABOUT: dict[str, Any] = {
+    "schema": 1,
+    "created": "2026-01-01T00:00:00+00:00",
+    "history": {},
+    "notes": [],
+    "versions": {"torch": "0"},
+    "device": "cpu",
+    "dtype": "float32",
+    "timings": {"seconds": 1.0, "discovery_seconds": 1.0, "evaluation_seconds": 0.0},
+}
+MODEL = {"model": "fake-4l", "weights_hash": "0" * 64, "task": "text", "ablation": "none"}
+
+
+def write_training(store: RunStore, faithful: bool = True) -> str:
+    """Write trained lenses without parameters and return the run's id."""
+    request = Request.model_validate({"kind": "train-lenses", "lens_training": {"middle": False}, **MODEL})
+    rng, places = np.random.default_rng(0), [str(layer) for layer in range(LAYERS)]
+    lenses = {}
+    for i, name in enumerate(LENSES):
+        kl = [_estimate((2 - 0.3 * i) * (LAYERS - layer) / LAYERS) for layer in range(LAYERS)]
+        lenses[name] = {"parameters": 1000 * i, "kl": kl, "cross_entropy": kl, "entropy": kl}
+    rows = [
+        {
+            "lens": lens,
+            "place": place,
+            "directions": "random",
+            "intervention": kind,
+            "magnitude": _estimate(0.8),
+            "direction": _estimate(0.6),
+            "n_directions": 8,
+            "n_texts": TEXTS,
+        }
+        for lens in ("tuned", "oca")
+        for place in places
+        for kind in ("projection", "steering")
+    ]
+    result = {
+        "texts": "sampled from the model",
+        "n_training": 10,
+        "n_texts": TEXTS,
+        "length": 16,
+        "places": places,
+        "lenses": lenses,
+        "model": {"cross_entropy": _estimate(1.0), "entropy": _estimate(1.0)},
+        "faithfulness": rows if faithful else [],
+    }
+    tensors = {f"kl.{name}": rng.uniform(0, 1, (TEXTS, LAYERS)).astype(np.float32) for name in LENSES}
+    return store.write(request, ABOUT | result, tensors)
+
+
+def write_reading(
+    store: RunStore, text: str = TEXT, words: tuple[str, ...] = (), trained: str | None = None, **lens: Any
+) -> str:
+    """Write a reading of a text of seven tokens and return the run's id."""
+    reading = {"text": text, "words": list(words), "trained": trained, **lens}
+    request = Request.model_validate({"kind": "lens", "lens": reading, **MODEL})
+    rng, rows = np.random.default_rng(len(text)), LAYERS + 1
+    tensors = {}
+    for name, shape in shapes_of_reading(list(LENSES), rows, len(TOKENS), len(words)).items():
+        whole = name.startswith(INTEGERS)
+        tensors[name] = (
+            rng.integers(0, len(WORDS), shape).astype(np.int32)
+            if whole
+            else rng.uniform(0, 1, shape).astype(np.float32)
+        )
+        if name.startswith("top_p."):
+            tensors[name] = -np.sort(-tensors[name] / TOP, axis=-1)
+    result = {
+        "text": text,
+        "tokens": TOKENS,
+        "places": [*(str(layer) for layer in range(LAYERS)), "output"],
+        "lenses": list(LENSES),
+        "raced": list(words),
+        "words": {str(i): word for i, word in enumerate(WORDS)},
+        "trained": trained,
+    }
+    return store.write(request, ABOUT | result, tensors)
+
+
+def _estimate(mean: float) -> dict[str, Any]:
+    return {"mean": mean, "ci95": [0.9 * mean, 1.1 * mean], "n": TEXTS}
