@@ -35,8 +35,7 @@ def lens(
 ) -> None:
     """Read a text by a lens: its predictions at every layer and token, and how far they are from the model's.
 
-    Layer l is the stream before layer l; the last is the model's own output. Lenses are trained once for every
-    model.
+    Layer l is the stream before layer l; the last is the model's own output. Lenses are trained once a model.
     """
     request = make_request(
         kind="lens",

@@ -9,6 +9,7 @@ import torch
 from engine.discovery.base import Report, part_of
 from engine.findings import Found
 from engine.lenses.base import LENSES, Basis, Lens, Parameters, Place, all_places, lenses
+from engine.lenses.faithfulness import faithfulness
 from engine.lenses.measuring import METRICS, measure
 from engine.lenses.settings import LensTraining
 from engine.lenses.texts import load_texts
@@ -49,6 +50,16 @@ def train_lenses(model: Model, request: Request, store: RunStore, report: Report
             history |= {f"{name}.{key}": values for key, values in steps.items()}
         trained[name] = (lens, parameters)
     found = measure(model.transformer, trained, places, texts.held_out, part_of(report, 82, 90, 100))
+    faithful = faithfulness(
+        model.transformer,
+        trained,
+        places,
+        texts.training,
+        texts.held_out,
+        settings,
+        request.seed,
+        part_of(report, 90, 100, 100),
+    )
     tensors = {
         f"{name}.{key}": value.float().cpu().numpy()
         for name, (_, parameters) in trained.items()
@@ -70,6 +81,7 @@ def train_lenses(model: Model, request: Request, store: RunStore, report: Report
             for i, metric in enumerate(METRICS)
             if metric != "kl"
         },
+        "faithfulness": faithful,
     }
     note = "trained constants and translators are kept where they are best on the texts they are measured on"
     return Found(result, tensors, history=history, notes=[note])

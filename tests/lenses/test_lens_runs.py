@@ -28,7 +28,8 @@ SMALL = {
     "tuned_steps": 3,
     "oca_steps": 3,
     "linear_steps": 3,
-    "directions": 0,
+    "directions": 3,
+    "causal_texts": 2,
 }
 TEXT = "w1 w2 w3 w4 w5"
 
@@ -84,6 +85,9 @@ def test_a_training_has_parameters_and_measures(trained: Run):
     # In the middle of the last layer no attention is left: constants say what the model says.
     assert result["lenses"]["oca"]["kl"][-1]["mean"] < 1e-4
     assert "oca.best" in result["history"]
+    assert {(row["lens"], row["place"]) for row in result["faithfulness"]} == {
+        (name, place) for name in ("tuned", "oca") for place in "012"
+    }
 
 
 def test_a_reading_equals_the_slow_way(tiny_model: Model, read: Run):

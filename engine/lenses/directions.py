@@ -1,0 +1,87 @@
+"""Directions in the stream before a layer, random or those a linear lens looks along; changes along them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.lenses.base import Place
+from engine.lenses.streams import read_streams
+from engine.lenses.training import FIRST
+from engine.models.transformer import Transformer
+
+MOST_POSITIONS = 2**13  # that a covariance is taken from
+_BATCH = 16  # texts at once
+_RIDGE = 3e-4
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and covariance of a stream.
+
+    Attributes:
+        mean: μ, [D].
+        factor: A, lower triangular, Σ + 3e-4 = A Aᵀ, [D, D].
+        length: of the deviation from μ, in the root mean square: √tr Σ.
+    """
+
+    mean: Tensor
+    factor: Tensor
+    length: float
+
+    @staticmethod
+    def of(transformer: Transformer, tokens: Tensor, layer: int) -> "Spread":
+        """Return those of the stream before a layer, over positions of texts [n, S]."""
+        most = max(2, MOST_POSITIONS // (tokens.shape[1] - FIRST))
+        d = transformer.shape.d_model
+        total, products, n = torch.zeros(d, dtype=torch.float64), torch.zeros(d, d, dtype=torch.float64), 0
+        for some in tokens[:most].split(_BATCH):
+            rows = read_streams(transformer, some, [Place(layer)]).flat(FIRST)[0][0].double().cpu()
+            total, products, n = total + rows.sum(0), products + rows.T @ rows, n + len(rows)
+        mean = total / n
+        covariance = products / n - torch.outer(mean, mean)
+        factor = torch.linalg.cholesky(covariance + _RIDGE * torch.eye(d, dtype=torch.float64))
+        like = transformer.embedding
+        return Spread(mean.to(like), factor.to(like), float(covariance.trace().clamp_min(1e-12).sqrt()))
+
+
+def random_directions(spread: Spread, n: int, generator: torch.Generator, unit: bool = True) -> Tensor:
+    """Return draws from N(0, Σ), [n, D], of length 1 if `unit`."""
+    drawn = torch.randn((n, len(spread.mean)), generator=generator).to(spread.factor) @ spread.factor.T
+    return drawn / drawn.norm(dim=-1, keepdim=True) if unit else drawn
+
+
+def aligned(transformer: Transformer, spread: Spread, weight: Tensor) -> Tensor:
+    """Return the directions a lens looks along, the widest first, [D, D] rows of length 1.
+
+    Args:
+        weight: W [D, D] of the lens h + W h.
+    """
+    whole = torch.eye(len(weight), device=weight.device) + transformer.centre(weight.T).T
+    rows = torch.linalg.svd(whole @ spread.factor.float()).Vh
+    found = transformer.centre(rows @ spread.factor.float().T)
+    return (found / found.norm(dim=-1, keepdim=True).clamp_min(1e-12)).to(spread.factor)
+
+
+def orthonormal(directions: Tensor) -> Tensor:
+    """Return orthonormal rows that span the same as directions [n, D]."""
+    return torch.linalg.qr(directions.float().T).Q.T.to(directions)
+
+
+def projected(h: Tensor, mean: Tensor, directions: Tensor) -> Tensor:
+    """Return streams [B, D] without what they have more than the mean along each direction, [n, B, D]."""
+    along = (h - mean) @ directions.T  # [B, n]
+    return h - along.T.unsqueeze(-1) * directions.unsqueeze(1)
+
+
+def resampled(h: Tensor, basis: Tensor, orders: Tensor) -> Tensor:
+    """Return streams [B, D] whose part in a subspace (orthonormal rows [n, D]) is another text's, for several
+    orders of the texts [k, B]: [k, B, D]."""
+    return h + (h[orders] - h) @ basis.T @ basis
+
+
+def derangement(n: int, generator: torch.Generator) -> Tensor:
+    """Return a random order of n in which nothing stays where it was."""
+    order, found = torch.randperm(n, generator=generator), torch.empty(n, dtype=torch.long)
+    found[order] = order.roll(1)
+    return found
