@@ -133,7 +133,7 @@ def faithfulness(
     """Return how alike lenses and model react, per lens, place before a layer, kind of direction and change.
 
     Args:
-        trained: lenses with their parameters at all `places`.
+        trained: lenses with their parameters at all `places`; those of `TESTED` among them are tested.
         training: texts that μ and Σ are taken from.
         held_out: texts that are changed at their last position.
     """
@@ -149,6 +149,8 @@ def faithfulness(
         random = random_directions(spread, settings.directions, generator)
         step = stand.step(spread, generator)
         for name, linear in TESTED.items():
+            if name not in trained:
+                continue
             report(layer, transformer.shape.n_layers, f"testing the lens '{name}' before layer {layer}")
             (lens, parameters), weight = trained[name], trained[linear][1]["weight"][row]
             own = aligned(transformer, spread, weight)

@@ -9,9 +9,11 @@ from engine.discovery.base import Report, part_of
 from engine.errors import RequestError
 from engine.findings import Found
 from engine.lenses.base import Lens, Parameters, Place, all_places, at, lenses
+from engine.lenses.imported import reads_uncentred, stream_means
 from engine.lenses.patched import AblatedNodes, circuit_streams, constants_of
 from engine.lenses.reading import read
 from engine.lenses.requests import default_training
+from engine.lenses.settings import LensTraining
 from engine.lenses.streams import Streams, read_streams
 from engine.lenses.train_lenses import basis_shapes
 from engine.models import Model
@@ -39,8 +41,18 @@ def lens(model: Model, request: Request, store: RunStore, report: Report) -> Fou
         if one.has_parameters:
             assert trained is not None
             parameters = parameters_of(model, trained, name, one, places)
+        at_places = streams.at[:, 0]
+        if trained is not None and reads_uncentred(model, _settings(trained), name):
+            if asked.ablated or asked.circuit:
+                raise RequestError(
+                    f"the tuned lens of run '{trained.run_id}' comes from the tuned-lens package and reads "
+                    "only the whole model: take lenses trained here for ablated texts and circuits"
+                )
+            at_places = (
+                at_places + stream_means(model, torch.tensor([tokens], device=model.device), places)[:, 0]
+            )
         with torch.no_grad():
-            finals[name] = one.final(model.transformer, parameters, places, streams.at[:, 0])
+            finals[name] = one.final(model.transformer, parameters, places, at_places)
     arrays = read(model.transformer, finals, streams.final[0], tokens, raced, within)
     said = {int(i) for name in asked.lenses for i in np.unique(arrays[f"top_ids.{name}"])}
     result = {
@@ -61,9 +73,7 @@ def parameters_of(model: Model, run: Run, name: str, one: Lens, places: list[Pla
     Raises:
         RequestError: the run has none of this lens or place, or they do not fit the model.
     """
-    settings = run.request.lens_training
-    assert settings is not None
-    known = all_places(model.shape, bool(settings.middle))
+    known = all_places(model.shape, bool(_settings(run).middle))
     if missing := [place.name for place in places if place not in known]:
         raise RequestError(f"run '{run.run_id}' trained no lens at '{missing[0]}', in the middle of a layer")
     found: Parameters = {}
@@ -74,6 +84,11 @@ def parameters_of(model: Model, run: Run, name: str, one: Lens, places: list[Pla
             raise RequestError(f"run '{run.run_id}' has no '{name}.{key}' of shape {list(like.shape)}")
         found[key] = torch.from_numpy(array).to(model.device)
     return at(found, [known.index(place) for place in places])
+
+
+def _settings(run: Run) -> LensTraining:
+    assert run.request.lens_training is not None
+    return run.request.lens_training
 
 
 def _streams(

@@ -1,6 +1,8 @@
 """How near lenses come to the model over texts held out, text by text."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -35,8 +37,14 @@ def measure(
     places: list[Place],
     tokens: Tensor,
     report: Report,
+    means: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType({}),
 ) -> Measured:
-    """Measure lenses on texts [n, S]."""
+    """Measure lenses on texts [n, S].
+
+    Args:
+        means: of lenses that read uncentred streams, what gives the means of streams, [P, 1, S, 1], of a
+            text, [1, S].
+    """
     found: dict[str, list[Tensor]] = {name: [] for name in trained}
     of_model = []
     for i, text in enumerate(tokens):
@@ -45,7 +53,8 @@ def measure(
         model = transformer.unembed(final).float().log_softmax(-1)
         of_model.append(_values(model, model, text))
         for name, (lens, parameters) in trained.items():
-            ends = lens.final(transformer, parameters, places, streams)
+            read = streams if name not in means else streams + means[name](text[None])[:, 0, FIRST:]
+            ends = lens.final(transformer, parameters, places, read)
             rows = [_values(transformer.unembed(end).float().log_softmax(-1), model, text) for end in ends]
             found[name].append(torch.stack(rows))
     return Measured(

@@ -1,6 +1,7 @@
 """Carry out a request of kind "train-lenses": train every lens of a model, measure it on texts held out."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from engine.discovery.base import Report, part_of
 from engine.findings import Found
 from engine.lenses.base import LENSES, Basis, Lens, Parameters, Place, all_places, lenses
 from engine.lenses.faithfulness import faithfulness
+from engine.lenses.imported import load_translators, reads_uncentred, stream_means
 from engine.lenses.measuring import METRICS, measure
 from engine.lenses.settings import LensTraining
 from engine.lenses.texts import load_texts
@@ -43,16 +45,22 @@ def train_lenses(model: Model, request: Request, store: RunStore, report: Report
     for done, name in enumerate(names):
         lens = lenses.get(name)
         parameters, recipe = lens.start(basis), lens.recipe(settings)
-        if recipe is not None:
+        if name == "tuned" and settings.tuned_from is not None:
+            loaded = load_translators(Path(settings.tuned_from), model.shape)
+            parameters = {key: value.to(model.device) for key, value in loaded.items()}
+        elif recipe is not None:
             teacher = None if recipe.teacher is None else trained[recipe.teacher]
             within = part_of(report, 12 + 70 * done // len(names), 12 + 70 * (done + 1) // len(names), 100)
             parameters, steps = train(replace(job, teacher=teacher), lens, recipe, parameters, within)
             history |= {f"{name}.{key}": values for key, values in steps.items()}
         trained[name] = (lens, parameters)
-    found = measure(model.transformer, trained, places, texts.held_out, part_of(report, 82, 90, 100))
+    uncentred = [name for name in trained if reads_uncentred(model, settings, name)]
+    means_of = dict.fromkeys(uncentred, lambda tokens: stream_means(model, tokens, places))
+    within = part_of(report, 82, 90, 100)
+    found = measure(model.transformer, trained, places, texts.held_out, within, means_of)
     faithful = faithfulness(
         model.transformer,
-        trained,
+        {name: one for name, one in trained.items() if name not in uncentred},
         places,
         texts.training,
         texts.held_out,
@@ -83,8 +91,12 @@ def train_lenses(model: Model, request: Request, store: RunStore, report: Report
         },
         "faithfulness": faithful,
     }
-    note = "trained constants and translators are kept where they are best on the texts they are measured on"
-    return Found(result, tensors, history=history, notes=[note])
+    notes = [
+        "trained constants and translators are kept where they are best on the texts they are measured on"
+    ]
+    if uncentred:
+        notes.append("imported translators read the uncentred stream; their faithfulness is not tested")
+    return Found(result, tensors, history=history, notes=notes)
 
 
 def _in_order(settings: LensTraining) -> list[str]:

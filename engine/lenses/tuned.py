@@ -54,7 +54,7 @@ def official_recipe(steps: int, teacher: str | None = None) -> Recipe:
 
 
 def translated(transformer: Transformer, parameters: Parameters, streams: Tensor) -> Tensor:
-    """Return h + W h + b, [P, ..., D], centred where the model's streams are."""
+    """Return h + W h + b, [P, ..., D], centred where the model's streams are; h itself need not be."""
     weight, bias = parameters["weight"].to(streams), parameters["bias"].to(streams)
     moved = torch.baddbmm(bias.unsqueeze(1), streams.reshape(len(streams), -1, streams.shape[-1]), weight.mT)
-    return streams + transformer.centre(moved).view_as(streams)
+    return transformer.centre(streams + moved.view_as(streams))

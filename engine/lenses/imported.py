@@ -1,0 +1,92 @@
+"""Translators that the tuned-lens package saved, used in place of a tuned lens trained here.
+
+A folder of that package holds config.json (d_model, num_hidden_layers, bias, …) and params.pt, a state dict
+of "<layer>.weight" [D, D] and "<layer>.bias" [D], or the same as params.safetensors; nothing in it is
+unpickled but tensors. Layer l is the stream before layer l, h ↦ h + W h + b, as here.
+
+They read the stream of the original model, whose mean over dimensions a layer norm takes off only later. Here
+streams are kept centred (`engine.models.transformer`), so of such models the means are put back for these
+translators: they are taken from the model itself, plainly run.
+"""
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from engine.errors import RequestError
+from engine.lenses.base import Parameters, Place
+from engine.lenses.requests import translators_file
+from engine.lenses.settings import LensTraining
+from engine.models import Model, ModelShape
+
+
+def load_translators(folder: Path, shape: ModelShape) -> Parameters:
+    """Return the translators of every layer: "weight" [L, D, D] and "bias" [L, D], float32.
+
+    Raises:
+        RequestError: files are missing or broken, or of a model of another shape.
+    """
+    config, state = _config(folder), _state(translators_file(folder))
+    layers, d = shape.n_layers, shape.d_model
+    if (config.get("num_hidden_layers"), config.get("d_model")) != (layers, d):
+        raise RequestError(
+            f"'{folder}' is for a model of {config.get('num_hidden_layers')} layers of width "
+            f"{config.get('d_model')}; this one has {layers} of width {d}"
+        )
+    found = {}
+    for name, size in (("weight", (d, d)), ("bias", (d,))):
+        absent = name == "bias" and not config.get("bias", True)
+        values = [torch.zeros(size) if absent else state.get(f"{layer}.{name}") for layer in range(layers)]
+        for layer, value in enumerate(values):
+            if not isinstance(value, Tensor) or value.shape != size or not value.isfinite().all():
+                raise RequestError(f"'{folder}' has no '{layer}.{name}' of shape {list(size)}")
+        found[name] = torch.stack([value.float() for value in values if isinstance(value, Tensor)])
+    return found
+
+
+def reads_uncentred(model: Model, settings: LensTraining, lens: str) -> bool:
+    """Return whether a lens is one of imported translators that needs the means of streams put back."""
+    return lens == "tuned" and settings.tuned_from is not None and model.transformer.centred
+
+
+@torch.no_grad()
+def stream_means(model: Model, tokens: Tensor, places: list[Place]) -> Tensor:
+    """Return the mean over dimensions of the original model's stream before layers, [P, B, S, 1]."""
+    found: list[Tensor] = []
+
+    def keep(stream: Tensor, hook: Any) -> None:
+        found.append(stream.mean(-1, keepdim=True))
+
+    # Layers run in the order of places.
+    hooks: list[Any] = [(f"blocks.{place.layer}.hook_resid_pre", keep) for place in places]
+    model.bridge.run_with_hooks(tokens, fwd_hooks=hooks)
+    return torch.stack(found)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"'{folder / 'config.json'}' cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise RequestError(f"'{folder / 'config.json'}' is no JSON object")
+    return found
+
+
+def _state(path: Path) -> dict[str, Any]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise RequestError(f"translators '{path}' cannot be read: {first}") from error
+    if not isinstance(found, dict):
+        raise RequestError(f"translators '{path}' are no state dict")
+    return found
