@@ -27,7 +27,7 @@ from tokenizers import Tokenizer, models
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
-from engine import bench_circuits, bench_instruments
+from engine import bench_circuits, bench_instruments, bench_lens
 from engine.discovery.base import Batch, Problem, Report, methods, silent
 from engine.discovery.edge_pruning import Settings, Training
 from engine.discovery.gradient_sampling import Settings as SampledSettings
@@ -98,6 +98,8 @@ BENCHES: dict[str, Callable[[Workload], Callable[[], object]]] = {
     "acdc-sweep": bench_circuits.acdc_sweep,
     "importance": bench_circuits.importance,
     "trace-map": bench_instruments.trace_map,
+    "oca-step": bench_lens.oca_step,
+    "oca-step-last": bench_lens.oca_step_last,
 }
 
 
