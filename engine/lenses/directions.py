@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.lenses.base import Place
+from engine.discovery.base import Report
+from engine.lenses.base import all_places
 from engine.lenses.streams import read_streams
 from engine.lenses.training import FIRST
 from engine.models.transformer import Transformer
@@ -29,20 +30,25 @@ class Spread:
     factor: Tensor
     length: float
 
-    @staticmethod
-    def of(transformer: Transformer, tokens: Tensor, layer: int) -> "Spread":
-        """Return those of the stream before a layer, over positions of texts [n, S]."""
-        most = max(2, MOST_POSITIONS // (tokens.shape[1] - FIRST))
-        d = transformer.shape.d_model
-        total, products, n = torch.zeros(d, dtype=torch.float64), torch.zeros(d, d, dtype=torch.float64), 0
-        for some in tokens[:most].split(_BATCH):
-            rows = read_streams(transformer, some, [Place(layer)]).flat(FIRST)[0][0].double().cpu()
-            total, products, n = total + rows.sum(0), products + rows.T @ rows, n + len(rows)
-        mean = total / n
-        covariance = products / n - torch.outer(mean, mean)
+
+def spreads(transformer: Transformer, tokens: Tensor, report: Report) -> list[Spread]:
+    """Return those of the stream before every layer, over positions of texts [n, S]."""
+    some = tokens[: max(2, MOST_POSITIONS // (tokens.shape[1] - FIRST))]
+    places, d = all_places(transformer.shape, False), transformer.shape.d_model
+    total = torch.zeros((len(places), d), dtype=torch.float64)
+    products, n = torch.zeros((len(places), d, d), dtype=torch.float64), 0
+    for i, part in enumerate(some.split(_BATCH)):
+        report(i * _BATCH, len(some), "covariances of streams")
+        rows = read_streams(transformer, part, places).flat(FIRST)[0].double().cpu()
+        total, n = total + rows.sum(1), n + rows.shape[1]
+        products.baddbmm_(rows.mT, rows)
+    found, like = [], transformer.embedding
+    for mean, product in zip(total / n, products / n, strict=True):
+        covariance = product - torch.outer(mean, mean)
         factor = torch.linalg.cholesky(covariance + _RIDGE * torch.eye(d, dtype=torch.float64))
-        like = transformer.embedding
-        return Spread(mean.to(like), factor.to(like), float(covariance.trace().clamp_min(1e-12).sqrt()))
+        length = float(covariance.trace().clamp_min(1e-12).sqrt())
+        found.append(Spread(mean.to(like), factor.to(like), length))
+    return found
 
 
 def random_directions(spread: Spread, n: int, generator: torch.Generator, unit: bool = True) -> Tensor:

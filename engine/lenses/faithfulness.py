@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.discovery.base import Report
+from engine.discovery.base import Report, part_of
 from engine.lenses.base import Lens, Parameters, Place, at
 from engine.lenses.directions import (
     Spread,
@@ -38,6 +38,7 @@ from engine.lenses.directions import (
     projected,
     random_directions,
     resampled,
+    spreads,
 )
 from engine.lenses.settings import LensTraining
 from engine.metrics import RESAMPLES, Summary, estimate
@@ -142,20 +143,22 @@ def faithfulness(
         return []
     run = transformer.run(texts, texts.shape[1] - 1)
     found: list[dict[str, Any]] = []
-    for layer in range(transformer.shape.n_layers):
+    layers = transformer.shape.n_layers
+    every = spreads(transformer, training, part_of(report, 0, 1, 10))
+    within = part_of(report, 1, 10, 10)
+    for layer, spread in enumerate(every):
         row, stand = places.index(Place(layer)), Stand(transformer, run, layer)
-        spread = Spread.of(transformer, training, layer)
         generator = torch.Generator().manual_seed(seed)
         random = random_directions(spread, settings.directions, generator)
         step = stand.step(spread, generator)
         for name, linear in TESTED.items():
             if name not in trained:
                 continue
-            report(layer, transformer.shape.n_layers, f"testing the lens '{name}' before layer {layer}")
             (lens, parameters), weight = trained[name], trained[linear][1]["weight"][row]
             own = aligned(transformer, spread, weight)
             sets = {"random": random, "aligned": own[: settings.directions]}
             for about, streams in _changes(stand, spread, step, sets, own, generator):
+                within(layer, layers, f"changing streams before layer {layer} of {layers}: {name} lens")
                 model, of_lens, alike = stand.reactions(lens, at(parameters, [row]), streams)
                 if about["intervention"] != "resample":
                     model, of_lens, alike = model.mean(1), of_lens.mean(1), alike.nanmean(1)

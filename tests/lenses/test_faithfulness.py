@@ -11,13 +11,13 @@ from torch import Tensor
 from engine.discovery.base import silent
 from engine.lenses.base import Basis, Lens, Parameters, Place, all_places, at, lenses
 from engine.lenses.directions import (
-    Spread,
     aligned,
     derangement,
     orthonormal,
     projected,
     random_directions,
     resampled,
+    spreads,
 )
 from engine.lenses.faithfulness import Stand, faithfulness, magnitude, similarity
 from engine.lenses.settings import LensTraining
@@ -69,7 +69,7 @@ def test_the_model_goes_on_with_a_changed_stream_as_with_hooks(model: Model, lay
 
 def test_mean_and_covariance(tiny_model: Model):
     tokens = random_tokens(40)
-    found = Spread.of(tiny_model.transformer, tokens, 1)
+    found = spreads(tiny_model.transformer, tokens, silent)[1]
     rows = read_streams(tiny_model.transformer, tokens, [Place(1)]).at[0, :, 1:].flatten(0, 1).double()
     assert torch.allclose(found.mean.double(), rows.mean(0), atol=1e-5)
     covariance = torch.cov(rows.T, correction=0)
@@ -82,7 +82,7 @@ def test_mean_and_covariance(tiny_model: Model):
 
 
 def test_aligned_directions_are_those_that_move_the_lens_most(tiny_model: Model):
-    t, spread = tiny_model.transformer, Spread.of(tiny_model.transformer, random_tokens(40), 1)
+    t, spread = tiny_model.transformer, spreads(tiny_model.transformer, random_tokens(40), silent)[1]
     weight = trained(tiny_model)["tuned"][1]["weight"][1]
     found = aligned(t, spread, weight)
     assert found.norm(dim=-1).tolist() == pytest.approx([1] * 24, abs=1e-4)
@@ -192,7 +192,7 @@ class Whole(Lens):
 
 def test_a_lens_that_equals_the_model_reacts_as_it_does(model: Model):
     at_layer, _ = stand(model, model.shape.n_layers - 1)
-    spread = Spread.of(model.transformer, random_tokens(20), at_layer.layer)
+    spread = spreads(model.transformer, random_tokens(20), silent)[at_layer.layer]
     directions = random_directions(spread, 6, torch.Generator().manual_seed(0))
     streams = projected(at_layer.h, spread.mean, directions)
     found, of_lens, alike = at_layer.reactions(Whole(at_layer), {}, streams)
@@ -202,7 +202,7 @@ def test_a_lens_that_equals_the_model_reacts_as_it_does(model: Model):
 
 def test_steps_cost_what_they_are_to_cost(tiny_model: Model):
     at_layer, _ = stand(tiny_model, 1)
-    spread = Spread.of(tiny_model.transformer, random_tokens(40), 1)
+    spread = spreads(tiny_model.transformer, random_tokens(40), silent)[1]
     step = at_layer.step(spread, torch.Generator().manual_seed(0))
     drawn = random_directions(spread, 4 * 5, torch.Generator().manual_seed(0), unit=False).view(4, 5, 24)
     changed = at_layer.model(at_layer.h + step * drawn / spread.length)
