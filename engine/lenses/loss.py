@@ -25,7 +25,7 @@ class Teacher:
     """What a lens learns to say, at every position.
 
     Attributes:
-        pull: Uᵀp, [..., D].
+        pull: Uᵀp, [..., D], in float32: half precision would err by tenths of a nat.
         constant: Σ p log p - ⟨c, p⟩, [...].
     """
 
@@ -43,7 +43,7 @@ def make_teacher(transformer: Transformer, streams: Tensor) -> Teacher:
         if transformer.unembedding_bias is not None:
             log_p = log_p - transformer.unembedding_bias
         constants.append((p * log_p).sum(-1))
-        pulls.append(p.to(rows) @ transformer.unembedding)
+        pulls.append(p @ transformer.unembedding.float())
     shape = streams.shape
     return Teacher(torch.cat(pulls).view(shape), torch.cat(constants).view(shape[:-1]))
 
@@ -55,7 +55,8 @@ def kl_to(transformer: Transformer, teacher: Teacher, streams: Tensor) -> Tensor
     """
     normed = final_norm(transformer, streams)
     log_sum: Tensor = _LogSum.apply(transformer, normed.flatten(0, -2))  # type: ignore[assignment]
-    return teacher.constant - (normed * teacher.pull).sum(-1) + log_sum.view(normed.shape[:-1])
+    said = (normed.float() * teacher.pull).sum(-1)
+    return teacher.constant - said + log_sum.view(normed.shape[:-1])
 
 
 def final_norm(transformer: Transformer, streams: Tensor) -> Tensor:

@@ -165,6 +165,17 @@ def test_the_logit_lens_trains_nothing_and_others_find_what_was_trained(
     assert not any("training" in message for message in again)
 
 
+def test_half_precision(tiny_folder: Path, store: RunStore):
+    training = asked("train-lenses", str(tiny_folder), lens_training=SMALL, dtype="bfloat16")
+    found = store.get(run(training, silent, store))
+    for name in ("mean", "oca", "tuned"):
+        start, *_, end = found.result["history"].get(f"{name}.kl", [1, 0])
+        assert end < start
+        assert found.result["lenses"][name]["kl"][-1]["mean"] < 0.3
+    request = asked("lens", str(tiny_folder), lens={"text": TEXT, "trained": found.run_id}, dtype="bfloat16")
+    assert abs(store.get(run(request, silent, store)).tensors["kl.oca"][-1]).max() == 0
+
+
 def test_a_parallel_model_has_no_middle(tmp_path: Path):
     folder = str(save_tiny(FAMILIES["gpt_neox"], tmp_path / "m"))
     store = RunStore(tmp_path / "runs")
