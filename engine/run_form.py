@@ -266,6 +266,10 @@ class TraceResult(Record):
     history: dict[str, list[FiniteFloat]]
 
 
+# "3" before a layer, "3-mid" in its middle.
+Place = Annotated[str, Field(pattern=r"^[0-9]{1,4}(-mid)?$")]
+
+
 class LensMeasured(Form):
     """A lens over texts held out, at every place in nats, and how many numbers it has."""
 
@@ -295,7 +299,7 @@ class TrainLensesResult(Record):
     n_training: Count
     n_texts: Count
     length: Count
-    places: Annotated[list[str], Field(min_length=1, max_length=_MOST)]
+    places: Annotated[list[Place], Field(min_length=1, max_length=_MOST)]
     lenses: dict[str, LensMeasured]
     model: dict[str, Estimate]
     faithfulness: Annotated[list[Faithful], Field(max_length=100_000)] = []
@@ -307,7 +311,7 @@ class LensResult(Record):
 
     text: str
     tokens: Texts
-    places: Annotated[list[str], Field(min_length=2, max_length=_MOST)]
+    places: Annotated[list[Place | Literal["output"]], Field(min_length=2, max_length=_MOST)]
     lenses: Annotated[list[str], Field(min_length=1, max_length=_MOST)]
     raced: Annotated[list[str], Field(max_length=_MOST)]
     words: dict[str, str]
@@ -362,6 +366,8 @@ def misfit(result: Record, names: list[str]) -> str | None:
         for name, one in result.lenses.items():
             if {len(one.kl), len(one.cross_entropy), len(one.entropy)} != {len(result.places)}:
                 return f"the lens '{name}' is not measured at every place"
+    if isinstance(result, LensResult) and [i for i in result.places if i == "output"] != result.places[-1:]:
+        return "the last of its places, and no other, is to be the output"
     return None
 
 

@@ -1,5 +1,7 @@
 """Runs of kind "train-lenses" and "lens": completed, carried out, stored, checked."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +240,15 @@ def test_arrays_of_wrong_shapes_are_refused(read: Run, tmp_path: Path, array: st
     del arrays[array]
     save_file(arrays, folder / "tensors.safetensors")
     with pytest.raises(RequestError, match=f"has no '{array}'"):
+        RunStore(tmp_path).get(folder)
+
+
+@pytest.mark.parametrize("places", [["0", "1"], ["output", "1"], ["0", "x", "output"]])
+def test_places_that_are_none_are_refused(read: Run, tmp_path: Path, places: list[str]):
+    folder = tmp_path / read.run_id
+    shutil.copytree(read.folder, folder)
+    (folder / "result.json").write_text(json.dumps(read.result | {"places": places}))
+    with pytest.raises(RequestError, match="places"):
         RunStore(tmp_path).get(folder)
 
 
