@@ -112,12 +112,37 @@ def sweep_table(store: RunStore) -> str:
     return "\n".join(lines)
 
 
+def traces_table(store: RunStore) -> str:
+    """Return the shipped traces of all facts at the last token in Markdown: the effect of every layer, and
+    how many layers that is."""
+    corruptions = {"optimal": "optimal ablation", "gaussian": "Gaussian noise"}
+    lines = [
+        "| restored | " + " | ".join(f"{name}: effects | layers" for name in corruptions.values()) + " |"
+    ]
+    lines.append("|---" * (1 + 2 * len(corruptions)) + "|")
+    runs = {
+        (run.request.trace.state, run.request.ablation): run.result["classes"]["last"]
+        for run in store.list()
+        if run.shipped and run.request.trace is not None and run.request.trace.prompt is None
+    }
+    for state in ("residual", "attention", "mlp"):
+        cells = []
+        for corruption in corruptions:
+            if (found := runs.get((state, corruption))) is None:
+                cells += ["–", "–"]
+                continue
+            effects = [f"{one['mean']:.2f}" for one in found["effects"]["probability"]]
+            cells += [", ".join(effects), _estimate(found["concentration"], 2)]
+        lines.append(f"| {state} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def filled(text: str) -> str:
     """Return the README with its tables as they should be now."""
     store = RunStore()
     tables = {"bench": bench_table(json.loads(BENCH.read_text())), "runs": runs_table(store)}
     tables |= {"planted": planted_table(json.loads(PLANTED.read_text()))}
-    tables |= {"gaps": gaps_table(store), "sweep": sweep_table(store)}
+    tables |= {"gaps": gaps_table(store), "sweep": sweep_table(store), "traces": traces_table(store)}
     for name, table in tables.items():
         pattern = rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)"
         text = re.sub(
@@ -126,9 +151,8 @@ def filled(text: str) -> str:
     return text
 
 
-def _estimate(value: dict[str, Any]) -> str:
-    low, high = value["ci95"]
-    return f"{value['mean']:.3f} [{low:.3f}, {high:.3f}]"
+def _estimate(value: dict[str, Any], digits: int = 3) -> str:
+    return "{:.{n}f} [{:.{n}f}, {:.{n}f}]".format(value["mean"], *value["ci95"], n=digits)
 
 
 if __name__ == "__main__":

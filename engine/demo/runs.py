@@ -4,6 +4,8 @@ Edge Pruning on the demo model; every circuit evaluated under every other ablati
 every node under every ablation, so that nothing has to be computed when they are looked at. The last two are
 one task asked in two ways, as in the case study of Edge Pruning (Bhaskar et al. 2024, section 5).
 
+Facts are traced under both corruptions, all of them and two prompts.
+
 A sweep over all methods and a discovery repeated are shipped without the runs they were made of, which stay
 in `PARTS`: stopped and started again, this goes on where it was.
 """
@@ -21,8 +23,9 @@ from engine.combine import combinations
 from engine.errors import RequestError
 from engine.experiments import run
 from engine.jobs import JobQueue
-from engine.request import Part, Request, Stability, Sweep
+from engine.request import Part, Request, Stability, State, Sweep, Trace
 from engine.runs import SHIPPED_RUNS, RunStore
+from engine.tracing.base import corruptions
 
 MODEL, METHOD = "explorer-4l", "edge-pruning"
 SHIPPED = (  # task, ablation, share of the edges to leave out
@@ -47,13 +50,18 @@ SWEPT = Sweep(
         "eap-ig",
         "random",
     ],
-    ablations=["counterfactual"],
+    ablations=["counterfactual", "optimal"],
     tasks=["ioi", "greater-than"],
     seeds=[0],
 )
 SIZES = [7, 15, 30, 76, 151, 303, 759, 1519]  # MIB's from .5 % of the 1,519 edges on
 REPEATED = Stability(seeds=[1, 2, 3], folds=2)  # of the first shipped discovery
 PARTS = SHIPPED_RUNS.parent / "build" / "parts"
+TRACED: tuple[State, ...] = ("residual", "attention", "mlp", "head")
+TRACED_PROMPTS = (  # besides all facts, which come first: their constants serve these, too
+    ("The capital of South Korea is", "South Korea"),
+    ("The author of Pride and Prejudice is", "Pride and Prejudice"),
+)
 ASKED_TWICE = ("boolean-instruction", "boolean-few-shot")  # by an instruction and by three examples
 
 
@@ -64,6 +72,7 @@ def main() -> None:
     compute(store)
     measure_shared(store, ASKED_TWICE)
     measure_shared(store, ["ioi"], first=1)
+    trace_facts(store)
     first = next(run for run in store.list() if _is_first(run.request))
     asked = Request(
         kind="sweep", model=MODEL, task="ioi", ablation="counterfactual", sweep=SWEPT, sizes=SIZES
@@ -98,6 +107,20 @@ def compute(store: RunStore) -> None:
                     run(request, _report, store)
                 except RequestError as error:  # a length that one prompt alone has leaves nothing to resample
                     sys.stderr.write(f"no {request.kind} of {task} under {other}: {error}\n")
+
+
+def trace_facts(store: RunStore) -> None:
+    """Trace the facts that the model knows, and the prompts, for every state and corruption."""
+    for corruption in corruptions.names():
+        for state in TRACED:
+            whole = Trace(state=state)
+            own = [Trace(state=state, prompt=prompt, subject=subject) for prompt, subject in TRACED_PROMPTS]
+            for asked in (whole, *own):
+                run(
+                    Request(kind="trace", model=MODEL, task="facts", ablation=corruption, trace=asked),
+                    _report,
+                    store,
+                )
 
 
 def by_way_of_others(store: RunStore, request: Request) -> None:

@@ -21,6 +21,11 @@ PICTURES: dict[str, tuple[int, int, Literal["light", "dark"], str]] = {
     "explore-dark": (1440, 900, "dark", ""),
     "compare": (1440, 1150, "light", "compare?runs={asked_twice}"),
     "compare-dark": (1440, 1150, "dark", "compare"),
+    "methods": (1440, 1150, "light", "compare?view=methods"),
+    "ablations": (1440, 1150, "light", "ablations"),
+    "ablations-dark": (1440, 1150, "dark", "ablations?view=pairs"),
+    "trace": (1440, 900, "light", "trace"),
+    "trace-dark": (1440, 1150, "dark", "trace?state=mlp"),
     "runs": (1440, 900, "light", "runs"),
     "presentation": (1920, 1080, "light", "?present=1"),
 }
