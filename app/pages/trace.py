@@ -43,9 +43,10 @@ WHY = (
     "draw, and what the noise itself breaks later counts as an effect, too. **Optimal ablation** takes the "
     "same constant for every subject, which can say nothing of it, and of all constants the one that does "
     "the answer the least harm: what returns then is what the state brought.\n\n"
-    "Under optimal ablation every class of token and layer has a constant of its own, trained over many "
-    "prompts, and so has restoring nothing. On one prompt two constants differ a little by themselves: a "
-    "state that matters nothing can stand somewhat above or below 0.\n\n"
+    "Under optimal ablation every class of token and layer has a constant of its own, and so has restoring "
+    "nothing. An effect sets the restored state against the same constant with nothing restored, as it does "
+    "with the same noise; the **share recovered** takes for either the constant that is best for it, as "
+    "published.\n\n"
     "The *residual stream* of layer l is the stream before that layer: at layer 0 the token is wholly as it "
     "was. What ROME calls the output of block l is our layer l + 1."
 )

@@ -127,10 +127,10 @@ def _cell(
         for name, grid in grids.items():
             ends = {end: shown.runs[name].result[end][shown.metric]["mean"] for end in ("clean", "corrupted")}
             effect = float(grid[at])
-            text = "no such token" if np.isnan(effect) else f"{ends['corrupted'] + effect:.3g} restored"
+            text = "no such token" if np.isnan(effect) else f"{effect:+.3g}"
             st.markdown(
-                f"{CORRUPTION_NAMES[name]}: {ends['corrupted']:.3g} corrupted, **{text}**, "
-                f"{ends['clean']:.3g} clean",
+                f"{CORRUPTION_NAMES[name]}: **{text}** ({ends['corrupted']:.3g} corrupted, "
+                f"{ends['clean']:.3g} clean)",
                 width="content",
             )
         st.button(

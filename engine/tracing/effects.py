@@ -1,7 +1,8 @@
 """What a trace says over many prompts: average indirect effects, intervals, how concentrated they are.
 
 The indirect effect of a state is the answer's worth when it alone is restored, less that of the corrupted
-prompt (Meng et al. 2022, 2202.05262, section 2.1). The share recovered sets it between nothing and all,
+prompt (Meng et al. 2022, 2202.05262, section 2.1), here corrupted by the same noise or constant. The share
+recovered sets what is restored between nothing and all, each with the constant trained for it,
 
     share  =  1 - E[max(0, p(x) - p_restored(x))] / E[max(0, p(x) - p_corrupted(x))] ,
 

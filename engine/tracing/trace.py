@@ -33,19 +33,22 @@ class Traces:
 
     Attributes:
         restored: [S, C, versions of a cell, 3], for every token of the prompt.
-        corrupted: [versions, 3], with nothing restored.
+        bare: the same with nothing restored, in the versions of the cell.
+        corrupted: [versions, 3], with nothing restored, in the versions that go with that.
         clean: [3].
     """
 
     prompt: Traced
     restored: np.ndarray
+    bare: np.ndarray
     corrupted: np.ndarray
     clean: np.ndarray
 
     @property
     def effects(self) -> np.ndarray:
-        """Indirect effects, [S, C, versions, 3]: with the same noise restored and not."""
-        return self.restored - self.corrupted
+        """Indirect effects, [S, C, versions, 3]: with the same noise, or the same constant, restored and not,
+        so that a state that matters nothing has none."""
+        return self.restored - self.bare
 
 
 def trace(model: Model, request: Request, store: RunStore, report: Report) -> Found:
@@ -94,7 +97,7 @@ def traces(
     streams = corrupter.streams(group.prompts, group.clean.streams[0])
     corrupted = states(transformer, streams.flatten(0, 1))
     answers, wrong = (x.repeat_interleave(n, 0) for x in (group.answers, group.wrong))
-    bare = answer_values(transformer, corrupted.end, answers, wrong).view(-1, n, len(METRICS))
+    bare = answer_values(transformer, corrupted.end, answers, wrong).view(-1, n, len(METRICS)).cpu().numpy()
     heads = range(shape.n_heads) if state == "head" else range(1)
     cells = [
         Cell(i, version, position, layer, head)
@@ -105,16 +108,19 @@ def traces(
         for version in corrupter.versions(prompt.token_class(position), layer)
     ]
     values = cell_values(transformer, group, corrupted, cells, n, state, window).cpu().numpy()
+    bares = bare[[cell.prompt for cell in cells], [cell.version for cell in cells]]
     done = 0
     for i, prompt in enumerate(group.prompts):
-        nothing = bare[i, list(corrupter.versions(None, None))].cpu().numpy()
-        after = len(prompt.tokens) - prompt.subject[0]
-        columns = shape.n_layers * len(heads)
-        restored = np.tile(nothing, (len(prompt.tokens), columns, 1, 1))
-        size = after * columns * len(nothing)
-        restored[prompt.subject[0] :] = values[done : done + size].reshape(after, columns, len(nothing), -1)
-        done += size
-        yield Traces(prompt, restored, nothing, group.values[i].cpu().numpy())
+        nothing = bare[i, list(corrupter.versions(None, None))]
+        after, columns = len(prompt.tokens) - prompt.subject[0], shape.n_layers * len(heads)
+        here = slice(done, done + after * columns * len(nothing))
+        grids = []
+        for some in (values, bares):
+            grid = np.tile(nothing, (len(prompt.tokens), columns, 1, 1))
+            grid[prompt.subject[0] :] = some[here].reshape(after, columns, len(nothing), -1)
+            grids.append(grid)
+        done = here.stop
+        yield Traces(prompt, *grids, nothing, group.values[i].cpu().numpy())
 
 
 def known(transformer: Transformer, prompts: list[Traced]) -> list[Traced]:
@@ -190,20 +196,10 @@ def _of_task(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     clean = np.stack([one.clean for one in found])
     corrupted = np.stack([one.corrupted.mean(0) for one in found])
-    restored = np.stack([_by_class(one) for one in found])  # [n, classes, C, 3]
-    effects = restored - corrupted[:, None, None]
-    lost = np.clip(clean[:, None, None, 0] - restored[..., 0], 0, None)
-    lost_bare = np.clip(clean[:, 0] - corrupted[:, 0], 0, None)
-    classes = {}
-    for i, name in enumerate(CLASSES):
-        averages = {
-            metric: average_effects(effects[:, i, :, j], EVALUATION_SEED) for j, metric in enumerate(METRICS)
-        }
-        classes[name] = {
-            "effects": averages,
-            "share": recovered_shares(lost[:, i], lost_bare),
-            "concentration": concentration(effects[:, i, :, 0], EVALUATION_SEED),
-        }
+    # [n, classes, C, 3]
+    restored = np.stack([_by_class(one.prompt, one.restored) for one in found])
+    effects = np.stack([_by_class(one.prompt, one.effects) for one in found])
+    classes = class_summaries(clean, corrupted, restored, effects)
     result = {
         "traced": [_said(model, one.prompt) for one in found],
         "classes": classes,
@@ -214,13 +210,39 @@ def _of_task(
     return result, {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
-def _by_class(found: Traces) -> np.ndarray:
-    """Return the mean over draws and the tokens of each class, [classes, C, 3]; nan where there is none."""
-    values = found.restored.mean(2)
-    of = [found.prompt.token_class(position) for position in range(len(values))]
-    means = np.full((len(CLASSES), *values.shape[1:]), np.nan)
+def class_summaries(
+    clean: np.ndarray, corrupted: np.ndarray, restored: np.ndarray, effects: np.ndarray
+) -> dict[str, Any]:
+    """Return what a result says of every class of token.
+
+    Args:
+        clean, corrupted: [n_prompts, 3].
+        restored, effects: [n_prompts, classes, C, 3]; nan where a prompt has no such token.
+    """
+    lost = np.clip(clean[:, None, None, 0] - restored[..., 0], 0, None)
+    bare = np.clip(clean[:, 0] - corrupted[:, 0], 0, None)
+    return {
+        name: {
+            "effects": {
+                metric: average_effects(effects[:, i, :, j], EVALUATION_SEED)
+                for j, metric in enumerate(METRICS)
+            },
+            "share": recovered_shares(lost[:, i], bare),
+            # The shape of the shares: what they are divided by is the same for all layers.
+            "concentration": concentration(bare[:, None] - lost[:, i], EVALUATION_SEED),
+        }
+        for i, name in enumerate(CLASSES)
+    }
+
+
+def _by_class(prompt: Traced, values: np.ndarray) -> np.ndarray:
+    """Return the mean over draws and over the tokens of each class, [classes, C, 3], of values
+    [S, C, versions, 3]; nan where there is no such token."""
+    means_of = values.mean(2)
+    of = [prompt.token_class(position) for position in range(len(values))]
+    means = np.full((len(CLASSES), *means_of.shape[1:]), np.nan)
     for i in {one for one in of if one is not None}:
-        means[i] = values[[one == i for one in of]].mean(0)
+        means[i] = means_of[[one == i for one in of]].mean(0)
     return means
 
 

@@ -98,10 +98,9 @@ def test_a_cell_that_is_clicked_says_what_it_is_worth(store):
     at = page()
     at.session_state["trace-cell"] = (2, 5)
     at.run()
-    restored = 0.1 + values(at, MAPS[1])[2, 5]
-    assert f"corrupted, **{restored:.3g} restored**" in text(at)
+    assert f"**{values(at, MAPS[1])[2, 5]:+.3g}**" in text(at)
     at.button(key="trace-clear").click().run()
-    assert "corrupted, **" not in text(at)
+    assert "corrupted, 0.9 clean" not in text(at)
 
 
 def test_the_subjects_tokens_are_shown_before_anything_runs(store):

@@ -14,7 +14,8 @@ from engine.request import State
 from engine.tracing.base import Corrupter
 from engine.tracing.cells import group_prompts
 from engine.tracing.gaussian import NoiseDraws
-from engine.tracing.prompts import Traced
+from engine.tracing.optimal import Constants
+from engine.tracing.prompts import CLASSES, Traced
 from engine.tracing.trace import Traces, traces
 from tests.reference import open_hooks
 from tests.tiny import FAMILIES, LENGTH, save_tiny
@@ -118,6 +119,7 @@ def test_restoring_everything_gives_clean_values_and_nothing_corrupted_ones(
         assert found.restored[position, 0, draw].tolist() == pytest.approx(found.clean.tolist(), abs=1e-5)
     before = found.restored[:position]
     assert (before == found.corrupted).all()
+    assert not found.effects[:position].any()
     assert abs(found.clean[0] - found.corrupted[:, 0]).max() > 1e-3
 
 
@@ -200,3 +202,21 @@ def test_a_fact_that_passes_through_known_states_shows_those_and_no_others(state
     some = np.argwhere(abs(found.effects[:, :, 0, 0]) > 0.02 * lost)
     assert {tuple(cell) for cell in whole.tolist()} == known[state]
     assert {tuple(cell) for cell in some.tolist()} == known[state]
+
+
+def test_constants_of_their_own_show_no_effect_where_there_is_none() -> None:
+    """Each class and layer has another constant, under which the answer is worth something else."""
+    model, prompt, _, _ = planted_fact()
+    shape = model.transformer.shape
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn((len(CLASSES) * shape.n_layers + 1, shape.d_model), generator=generator)
+    corrupter = Constants(model.transformer, values)
+    (found,) = traced(model, "mlp", 1, corrupter, [prompt])
+    assert np.ptp(found.bare[prompt.subject[0] :, :, 0, 0]) > 0.05
+    assert abs(found.effects[..., 0]).max() < 1e-5
+    (found,) = traced(model, "residual", 1, corrupter, [prompt])
+    version = corrupter.versions(prompt.token_class(prompt.subject[0]), 0)[0]
+    stream = corrupter.streams([prompt], model.transformer.embed(torch.tensor([prompt.tokens])))[0, version]
+    alone = model.transformer.finish(stream[None], 0).softmax(-1)[0, prompt.answer[0]]
+    assert found.bare[prompt.subject[0], 0, 0, 0] == pytest.approx(float(alone), abs=1e-5)
+    assert found.restored[prompt.subject[0], 0, 0, 0] == pytest.approx(float(found.clean[0]), abs=1e-5)
