@@ -131,7 +131,8 @@ def traces_table(store: RunStore) -> str:
             if (found := runs.get((state, corruption))) is None:
                 cells += ["–", "–"]
                 continue
-            effects = [f"{one['mean']:.2f}" for one in found["effects"]["probability"]]
+            means = [one["mean"] for one in found["effects"]["probability"]]
+            effects = [f"{mean:.2f}" if abs(mean) >= 0.005 else "0" for mean in means]
             cells += [", ".join(effects), _estimate(found["concentration"], 2)]
         lines.append(f"| {state} | {' | '.join(cells)} |")
     return "\n".join(lines)

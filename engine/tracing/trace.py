@@ -120,7 +120,7 @@ def traces(
             grid[prompt.subject[0] :] = some[here].reshape(after, columns, len(nothing), -1)
             grids.append(grid)
         done = here.stop
-        yield Traces(prompt, *grids, nothing, group.values[i].cpu().numpy())
+        yield Traces(prompt, grids[0], grids[1], nothing, group.values[i].cpu().numpy())
 
 
 def known(transformer: Transformer, prompts: list[Traced]) -> list[Traced]:
