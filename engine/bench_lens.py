@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+import torch
+
 from engine.lenses.base import Basis, all_places, lenses
 from engine.lenses.loss import make_teacher
 from engine.lenses.settings import LensTraining
@@ -21,10 +23,13 @@ if TYPE_CHECKING:
 def oca_step(work: "Workload", first: int = 0) -> Callable[[], object]:
     """One training step of the OCA lens, forward, backward and update, on all positions from `first` on."""
     transformer, lens = work.model.transformer, lenses.get("oca")
+    tokens = work.batch.clean.tokens
     places = all_places(work.model.shape, False)
-    streams = read_streams(transformer, work.batch.clean.tokens, places)
+    streams = read_streams(transformer, tokens, places)
     basis = Basis(transformer, places, streams.attention.mean((1, 2)))
-    at_places, final = streams.flat(first)
+    at_places, final = streams.flat(
+        (torch.arange(tokens.shape[1], device=tokens.device) >= first).expand_as(tokens)
+    )
     teacher = make_teacher(transformer, final)
     values = {name: value.requires_grad_() for name, value in lens.start(basis).items()}
     recipe = lens.recipe(LensTraining())

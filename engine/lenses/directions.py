@@ -8,11 +8,11 @@ from torch import Tensor
 from engine.discovery.base import Report
 from engine.lenses.base import all_places
 from engine.lenses.streams import read_streams
-from engine.lenses.training import FIRST
+from engine.lenses.texts import Texts
 from engine.models.transformer import Transformer
 
-MOST_POSITIONS = 2**13  # that a covariance is taken from
-_BATCH = 16  # texts at once
+_BATCH = 2**10  # positions at once
+_MOST = 8  # times as many, that a covariance is taken from
 _RIDGE = 3e-4
 
 
@@ -31,15 +31,15 @@ class Spread:
     length: float
 
 
-def spreads(transformer: Transformer, tokens: Tensor, report: Report) -> list[Spread]:
-    """Return those of the stream before every layer, over positions of texts [n, S]."""
-    some = tokens[: max(2, MOST_POSITIONS // (tokens.shape[1] - FIRST))]
+def spreads(transformer: Transformer, texts: Texts, report: Report) -> list[Spread]:
+    """Return those of the stream before every layer, over positions of texts."""
+    parts = texts.parts(_BATCH)[:_MOST]
     places, d = all_places(transformer.shape, False), transformer.shape.d_model
     total = torch.zeros((len(places), d), dtype=torch.float64)
     products, n = torch.zeros((len(places), d, d), dtype=torch.float64), 0
-    for i, part in enumerate(some.split(_BATCH)):
-        report(i * _BATCH, len(some), "covariances of streams")
-        rows = read_streams(transformer, part, places).flat(FIRST)[0].double().cpu()
+    for i, part in enumerate(parts):
+        report(i, len(parts), "covariances of streams")
+        rows = read_streams(transformer, part.tokens, places).flat(part.counted)[0].double().cpu()
         total, n = total + rows.sum(1), n + rows.shape[1]
         products.baddbmm_(rows.mT, rows)
     found, like = [], transformer.embedding

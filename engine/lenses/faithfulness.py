@@ -1,7 +1,8 @@
 """Causal faithfulness: does a lens react to a change of the stream as the model does? (Li & Janson 2024, 5)
 
 The stream h before layer l is changed at the last position of a text, h → h', and what the model (p → p') and
-the lens (q → q') say before and after is compared over many directions v, of length 1:
+the lens (q → q') say before and after is compared over many directions v, of length 1. All texts are changed
+at the same position: those that are long enough are cut to the median number of positions.
 
     projection   h' = h - ((h - μ)·v) v
     steering     h' = h + ε s v ,  ε ~ N(0, 1)
@@ -41,6 +42,7 @@ from engine.lenses.directions import (
     spreads,
 )
 from engine.lenses.settings import LensTraining
+from engine.lenses.texts import Texts
 from engine.metrics import RESAMPLES, Summary, estimate
 from engine.models.transformer import Run, Transformer
 
@@ -125,8 +127,8 @@ def faithfulness(
     transformer: Transformer,
     trained: dict[str, tuple[Lens, Parameters]],
     places: list[Place],
-    training: Tensor,
-    held_out: Tensor,
+    training: Texts,
+    held_out: Texts,
     settings: LensTraining,
     seed: int,
     report: Report,
@@ -136,9 +138,9 @@ def faithfulness(
     Args:
         trained: lenses with their parameters at all `places`; those of `TESTED` among them are tested.
         training: texts that μ and Σ are taken from.
-        held_out: texts that are changed at their last position.
+        held_out: texts that are changed, cut to their median length.
     """
-    texts = held_out[: settings.causal_texts]
+    texts = held_out.of_median_length()[: settings.causal_texts]
     if settings.directions == 0 or len(texts) < 2:
         return []
     run = transformer.run(texts, texts.shape[1] - 1)

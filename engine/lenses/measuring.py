@@ -10,7 +10,7 @@ from torch import Tensor
 from engine.discovery.base import Report
 from engine.lenses.base import Lens, Parameters, Place
 from engine.lenses.streams import read_streams
-from engine.lenses.training import FIRST
+from engine.lenses.texts import Texts
 from engine.models.transformer import Transformer
 
 METRICS = ("kl", "cross_entropy", "entropy")
@@ -18,7 +18,7 @@ METRICS = ("kl", "cross_entropy", "entropy")
 
 @dataclass(frozen=True)
 class Measured:
-    """Means over the positions of each text, in nats.
+    """Means over the positions of each text that count, in nats.
 
     Attributes:
         lenses: by lens, [n_texts, P, 3] as in `METRICS`: KL(model ‖ lens), cross-entropy of the text's own
@@ -35,11 +35,11 @@ def measure(
     transformer: Transformer,
     trained: dict[str, tuple[Lens, Parameters]],
     places: list[Place],
-    tokens: Tensor,
+    texts: Texts,
     report: Report,
     means: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType({}),
 ) -> Measured:
-    """Measure lenses on texts [n, S].
+    """Measure lenses on texts.
 
     Args:
         means: of lenses that read uncentred streams, what gives the means of streams, [P, 1, S, 1], of a
@@ -47,24 +47,26 @@ def measure(
     """
     found: dict[str, list[Tensor]] = {name: [] for name in trained}
     of_model = []
-    for i, text in enumerate(tokens):
-        report(i, len(tokens), f"measuring lenses on texts held out: {i} of {len(tokens)}")
-        streams, final = read_streams(transformer, text[None], places).flat(FIRST)
+    for i in range(len(texts)):
+        report(i, len(texts), f"measuring lenses on texts held out: {i} of {len(texts)}")
+        text = texts.take([i])
+        streams, final = read_streams(transformer, text.tokens, places).flat(text.counted)
         model = transformer.unembed(final).float().log_softmax(-1)
-        of_model.append(_values(model, model, text))
+        # The last position has no next token where a text was cut and not ended.
+        nexts = text.tokens[0, 2 : len(model) + 2]
+        of_model.append(_values(model, model, nexts))
         for name, (lens, parameters) in trained.items():
-            read = streams if name not in means else streams + means[name](text[None])[:, 0, FIRST:]
+            read = streams if name not in means else streams + means[name](text.tokens)[:, text.counted]
             ends = lens.final(transformer, parameters, places, read)
-            rows = [_values(transformer.unembed(end).float().log_softmax(-1), model, text) for end in ends]
+            rows = [_values(transformer.unembed(end).float().log_softmax(-1), model, nexts) for end in ends]
             found[name].append(torch.stack(rows))
     return Measured(
         {name: torch.stack(rows).cpu() for name, rows in found.items()}, torch.stack(of_model).cpu()
     )
 
 
-def _values(log_q: Tensor, model: Tensor, text: Tensor) -> Tensor:
-    """Return the metrics of what a lens says, log-probabilities [N, V] of positions `FIRST` on."""
+def _values(log_q: Tensor, model: Tensor, nexts: Tensor) -> Tensor:
+    """Return the metrics of what a lens says, log-probabilities [N, V]; next tokens of the first of these."""
     kl = (model.exp() * (model - log_q)).sum(-1).mean()
-    nexts = text[FIRST + 1 :].unsqueeze(-1)
-    cross_entropy = -log_q[:-1].gather(-1, nexts).mean()
+    cross_entropy = -log_q[: len(nexts)].gather(-1, nexts.unsqueeze(-1)).mean()
     return torch.stack([kl, cross_entropy, -(log_q.exp() * log_q).sum(-1).mean()])

@@ -22,12 +22,12 @@ from engine.forward import Replacement
 from engine.graph import Graph
 from engine.lenses.base import Place
 from engine.lenses.streams import Streams
-from engine.lenses.texts import LENGTH, first_token, sample
+from engine.lenses.texts import LENGTH, marks, sample
 from engine.liveness import edge_matrix, head_readers, mlp_reader
 from engine.models import Model
 from engine.models.transformer import Transformer
 
-_TEXTS, _SEED = 64, 1  # sampled for means
+_POSITIONS, _SEED = 2**12, 1  # sampled for means
 
 
 def constants_of(model: Model, ablation: str, report: Report) -> Replacement:
@@ -39,8 +39,8 @@ def constants_of(model: Model, ablation: str, report: Report) -> Replacement:
     if ablation == "zero":
         return zeros(model.transformer)
     length = min(LENGTH, model.shape.n_ctx)
-    texts = sample(model.transformer, first_token(model), _TEXTS, length, _SEED, report)
-    return means(model.transformer, [texts], "shared")
+    texts = sample(model.transformer, marks(model), _POSITIONS, length, _SEED, report)
+    return means(model.transformer, texts.by_length(), "shared")
 
 
 class AblatedNodes:

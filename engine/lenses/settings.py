@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 class LensTraining(BaseModel):
     """How the lenses of a model are trained, and measured on texts held out.
 
+    Amounts are of positions, not of texts: models end their texts after ten tokens or never, and so it takes
+    as long either way.
+
     Attributes:
         texts_hash, tuned_hash: sha256 of the file of texts and of the translators' weights.
     """
@@ -24,22 +27,24 @@ class LensTraining(BaseModel):
         description="A folder of the tuned-lens package, whose translators are used instead of trained ones.",
     )
     tuned_hash: str | None = None
-    rows: int = Field(default=512, ge=8, le=1_000_000, title="Texts", description="To train on, at most.")
+    positions: int = Field(
+        default=2**15, ge=8, le=10**9, title="Positions", description="Of texts to train on, at most."
+    )
     held_out: int = Field(
-        default=32, ge=2, le=100_000, title="Held out", description="Texts to measure on, at most."
+        default=2**11, ge=2, le=10**8, title="Held out", description="Positions to measure on, at most."
     )
     length: int | None = Field(
         default=None,
-        ge=2,
+        ge=3,
         title="Length",
-        description="Tokens of a text; 64, or as many as the model can read.",
+        description="Tokens of a text, at most; 64, or as many as the model can read.",
     )
     middle: bool | None = Field(
         default=None,
         title="Middle",
         description="Lenses in the middle of layers too, where the model's have one.",
     )
-    batch: int = Field(default=4, ge=1, le=4096, title="Batch", description="Texts in a step.")
+    batch: int = Field(default=512, ge=1, le=2**20, title="Batch", description="Positions in a step, about.")
     tuned_steps: int = Field(default=250, ge=1, le=100_000, title="Steps, tuned")
     oca_steps: int = Field(default=200, ge=1, le=100_000, title="Steps, OCA")
     linear_steps: int = Field(default=250, ge=1, le=100_000, title="Steps, linear OCA")

@@ -36,9 +36,9 @@ class Streams:
     final: Tensor
     attention: Tensor
 
-    def flat(self, first: int) -> tuple[Tensor, Tensor]:
-        """Return streams at places, [P, N, D], and final ones, [N, D], from `first` on; N = B · S."""
-        return self.at[:, :, first:].flatten(1, 2), self.final[:, first:].flatten(0, 1)
+    def flat(self, counted: Tensor) -> tuple[Tensor, Tensor]:
+        """Return streams at places, [P, N, D], and final ones, [N, D], at the N positions of a mask."""
+        return self.at[:, counted], self.final[counted]
 
 
 @torch.no_grad()

@@ -1,90 +1,193 @@
 """Texts that lenses are trained and measured on: the model's own, or those of a file.
 
 Without a file the model samples them itself, for every model alike: from its BOS token (or, without one, its
-end-of-text token, or token 0) at temperature 1, never that first token again. Texts held out come from
-another seed. A file is cut into texts of equal length, of which the last fifth is held out.
+end-of-text token, or token 0) at temperature 1, until it samples its end-of-text or BOS token, or the text is
+as long as it may be. Texts held out come from another seed. A file is cut into texts of equal length, of
+which the last fifth is held out.
+
+Positions count where the model goes on with a text: never the first, where BOS stands, and nothing from the
+end-of-text token on. Only these are trained on and measured.
 """
 
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from engine.discovery.base import Report
+from engine.discovery.base import Report, part_of
 from engine.errors import RequestError
 from engine.lenses.settings import LensTraining
 from engine.models import Model
 from engine.models.tokens import Tokens
 from engine.models.transformer import Transformer
 
-LENGTH = 64  # tokens of a text, as far as the model can read so many
+LENGTH = 64  # tokens of a text at most, as far as the model can read so many
 _HELD_OUT = 0.2  # share of a file
 _FEWEST = 10  # texts in a file
+_FEWEST_OF_A_KIND = 2
 _AT_ONCE = 64  # texts sampled together
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Token ids [n, S] each.
+    """Texts and the positions in them that count.
+
+    Attributes:
+        tokens: [n, S]; what stands behind the end of a text means nothing.
+        counted: bool [n, S], of each text all positions from the second to its last.
+    """
+
+    tokens: Tensor
+    counted: Tensor
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def lengths(self) -> Tensor:
+        """Positions that count of each text, [n]."""
+        return self.counted.sum(1)
+
+    @property
+    def positions(self) -> int:
+        """How many positions count."""
+        return int(self.counted.sum())
+
+    def take(self, rows: Tensor | list[int] | slice) -> "Texts":
+        """Return some of the texts, as wide as the longest needs with the token after its last position."""
+        tokens, counted = self.tokens[rows], self.counted[rows]
+        width = int(counted.sum(1).max()) + 2
+        return Texts(tokens[:, :width], counted[:, :width])
+
+    def parts(self, positions: int) -> list["Texts"]:
+        """Return all texts in order, in parts of about so many positions and equally many texts."""
+        each = max(1, round(positions * len(self) / self.positions))
+        return [self.take(slice(i, i + each)) for i in range(0, len(self), each)]
+
+    def by_length(self) -> list[Tensor]:
+        """Return tokens [m, s] up to the last position that counts, together where this is the same."""
+        lengths = self.lengths
+        return [self.tokens[lengths == n, : n + 1] for n in lengths.unique().tolist()]
+
+    def of_median_length(self) -> Tensor:
+        """Return tokens [m, s] of texts that have the median number of positions or more, cut to it."""
+        n = int(self.lengths.median())
+        return self.tokens[self.lengths >= n, : n + 1]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Texts by what they are for.
 
     Attributes:
         source: in words, what texts they are.
     """
 
-    training: Tensor
-    held_out: Tensor
+    training: Texts
+    held_out: Texts
     source: str
 
 
-def load_texts(model: Model, settings: LensTraining, seed: int, report: Report) -> Texts:
+@dataclass(frozen=True)
+class Marks:
+    """Tokens that texts begin and end with.
+
+    Attributes:
+        first: what sampled texts begin with.
+        ends: what ends one.
+    """
+
+    first: int
+    ends: list[int]
+
+
+def load_texts(model: Model, settings: LensTraining, seed: int, report: Report) -> Split:
     """Return the texts that the settings ask for; their length is filled in.
 
     Raises:
         RequestError: the file cannot be read or is too short.
     """
     assert settings.length is not None
+    wanted = settings.positions, settings.held_out
     if settings.texts is not None:
-        rows = file_rows(model, Path(settings.texts), settings.length)
-        rest = max(1, round(_HELD_OUT * len(rows)))
-        parts = rows[:-rest][: settings.rows], rows[-rest:][: settings.held_out]
-        training, held_out = (torch.tensor(part, device=model.device) for part in parts)
-        return Texts(training, held_out, f"the file '{Path(settings.texts).name}'")
-    n, whole = settings.rows, settings.rows + settings.held_out
-
-    def sampled(rows: int, own_seed: int, before: int) -> Tensor:
-        def within(done: int, total: int, message: str) -> None:
-            report(before + done, whole, message)
-
-        return sample(model.transformer, first_token(model), rows, settings.length or 0, own_seed, within)
-
-    # No seed of training is one of texts held out.
-    training, held_out = sampled(n, 2 * seed, 0), sampled(settings.held_out, 2 * seed + 1, n)
-    return Texts(training, held_out, "sampled from the model itself")
+        rows = torch.tensor(file_rows(model, Path(settings.texts), settings.length), device=model.device)
+        rest = round(_HELD_OUT * len(rows))
+        most = [max(_FEWEST_OF_A_KIND, ceil(positions / (settings.length - 1))) for positions in wanted]
+        training, held_out = rows[:-rest][: most[0]], rows[-rest:][: most[1]]
+        return Split(whole_texts(training), whole_texts(held_out), f"the file '{Path(settings.texts).name}'")
+    found = []
+    for i, positions in enumerate(wanted):
+        within = part_of(report, sum(wanted[:i]), sum(wanted[: i + 1]), sum(wanted))
+        # No seed of training is one of texts held out.
+        own = len(wanted) * seed + i
+        found.append(sample(model.transformer, marks(model), positions, settings.length, own, within))
+    training, held_out = found
+    return Split(training, held_out, "sampled from the model itself")
 
 
-def first_token(tokens: Tokens) -> int:
-    """Return the token that sampled texts begin with."""
-    special = _special_token(tokens)
-    return 0 if special is None else special
+def marks(tokens: Tokens) -> Marks:
+    """Return what texts of a model begin and end with."""
+    kind = tokens.tokenizer
+    special = [token for token in (kind.bos_token_id, kind.eos_token_id) if token is not None]
+    return Marks(special[0] if special else 0, special)
+
+
+def whole_texts(tokens: Tensor) -> Texts:
+    """Return texts [n, S] that fill their rows: every position but the first counts."""
+    counted = torch.ones_like(tokens, dtype=torch.bool)
+    counted[:, 0] = False
+    return Texts(tokens, counted)
 
 
 @torch.no_grad()
-def sample(transformer: Transformer, first: int, n: int, length: int, seed: int, report: Report) -> Tensor:
-    """Return n texts that the model samples at temperature 1, [n, length]; all begin with token `first`."""
-    generator, device = torch.Generator().manual_seed(seed), transformer.embedding.device
-    found = []
-    for done in range(0, n, _AT_ONCE):
-        rows = torch.full((min(_AT_ONCE, n - done), 1), first, device=device)
-        cache: list[tuple[Tensor, Tensor]] = []
-        for position in range(length - 1):
-            report(done, n, f"the model samples texts: {done} of {n}")
-            logits = _next_logits(transformer, rows, position, cache).float()
-            logits[:, first] = -torch.inf
-            drawn = torch.multinomial(logits.softmax(-1).cpu(), 1, generator=generator)
-            rows = torch.cat([rows, drawn.to(device)], 1)
-        found.append(rows)
-    return torch.cat(found)
+def sample(
+    transformer: Transformer, marks: Marks, positions: int, length: int, seed: int, report: Report
+) -> Texts:
+    """Return texts that the model samples at temperature 1, [n, length]; none ends with its first token.
+
+    Args:
+        positions: that count; there are no more texts than it takes to have so many, but two at least.
+        length: of a text at most.
+    """
+    generator, found = torch.Generator().manual_seed(seed), []
+    n = total = 0
+    while total < positions or n < _FEWEST_OF_A_KIND:
+        of_a_text = total / n if n else length - 1
+        at_once = min(_AT_ONCE, max(_FEWEST_OF_A_KIND, ceil((positions - total) / of_a_text)))
+        within = part_of(report, min(total, positions), positions, positions)
+        found.append(_sampled(transformer, marks, at_once, length, generator, within))
+        n, total = n + at_once, total + found[-1].positions
+    whole = Texts(torch.cat([x.tokens for x in found]), torch.cat([x.counted for x in found]))
+    n = max(_FEWEST_OF_A_KIND, int((whole.lengths.cumsum(0) < positions).sum()) + 1)
+    return Texts(whole.tokens[:n], whole.counted[:n])
+
+
+def _sampled(
+    transformer: Transformer, marks: Marks, n: int, length: int, generator: torch.Generator, report: Report
+) -> Texts:
+    """Return n texts, [n, length]."""
+    device = transformer.embedding.device
+    ends = torch.tensor(marks.ends, dtype=torch.long, device=device)
+    rows = torch.full((n, 1), marks.first, device=device)
+    counted = torch.zeros((n, 1), dtype=torch.bool, device=device)
+    going = torch.ones(n, dtype=torch.bool, device=device)
+    cache: list[tuple[Tensor, Tensor]] = []
+    for position in range(length - 1):
+        report(0, 1, "the model samples texts")
+        logits = _next_logits(transformer, rows, position, cache).float()
+        if position == 0:
+            logits[:, ends] = -torch.inf
+        drawn = torch.multinomial(logits.softmax(-1).cpu(), 1, generator=generator).to(device)
+        rows = torch.cat([rows, drawn], 1)
+        going &= ~torch.isin(drawn[:, 0], ends)
+        counted = torch.cat([counted, going.unsqueeze(1)], 1)
+        if not going.any():
+            break
+    rest = (0, length - rows.shape[1])
+    return Texts(functional.pad(rows, rest, value=marks.first), functional.pad(counted, rest))
 
 
 def _next_logits(
@@ -111,8 +214,7 @@ def file_rows(tokens: Tokens, path: Path, length: int) -> list[list[int]]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"texts '{path}' cannot be read as UTF-8 text: {error}") from error
-    special = _special_token(tokens)
-    front = [] if special is None else [special]
+    front = marks(tokens).ends[:1]
     ids, own = tokens.encode(text), length - len(front)
     rows = [front + ids[i : i + own] for i in range(0, len(ids) - own + 1, own)]
     if len(rows) < _FEWEST:
@@ -121,8 +223,3 @@ def file_rows(tokens: Tokens, path: Path, length: int) -> list[list[int]]:
             "take a longer file or a smaller length"
         )
     return rows
-
-
-def _special_token(tokens: Tokens) -> int | None:
-    kind = tokens.tokenizer
-    return kind.eos_token_id if kind.bos_token_id is None else kind.bos_token_id

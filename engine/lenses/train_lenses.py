@@ -78,7 +78,7 @@ def train_lenses(model: Model, request: Request, store: RunStore, report: Report
         "texts": texts.source,
         "n_training": len(texts.training),
         "n_texts": len(texts.held_out),
-        "length": texts.held_out.shape[1],
+        "length": settings.length,
         "places": [place.name for place in places],
         "lenses": {
             name: {"parameters": lens.count(parameters, places), **_estimates(found.lenses[name].numpy())}

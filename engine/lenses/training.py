@@ -1,8 +1,8 @@
 """Training lenses: every place by itself, on streams that are run once a step and never kept.
 
-The loss is KL(teacher ‖ lens) in nats, the mean over positions, summed over places, which share no
+The loss is KL(teacher ‖ lens) in nats, the mean over positions, all alike, summed over places, which share no
 parameters. What was best on texts held out is kept place by place, so there a lens is never worse than its
-start. The first position of a text is neither trained on nor measured.
+start. Of a text only the positions that count are trained on (`engine.lenses.texts`).
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from engine.discovery.base import Report
 from engine.lenses.base import Lens, Parameters, Place, Recipe
 from engine.lenses.loss import Teacher, kl_to, make_teacher
 from engine.lenses.streams import read_streams
+from engine.lenses.texts import Texts
 from engine.models.transformer import Transformer
 
-FIRST = 1  # position that counts: before it stands BOS, or nothing
 CHECKS = 5  # looks at the texts held out
 History = dict[str, list[float]]
 
@@ -26,15 +26,14 @@ class Job:
     """What a lens is trained for.
 
     Attributes:
-        training, held_out: tokens of texts, [n, S] each.
-        batch: texts in a step.
+        batch: positions in a step, about.
         teacher: the lens it learns from with its parameters; None learns from the model.
     """
 
     transformer: Transformer
     places: list[Place]
-    training: Tensor
-    held_out: Tensor
+    training: Texts
+    held_out: Texts
     batch: int
     seed: int
     teacher: tuple[Lens, Parameters] | None = None
@@ -50,14 +49,14 @@ def train(
     generator = torch.Generator().manual_seed(job.seed)
     best, least = start, validate(job, lens, start)
     history: History = {"step": [0.0], "kl": [float(least.mean())], "best": [float(least.mean())]}
-    order: list[Tensor] = []
+    order: list[Texts] = []
     for step in range(recipe.steps):
         report(step, recipe.steps, f"training the {lens.title}: KL {history['best'][-1]:.3g} nats")
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * (1 - step / recipe.steps)
         if not order:
             drawn = torch.randperm(len(job.training), generator=generator)
-            order = list(job.training[drawn.to(job.training.device)].split(job.batch))
+            order = job.training.take(drawn.to(job.training.tokens.device)).parts(job.batch)
         streams, teacher = _batch(job, order.pop())
         advance(job.transformer, lens, values, job.places, streams, teacher, optimiser, recipe.clip)
         if (step + 1) * CHECKS // recipe.steps > step * CHECKS // recipe.steps:
@@ -92,28 +91,28 @@ def advance(
 @torch.no_grad()
 def validate(job: Job, lens: Lens, parameters: Parameters) -> Tensor:
     """Return the mean KL at every place on the texts held out, [P]."""
-    total = torch.zeros(len(job.places), device=job.held_out.device)
-    for tokens in job.held_out.split(job.batch):
-        streams, teacher = _batch(job, tokens)
+    total = torch.zeros(len(job.places), device=job.held_out.tokens.device)
+    for part in job.held_out.parts(job.batch):
+        streams, teacher = _batch(job, part)
         final = lens.final(job.transformer, parameters, job.places, streams)
-        total += len(tokens) * kl_to(job.transformer, teacher, final).mean(1)
-    return total / len(job.held_out)
+        total += kl_to(job.transformer, teacher, final).sum(1)
+    return total / job.held_out.positions
 
 
-def mean_attention(transformer: Transformer, tokens: Tensor, batch: int, report: Report) -> Tensor:
-    """Return the mean of what every attention writes over texts [n, S] and positions, [L, D] float32."""
-    shape, n = transformer.shape, len(tokens)
+def mean_attention(transformer: Transformer, texts: Texts, batch: int, report: Report) -> Tensor:
+    """Return the mean of what every attention writes over all positions of texts, [L, D] float32."""
+    shape, parts = transformer.shape, texts.parts(batch)
     total = torch.zeros((shape.n_layers, shape.d_model), dtype=torch.float64)
-    for i, some in enumerate(tokens.split(batch)):
-        report(i * batch, n, "means of what attentions write")
-        written = read_streams(transformer, some, [Place(0)]).attention[:, :, FIRST:]
-        total += written.double().sum((1, 2)).cpu()
-    return (total / (n * (tokens.shape[1] - FIRST))).float().to(tokens.device)
+    for i, part in enumerate(parts):
+        report(i, len(parts), "means of what attentions write")
+        written = read_streams(transformer, part.tokens, [Place(0)]).attention[:, part.counted]
+        total += written.double().sum(1).cpu()
+    return (total / texts.positions).float().to(texts.tokens.device)
 
 
-def _batch(job: Job, tokens: Tensor) -> tuple[Tensor, Teacher]:
+def _batch(job: Job, texts: Texts) -> tuple[Tensor, Teacher]:
     """Return the streams of some texts at every place, [P, N, D], and what a lens is to say there."""
-    streams, final = read_streams(job.transformer, tokens, job.places).flat(FIRST)
+    streams, final = read_streams(job.transformer, texts.tokens, job.places).flat(texts.counted)
     if job.teacher is not None:
         lens, parameters = job.teacher
         with torch.no_grad():

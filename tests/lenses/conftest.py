@@ -1,9 +1,10 @@
-"""Tiny models, random texts and means for them."""
+"""Tiny models, random texts of different lengths and means for them."""
 
 import pytest
 import torch
 
 from engine.lenses.base import Basis, all_places
+from engine.lenses.texts import Texts
 from engine.models import Model, load_model
 from tests.tiny import FAMILIES, LENGTH, save_tiny
 
@@ -20,6 +21,13 @@ def random_tokens(n: int = 6, seed: int = 0) -> torch.Tensor:
     tokens = torch.randint(1, 60, (n, LENGTH), generator=torch.Generator().manual_seed(seed))
     tokens[:, 0] = 0
     return tokens
+
+
+def random_texts(n: int = 6, seed: int = 0) -> Texts:
+    """Return random texts of 1 to 6 positions that count."""
+    lengths = 1 + (torch.arange(n) * 5 + seed) % (LENGTH - 1)
+    positions = torch.arange(LENGTH)
+    return Texts(random_tokens(n, seed), (positions > 0) & (positions <= lengths.unsqueeze(1)))
 
 
 def random_basis(model: Model) -> Basis:

@@ -24,7 +24,7 @@ from engine.lenses.settings import LensTraining
 from engine.lenses.streams import read_streams
 from engine.models import Model
 from engine.models.transformer import Transformer
-from tests.lenses.conftest import random_tokens
+from tests.lenses.conftest import random_texts, random_tokens
 
 SETTINGS = LensTraining(directions=6, causal_texts=5)
 
@@ -68,9 +68,9 @@ def test_the_model_goes_on_with_a_changed_stream_as_with_hooks(model: Model, lay
 
 
 def test_mean_and_covariance(tiny_model: Model):
-    tokens = random_tokens(40)
-    found = spreads(tiny_model.transformer, tokens, silent)[1]
-    rows = read_streams(tiny_model.transformer, tokens, [Place(1)]).at[0, :, 1:].flatten(0, 1).double()
+    texts = random_texts(40)
+    found = spreads(tiny_model.transformer, texts, silent)[1]
+    rows = read_streams(tiny_model.transformer, texts.tokens, [Place(1)]).at[0, texts.counted].double()
     assert torch.allclose(found.mean.double(), rows.mean(0), atol=1e-5)
     covariance = torch.cov(rows.T, correction=0)
     ridge = 3e-4 * torch.eye(24, dtype=torch.float64)
@@ -82,7 +82,7 @@ def test_mean_and_covariance(tiny_model: Model):
 
 
 def test_aligned_directions_are_those_that_move_the_lens_most(tiny_model: Model):
-    t, spread = tiny_model.transformer, spreads(tiny_model.transformer, random_tokens(40), silent)[1]
+    t, spread = tiny_model.transformer, spreads(tiny_model.transformer, random_texts(40), silent)[1]
     weight = trained(tiny_model)["tuned"][1]["weight"][1]
     found = aligned(t, spread, weight)
     assert found.norm(dim=-1).tolist() == pytest.approx([1] * 24, abs=1e-4)
@@ -192,7 +192,7 @@ class Whole(Lens):
 
 def test_a_lens_that_equals_the_model_reacts_as_it_does(model: Model):
     at_layer, _ = stand(model, model.shape.n_layers - 1)
-    spread = spreads(model.transformer, random_tokens(20), silent)[at_layer.layer]
+    spread = spreads(model.transformer, random_texts(20), silent)[at_layer.layer]
     directions = random_directions(spread, 6, torch.Generator().manual_seed(0))
     streams = projected(at_layer.h, spread.mean, directions)
     found, of_lens, alike = at_layer.reactions(Whole(at_layer), {}, streams)
@@ -202,7 +202,7 @@ def test_a_lens_that_equals_the_model_reacts_as_it_does(model: Model):
 
 def test_steps_cost_what_they_are_to_cost(tiny_model: Model):
     at_layer, _ = stand(tiny_model, 1)
-    spread = spreads(tiny_model.transformer, random_tokens(40), silent)[1]
+    spread = spreads(tiny_model.transformer, random_texts(40), silent)[1]
     step = at_layer.step(spread, torch.Generator().manual_seed(0))
     drawn = random_directions(spread, 4 * 5, torch.Generator().manual_seed(0), unit=False).view(4, 5, 24)
     changed = at_layer.model(at_layer.h + step * drawn / spread.length)
@@ -211,10 +211,11 @@ def test_steps_cost_what_they_are_to_cost(tiny_model: Model):
 
 
 def test_every_lens_place_and_change_is_there(tiny_model: Model):
-    places, tokens = all_places(tiny_model.shape, False), random_tokens(20)
+    places = all_places(tiny_model.shape, False)
 
     def found() -> list[dict[str, Any]]:
-        args = (tiny_model.transformer, trained(tiny_model), places, tokens, random_tokens(8, seed=4))
+        texts = random_texts(20), random_texts(12, seed=4)
+        args = (tiny_model.transformer, trained(tiny_model), places, *texts)
         return faithfulness(*args, SETTINGS, 0, silent)
 
     one = found()

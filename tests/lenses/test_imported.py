@@ -97,7 +97,7 @@ def test_a_measured_lens_is_the_one_that_is_read(tmp_path: Path):
     store = RunStore(tmp_path / "runs")
     file = tmp_path / "text.txt"
     file.write_text(" ".join(f"w{i * 7 % 60}" for i in range(110)))
-    settings = SMALL | {"tuned_from": str(lens), "texts": str(file), "length": 6, "held_out": 2}
+    settings = SMALL | {"tuned_from": str(lens), "texts": str(file), "length": 6, "held_out": 10}
     trained = store.get(run(asked("train-lenses", str(folder), lens_training=settings), silent, store))
     # The last fifth of 22 texts of 5 words and BOS begins with the 19th.
     first = "<s> " + " ".join(f"w{i * 7 % 60}" for i in range(18 * 5, 19 * 5))

@@ -24,8 +24,8 @@ from engine.runs import Run, RunStore
 from tests.tiny import FAMILIES, save_tiny
 
 SMALL = {
-    "rows": 12,
-    "held_out": 4,
+    "positions": 80,
+    "held_out": 40,
     "length": 8,
     "tuned_steps": 3,
     "oca_steps": 3,
@@ -81,7 +81,7 @@ def test_a_training_has_parameters_and_measures(trained: Run):
         one = result["lenses"][name]
         means = trained.tensors[f"kl.{name}"].mean(0)
         assert means == pytest.approx([x["mean"] for x in one["kl"]], abs=1e-5)
-        assert all(x["n"] == 4 for x in one["kl"])
+        assert all(x["n"] == result["n_texts"] for x in one["kl"])
         low, high = one["kl"][0]["ci95"]
         assert low <= one["kl"][0]["mean"] <= high
     # In the middle of the last layer no attention is left: constants say what the model says.

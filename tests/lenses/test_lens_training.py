@@ -1,5 +1,6 @@
 """Training on tiny models: never worse than the start, the same again from the same seed."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -10,16 +11,18 @@ from engine.errors import Cancelled
 from engine.lenses.base import Basis, Recipe, all_places, lenses
 from engine.lenses.settings import LensTraining
 from engine.lenses.streams import read_streams
+from engine.lenses.texts import Texts
 from engine.lenses.training import Job, mean_attention, train, validate
+from engine.metrics import kl_divergence
 from engine.models import Model
-from tests.lenses.conftest import random_tokens
+from tests.lenses.conftest import random_texts, random_tokens
 
 SETTINGS = LensTraining(tuned_steps=10, oca_steps=10, linear_steps=10)
 
 
 def job(model: Model, seed: int = 0) -> Job:
     places = all_places(model.shape, not model.shape.parallel)
-    return Job(model.transformer, places, random_tokens(12), random_tokens(5, seed=9), 4, seed)
+    return Job(model.transformer, places, random_texts(12), random_texts(5, seed=9), 14, seed)
 
 
 def basis(of: Job) -> Basis:
@@ -27,10 +30,36 @@ def basis(of: Job) -> Basis:
 
 
 def test_means_are_over_texts_and_positions(model: Model):
-    tokens = random_tokens(12)
-    written = read_streams(model.transformer, tokens, all_places(model.shape, False)).attention
-    found = mean_attention(model.transformer, tokens, 5, silent)
-    assert torch.allclose(found, written[:, :, 1:].mean((1, 2)), atol=1e-5)
+    texts = random_texts(12)
+    written = read_streams(model.transformer, texts.tokens, all_places(model.shape, False)).attention
+    found = mean_attention(model.transformer, texts, 20, silent)
+    assert torch.allclose(found, written[:, texts.counted].mean(1), atol=1e-5)
+
+
+def test_what_stands_behind_the_end_of_a_text_means_nothing(model: Model):
+    of, lens = job(model), lenses.get("oca")
+    start, recipe = lens.start(basis(of)), lens.recipe(SETTINGS)
+    assert recipe is not None
+    other = random_tokens(12, seed=77)
+    behind = of.training.counted.logical_not()
+    behind[:, 0] = False
+    changed = replace(of, training=Texts(of.training.tokens.where(~behind, other), of.training.counted))
+    assert torch.allclose(basis(changed).attention, basis(of).attention, atol=1e-6)
+    one, again = (train(x, lens, recipe, start, silent)[0]["constants"] for x in (of, changed))
+    assert torch.allclose(one, again, atol=1e-5)
+
+
+def test_positions_weigh_equally(tiny_model: Model):
+    of, lens = job(tiny_model), lenses.get("mean")
+    start, texts = lens.start(basis(of)), of.held_out
+    kl = []
+    for i in range(len(texts)):
+        n = int(texts.lengths[i])
+        streams = read_streams(tiny_model.transformer, texts.tokens[i : i + 1, : n + 1], of.places)
+        at, final = streams.at[:, 0, 1:], streams.final[0, 1:]
+        said = lens.final(tiny_model.transformer, start, of.places, at)
+        kl.append(kl_divergence(tiny_model.transformer.unembed(said), tiny_model.transformer.unembed(final)))
+    assert torch.allclose(validate(of, lens, start), torch.cat(kl, 1).mean(1), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["tuned", "oca", "linear-oca"])

@@ -12,7 +12,7 @@ from engine.lenses.loss import kl_to, make_teacher
 from engine.lenses.streams import read_streams
 from engine.metrics import kl_divergence
 from engine.models import Model
-from tests.lenses.conftest import random_basis, random_tokens
+from tests.lenses.conftest import random_basis, random_texts, random_tokens
 
 
 def noisy(parameters: Parameters, seed: int = 5) -> Parameters:
@@ -107,7 +107,9 @@ def test_oca_by_hand(model: Model):
 
 def test_gradients_reach_every_constant_that_is_used(model: Model):
     basis, lens = random_basis(model), lenses.get("oca")
-    streams, final = read_streams(model.transformer, random_tokens(), basis.places).flat(1)
+    streams, final = read_streams(model.transformer, random_tokens(), basis.places).flat(
+        random_texts().counted
+    )
     parameters = lens.start(basis)
     constants = parameters["constants"].requires_grad_()
     teacher = make_teacher(model.transformer, final)
@@ -126,7 +128,7 @@ def test_gradients_reach_every_constant_that_is_used(model: Model):
 
 def test_the_loss_is_the_kl_and_its_gradient_autograd_s(model: Model):
     t, places = model.transformer, all_places(model.shape, False)
-    streams, final = read_streams(t, random_tokens(), places).flat(1)
+    streams, final = read_streams(t, random_tokens(), places).flat(random_texts().counted)
     ours = streams.clone().requires_grad_()
     theirs = streams.clone().requires_grad_()
     found = kl_to(t, make_teacher(t, final), ours)

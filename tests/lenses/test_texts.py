@@ -9,60 +9,111 @@ import torch
 from engine.discovery.base import silent
 from engine.errors import RequestError
 from engine.lenses.settings import LensTraining
-from engine.lenses.texts import first_token, load_texts, sample
+from engine.lenses.texts import Marks, Texts, load_texts, marks, sample
 from engine.models import Model
 from engine.models.tokens import Tokens
 
 
 def test_sampling_with_a_cache_equals_sampling_without(model: Model):
-    found = sample(model.transformer, 0, 5, 9, 3, silent)
+    found = sample(model.transformer, Marks(0, []), 40, 9, 3, silent)
     generator = torch.Generator().manual_seed(3)
     rows = torch.zeros((5, 1), dtype=torch.long)
     while rows.shape[1] < 9:
         logits = model.transformer.run(rows).logits
-        logits[:, 0] = -torch.inf
         rows = torch.cat([rows, torch.multinomial(logits.softmax(-1), 1, generator=generator)], 1)
-    assert torch.equal(found, rows)
+    assert torch.equal(found.tokens, rows)
+    assert found.lengths.tolist() == [8] * 5
+
+
+def test_texts_end_where_the_model_ends_them(tiny_model: Model):
+    # Frequent ends, so that texts of all lengths come up; the free text is the same up to its end.
+    ends = list(range(20, 30))
+    found = sample(tiny_model.transformer, Marks(0, ends), 300, 9, 0, silent)
+    assert found.tokens.shape == (len(found), 9)
+    assert not found.counted[:, 0].any()
+    for tokens, n in zip(found.tokens.tolist(), found.lengths.tolist(), strict=True):
+        assert not set(tokens[1 : n + 1]) & set(ends)
+        assert n == 8 or tokens[n + 1] in ends
+    assert found.counted.equal((torch.arange(9) > 0) & (torch.arange(9) <= found.lengths.unsqueeze(1)))
+    assert {1, 8} < set(found.lengths.tolist())
+    assert 300 <= found.positions < 308, "no more texts than it takes"
+
+
+def test_sampling_stops_when_all_texts_have_ended(tiny_model: Model):
+    # All tokens end a text but one, which is the first then, as no text is empty.
+    ends = [token for token in range(61) if token != 7]
+    said: list[str] = []
+    found = sample(
+        tiny_model.transformer, Marks(0, ends), 2, 30, 0, lambda done, total, message: said.append(message)
+    )
+    assert found.tokens[:, 1].eq(7).all()
+    assert found.tokens.shape == (2, 30)
+    assert len(said) < 29
 
 
 def test_many_texts_are_sampled_in_parts(tiny_model: Model):
-    found = sample(tiny_model.transformer, 0, 70, 6, 0, silent)
-    assert found.shape == (70, 6)
-    assert bool((found[:, 0] == 0).all())
-    assert bool((found[:, 1:] != 0).all()), "the first token does not come again"
-    assert len({tuple(row) for row in found.tolist()}) == 70
+    found = sample(tiny_model.transformer, Marks(0, [0]), 400, 6, 0, silent)
+    assert len(found) > 64
+    assert bool((found.tokens[:, 0] == 0).all())
+    assert len({tuple(row) for row in found.tokens.tolist()}) == len(found)
+
+
+def test_parts_and_cuts():
+    tokens = torch.arange(24).view(4, 6)
+    counted = torch.zeros((4, 6), dtype=torch.bool)
+    for row, n in enumerate([1, 5, 3, 3]):
+        counted[row, 1 : n + 1] = True
+    texts = Texts(tokens, counted)
+    assert (len(texts), texts.positions) == (4, 12)
+    assert [part.tokens.tolist() for part in texts.parts(6)] == [tokens[:2].tolist(), tokens[2:, :5].tolist()]
+    assert [len(part) for part in texts.parts(1)] == [1] * 4
+    assert texts.take([0]).tokens.tolist() == [[0, 1, 2]], "with the token that comes next"
+    assert [x.tolist() for x in texts.by_length()] == [
+        tokens[[0], :2].tolist(),
+        tokens[[2, 3], :4].tolist(),
+        tokens[[1]].tolist(),
+    ]
+    assert texts.of_median_length().tolist() == tokens[1:, :4].tolist()
 
 
 def test_texts_held_out_are_others(tiny_model: Model):
-    settings = LensTraining(rows=20, held_out=10, length=8)
+    settings = LensTraining(positions=140, held_out=70, length=8)
     one, again = (load_texts(tiny_model, settings, 0, silent) for _ in range(2))
     other = load_texts(tiny_model, settings, 1, silent)
-    assert torch.equal(one.training, again.training)
-    assert torch.equal(one.held_out, again.held_out)
-    rows = [{tuple(row) for row in part.tolist()} for part in (one.training, one.held_out, other.training)]
-    assert [len(part) for part in rows] == [20, 10, 20]
+    assert torch.equal(one.training.tokens, again.training.tokens)
+    assert torch.equal(one.held_out.tokens, again.held_out.tokens)
+    parts = (one.training, one.held_out, other.training)
+    for part, positions in zip(parts, (140, 70, 140), strict=True):
+        assert positions <= part.positions < positions + 7
+    rows = [{tuple(row) for row in part.tokens.tolist()} for part in parts]
     assert not rows[0] & rows[1]
     assert not rows[0] & rows[2]
     assert "itself" in one.source
 
 
-@pytest.mark.parametrize(("bos", "eos", "first"), [(3, 4, 3), (None, 4, 4), (None, None, 0)])
-def test_the_first_token(tiny_model: Model, bos: int | None, eos: int | None, first: int):
+@pytest.mark.parametrize(
+    ("bos", "eos", "expected"),
+    [(3, 4, Marks(3, [3, 4])), (None, 4, Marks(4, [4])), (None, None, Marks(0, []))],
+)
+def test_the_first_token_and_the_last(tiny_model: Model, bos: int | None, eos: int | None, expected: Marks):
     kind = SimpleNamespace(bos_token_id=bos, eos_token_id=eos)
-    assert first_token(Tokens("", tiny_model.shape, kind)) == first
+    assert marks(Tokens("", tiny_model.shape, kind)) == expected
 
 
 def test_a_file_is_cut_into_rows_and_its_end_held_out(tiny_model: Model, tmp_path: Path):
     path = tmp_path / "some.txt"
     path.write_text(" ".join(f"w{i % 60}" for i in range(5 * 20 + 3)), encoding="utf-8")
     found = load_texts(tiny_model, LensTraining(texts=str(path), length=6), 0, silent)
-    assert found.training.shape == (16, 6)
-    assert found.held_out.shape == (4, 6)
-    rows = torch.cat([found.training, found.held_out])
+    assert found.training.tokens.shape == (16, 6)
+    assert found.held_out.tokens.shape == (4, 6)
+    assert found.training.lengths.tolist() == [5] * 16
+    rows = torch.cat([found.training.tokens, found.held_out.tokens])
     assert bool((rows[:, 0] == 0).all())
     assert rows[:, 1:].flatten().tolist() == [i % 60 + 1 for i in range(100)]
     assert "some.txt" in found.source
-    few = load_texts(tiny_model, LensTraining(texts=str(path), length=6, rows=8, held_out=2), 0, silent)
+    few = load_texts(
+        tiny_model, LensTraining(texts=str(path), length=6, positions=40, held_out=10), 0, silent
+    )
     assert (len(few.training), len(few.held_out)) == (8, 2)
 
 
