@@ -121,6 +121,11 @@ class Lens(ABC):
             places: in the order of computation.
         """
 
+    def owners(self, places: Sequence[Place]) -> list[int]:
+        """Return for every place the number of the one whose trained parameters it takes: its own, unless two
+        places see the same function."""
+        return list(range(len(places)))
+
     def recipe(self, settings: LensTraining) -> Recipe | None:
         """Return how it is trained; None for a lens that is not."""
         return None

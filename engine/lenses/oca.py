@@ -2,7 +2,9 @@
 
     a_{l,·}  =  argmin  E KL( M(x) ‖ M from place l on with the constants a_{l,m} for attentions m ≥ l )
 
-for every place by itself (`engine.lenses.without_attention`). Against the authors' code: constants start at
+for every place by itself (`engine.lenses.without_attention`). In the middle of layer l the lens runs the
+layer's own MLP on the model's own stream, so it stands before layer l + 1 with the same attentions to come:
+both are one function, and only the latter is trained. Against the authors' code: constants start at
 the means, not at normal noise, learn from every position of a text, not from its last alone, and at a rate
 relative to their spread, which needs hundreds of steps where theirs, 2e-3 for every model, needs thousands.
 """
@@ -37,6 +39,17 @@ class OcaLens(Lens):
         """Carry on with the constants; see the base class."""
         return carry_on(transformer, parameters["constants"], places, streams)
 
+    def owners(self, places: Sequence[Place]) -> list[int]:
+        """Let the middle of a layer take the constants of the place before the next one; see the module.
+
+        The middle of the last layer has no attention to come: it takes whatever there is and uses none of it.
+        """
+        layers = {place.layer: i for i, place in enumerate(places) if not place.middle}
+        return [
+            layers.get(place.layer + place.middle, layers.get(place.layer, i))
+            for i, place in enumerate(places)
+        ]
+
     def recipe(self, settings: LensTraining) -> Recipe:
         """Train by AdamW without weight decay."""
 
@@ -47,6 +60,7 @@ class OcaLens(Lens):
         return Recipe(settings.oca_steps, optimiser)
 
     def count(self, parameters: Parameters, places: Sequence[Place]) -> int:
-        """Count the constants of the attentions after each place."""
+        """Count the constants of the attentions after each place, once where places share them."""
         layers, d = parameters["constants"].shape[1:]
-        return sum(layers - place.layer - place.middle for place in places) * d
+        owners = {places[i] for i in self.owners(places)}
+        return sum(layers - place.layer - place.middle for place in owners) * d

@@ -5,13 +5,13 @@ parameters. What was best on texts held out is kept place by place, so there a l
 start. Of a text only the positions that count are trained on (`engine.lenses.texts`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from engine.discovery.base import Report
-from engine.lenses.base import Lens, Parameters, Place, Recipe
+from engine.lenses.base import Lens, Parameters, Place, Recipe, at
 from engine.lenses.loss import Teacher, kl_to, make_teacher
 from engine.lenses.streams import read_streams
 from engine.lenses.texts import Texts
@@ -42,7 +42,22 @@ class Job:
 def train(
     job: Job, lens: Lens, recipe: Recipe, start: Parameters, report: Report
 ) -> tuple[Parameters, History]:
-    """Return trained parameters, and the mean KL over places on the texts held out, now and then."""
+    """Return trained parameters, and the mean KL on the texts held out, now and then.
+
+    Places that share parameters (`Lens.owners`) are trained once; the mean is over those that are trained.
+    """
+    owners = lens.owners(job.places)
+    some = sorted(set(owners))
+    teacher = None if job.teacher is None else (job.teacher[0], at(job.teacher[1], some))
+    own = replace(job, places=[job.places[i] for i in some], teacher=teacher)
+    best, history = _train(own, lens, recipe, {name: value[some] for name, value in start.items()}, report)
+    rows = [some.index(i) for i in owners]
+    return {name: value[rows] for name, value in best.items()}, history
+
+
+def _train(
+    job: Job, lens: Lens, recipe: Recipe, start: Parameters, report: Report
+) -> tuple[Parameters, History]:
     values = {name: value.clone().requires_grad_() for name, value in start.items()}
     optimiser = recipe.optimiser(list(values.values()))
     rates = [group["lr"] for group in optimiser.param_groups]

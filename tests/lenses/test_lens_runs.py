@@ -74,7 +74,7 @@ def test_a_training_has_parameters_and_measures(trained: Run):
         "logit": 0,
         "mean": 3 * 24,
         "tuned": linear,
-        "oca": (3 + 2 + 2 + 1 + 1) * 24,
+        "oca": (3 + 2 + 1) * 24,
         "linear-oca": linear,
     }
     for name in LENSES:

@@ -105,6 +105,24 @@ def test_oca_by_hand(model: Model):
         assert torch.allclose(h, whole[i], atol=1e-5)
 
 
+def test_the_middle_of_a_layer_is_the_place_before_the_next(model: Model):
+    basis, lens = random_basis(model), lenses.get("oca")
+    owners = lens.owners(basis.places)
+    if model.shape.parallel:
+        assert owners == [0, 1, 2]
+        return
+    assert owners == [0, 2, 2, 4, 4, 4]
+    read = read_streams(model.transformer, random_tokens(), basis.places)
+    shared = at(noisy(lens.start(basis)), owners)
+    found = lens.final(model.transformer, shared, basis.places, read.at)
+    assert torch.allclose(found[1], found[2], atol=1e-4)
+    assert torch.allclose(found[3], found[4], atol=1e-4)
+    assert torch.allclose(found[5], read.final, atol=1e-4)
+    middles = [place for place in basis.places if place.middle]
+    assert lens.owners(middles) == [0, 1, 2], "without the places before layers each has its own"
+    assert lens.count(shared, middles) == (2 + 1 + 0) * model.shape.d_model
+
+
 def test_gradients_reach_every_constant_that_is_used(model: Model):
     basis, lens = random_basis(model), lenses.get("oca")
     streams, final = read_streams(model.transformer, random_tokens(), basis.places).flat(
@@ -122,7 +140,7 @@ def test_gradients_reach_every_constant_that_is_used(model: Model):
         for m in range(model.shape.n_layers):
             reached = bool(constants.grad[i, m].abs().max() > 0)
             assert reached == (m >= place.layer + place.middle)
-            used += reached
+            used += reached * (not place.middle)
     assert lens.count(parameters, basis.places) == used * model.shape.d_model
 
 
