@@ -293,12 +293,18 @@ class Faithful(Form):
 
 
 class TrainLensesResult(Record):
-    """The lenses of a model, by name; `texts` says in words what texts were held out."""
+    """The lenses of a model, by name; `texts` says in words what texts were used.
+
+    Each lens was trained on some texts, chosen by others (validation) and measured on `n_texts` more, held
+    out from both; `length` is that of a text at most, `positions` how many count of each kind of text.
+    """
 
     texts: str
     n_training: Count
+    n_validation: Count
     n_texts: Count
     length: Count
+    positions: dict[Literal["training", "validation", "held_out"], Count]
     places: Annotated[list[Place], Field(min_length=1, max_length=_MOST)]
     lenses: dict[str, LensMeasured]
     model: dict[str, Estimate]

@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class LensTraining(BaseModel):
-    """How the lenses of a model are trained, and measured on texts held out.
+    """How the lenses of a model are trained, chosen by other texts, and measured on texts held out from both.
 
     Amounts are of positions, not of texts: models end their texts after ten tokens or never, and so it takes
     as long either way.
@@ -30,8 +30,19 @@ class LensTraining(BaseModel):
     positions: int = Field(
         default=2**15, ge=8, le=10**9, title="Positions", description="Of texts to train on, at most."
     )
+    validation: int = Field(
+        default=2**11,
+        ge=2,
+        le=10**8,
+        title="Validation",
+        description="Positions that choose what is kept of a training, at most.",
+    )
     held_out: int = Field(
-        default=2**11, ge=2, le=10**8, title="Held out", description="Positions to measure on, at most."
+        default=2**11,
+        ge=2,
+        le=10**8,
+        title="Held out",
+        description="Positions of other texts to measure on, at most.",
     )
     length: int | None = Field(
         default=None,

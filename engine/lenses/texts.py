@@ -2,8 +2,10 @@
 
 Without a file the model samples them itself, for every model alike: from its BOS token (or, without one, its
 end-of-text token, or token 0) at temperature 1, until it samples its end-of-text or BOS token, or the text is
-as long as it may be. Texts held out come from another seed. A file is cut into texts of equal length, of
-which the last fifth is held out.
+as long as it may be. A file is cut into texts of equal length. Three kinds are kept apart: lenses are trained
+on the first, the second chooses among what training passes through, and the third, held out from both, is
+measured. Sampled ones come from seeds of their own, drawn independently, so a short text may come up in two
+kinds; of a file the last tenth is held out, and the tenth before it chooses.
 
 Positions count where the model goes on with a text: never the first, where BOS stands, and nothing from the
 end-of-text token on. Only these are trained on and measured.
@@ -25,7 +27,7 @@ from engine.models.tokens import Tokens
 from engine.models.transformer import Transformer
 
 LENGTH = 64  # tokens of a text at most, as far as the model can read so many
-_HELD_OUT = 0.2  # share of a file
+_SHARE = 0.1  # of a file, to choose by, and to hold out
 _FEWEST = 10  # texts in a file
 _FEWEST_OF_A_KIND = 2
 _AT_ONCE = 64  # texts sampled together
@@ -83,10 +85,13 @@ class Split:
     """Texts by what they are for.
 
     Attributes:
+        validation: that choose what is kept of a training.
+        held_out: that are measured, and used for nothing else.
         source: in words, what texts they are.
     """
 
     training: Texts
+    validation: Texts
     held_out: Texts
     source: str
 
@@ -111,21 +116,22 @@ def load_texts(model: Model, settings: LensTraining, seed: int, report: Report) 
         RequestError: the file cannot be read or is too short.
     """
     assert settings.length is not None
-    wanted = settings.positions, settings.held_out
+    wanted = settings.positions, settings.validation, settings.held_out
     if settings.texts is not None:
         rows = torch.tensor(file_rows(model, Path(settings.texts), settings.length), device=model.device)
-        rest = round(_HELD_OUT * len(rows))
+        rest = max(_FEWEST_OF_A_KIND, round(_SHARE * len(rows)))
         most = [max(_FEWEST_OF_A_KIND, ceil(positions / (settings.length - 1))) for positions in wanted]
-        training, held_out = rows[:-rest][: most[0]], rows[-rest:][: most[1]]
-        return Split(whole_texts(training), whole_texts(held_out), f"the file '{Path(settings.texts).name}'")
+        kinds = rows.split([len(rows) - 2 * rest, rest, rest])
+        training, validation, held_out = (whole_texts(kind[:n]) for kind, n in zip(kinds, most, strict=True))
+        return Split(training, validation, held_out, f"the file '{Path(settings.texts).name}'")
     found = []
     for i, positions in enumerate(wanted):
         within = part_of(report, sum(wanted[:i]), sum(wanted[: i + 1]), sum(wanted))
-        # No seed of training is one of texts held out.
+        # No seed of one kind is one of another.
         own = len(wanted) * seed + i
         found.append(sample(model.transformer, marks(model), positions, settings.length, own, within))
-    training, held_out = found
-    return Split(training, held_out, "sampled from the model itself")
+    training, validation, held_out = found
+    return Split(training, validation, held_out, "sampled from the model itself")
 
 
 def marks(tokens: Tokens) -> Marks:

@@ -1,4 +1,7 @@
-"""Carry out a request of kind "train-lenses": train every lens of a model, measure it on texts held out."""
+"""Carry out a request of kind "train-lenses": train every lens of a model, measure it on texts held out.
+
+Validation texts choose what is kept of each training; others are measured and test faithfulness.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +37,7 @@ def train_lenses(model: Model, request: Request, store: RunStore, report: Report
     assert settings is not None
     places = all_places(model.shape, bool(settings.middle))
     texts = load_texts(model, settings, request.seed, part_of(report, 2, 10, 100))
-    job = Job(model.transformer, places, texts.training, texts.held_out, settings.batch, request.seed)
+    job = Job(model.transformer, places, texts.training, texts.validation, settings.batch, request.seed)
     means = part_of(report, 10, 12, 100)
     basis = Basis(
         model.transformer, places, mean_attention(model.transformer, texts.training, settings.batch, means)
@@ -77,7 +80,13 @@ def train_lenses(model: Model, request: Request, store: RunStore, report: Report
     result: dict[str, Any] = {
         "texts": texts.source,
         "n_training": len(texts.training),
+        "n_validation": len(texts.validation),
         "n_texts": len(texts.held_out),
+        "positions": {
+            "training": texts.training.positions,
+            "validation": texts.validation.positions,
+            "held_out": texts.held_out.positions,
+        },
         "length": settings.length,
         "places": [place.name for place in places],
         "lenses": {
@@ -92,7 +101,8 @@ def train_lenses(model: Model, request: Request, store: RunStore, report: Report
         "faithfulness": faithful,
     }
     notes = [
-        "trained constants and translators are kept where they are best on the texts they are measured on"
+        "trained constants and translators are kept where they are best on validation texts; "
+        "other texts, held out, are measured"
     ]
     if uncentred:
         notes.append("imported translators read the uncentred stream; their faithfulness is not tested")

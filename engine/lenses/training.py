@@ -1,8 +1,9 @@
 """Training lenses: every place by itself, on streams that are run once a step and never kept.
 
 The loss is KL(teacher ‖ lens) in nats, the mean over positions, all alike, summed over places, which share no
-parameters. What was best on texts held out is kept place by place, so there a lens is never worse than its
-start. Of a text only the positions that count are trained on (`engine.lenses.texts`).
+parameters. What was best on validation texts is kept place by place, so on these a lens is never worse than
+its start; texts that are measured have no part in it. Of a text only the positions that count are trained on
+(`engine.lenses.texts`).
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from engine.lenses.streams import read_streams
 from engine.lenses.texts import Texts
 from engine.models.transformer import Transformer
 
-CHECKS = 5  # looks at the texts held out
+CHECKS = 5  # looks at the validation texts
 History = dict[str, list[float]]
 
 
@@ -33,7 +34,7 @@ class Job:
     transformer: Transformer
     places: list[Place]
     training: Texts
-    held_out: Texts
+    validation: Texts
     batch: int
     seed: int
     teacher: tuple[Lens, Parameters] | None = None
@@ -42,7 +43,7 @@ class Job:
 def train(
     job: Job, lens: Lens, recipe: Recipe, start: Parameters, report: Report
 ) -> tuple[Parameters, History]:
-    """Return trained parameters, and the mean KL on the texts held out, now and then.
+    """Return trained parameters, and the mean KL on the validation texts, now and then.
 
     Places that share parameters (`Lens.owners`) are trained once; the mean is over those that are trained.
     """
@@ -105,13 +106,13 @@ def advance(
 
 @torch.no_grad()
 def validate(job: Job, lens: Lens, parameters: Parameters) -> Tensor:
-    """Return the mean KL at every place on the texts held out, [P]."""
-    total = torch.zeros(len(job.places), device=job.held_out.tokens.device)
-    for part in job.held_out.parts(job.batch):
+    """Return the mean KL at every place over positions of the validation texts, [P]."""
+    total = torch.zeros(len(job.places), device=job.validation.tokens.device)
+    for part in job.validation.parts(job.batch):
         streams, teacher = _batch(job, part)
         final = lens.final(job.transformer, parameters, job.places, streams)
         total += kl_to(job.transformer, teacher, final).sum(1)
-    return total / job.held_out.positions
+    return total / job.validation.positions
 
 
 def mean_attention(transformer: Transformer, texts: Texts, batch: int, report: Report) -> Tensor:

@@ -6,8 +6,8 @@ from zero, so that it starts as the logit lens and weight decay pulls it there; 
 over all positions, summed over places, by SGD with Nesterov momentum 0.9, rate 1 · (1 - 0.9) falling to zero
 in a straight line, weight decay 1e-3, gradients clipped to norm 1: the official recipe. Against it, the steps
 see fewer tokens (a setting; 2^18 there), the model's own texts instead of the Pile unless a file is given,
-nothing is in bfloat16, all places go backward together (the gradient is the same), and what was best on texts
-held out is kept place by place.
+nothing is in bfloat16, all places go backward together (the gradient is the same), and what was best on
+validation texts is kept place by place.
 """
 
 from collections.abc import Sequence

@@ -52,8 +52,10 @@ def write_training(store: RunStore, faithful: bool = True) -> str:
     result = {
         "texts": "sampled from the model",
         "n_training": 10,
+        "n_validation": 5,
         "n_texts": TEXTS,
         "length": 16,
+        "positions": {"training": 100, "validation": 50, "held_out": 60},
         "places": places,
         "lenses": lenses,
         "model": {"cross_entropy": _estimate(1.0), "entropy": _estimate(1.0)},

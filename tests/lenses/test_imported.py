@@ -99,8 +99,8 @@ def test_a_measured_lens_is_the_one_that_is_read(tmp_path: Path):
     file.write_text(" ".join(f"w{i * 7 % 60}" for i in range(110)))
     settings = SMALL | {"tuned_from": str(lens), "texts": str(file), "length": 6, "held_out": 10}
     trained = store.get(run(asked("train-lenses", str(folder), lens_training=settings), silent, store))
-    # The last fifth of 22 texts of 5 words and BOS begins with the 19th.
-    first = "<s> " + " ".join(f"w{i * 7 % 60}" for i in range(18 * 5, 19 * 5))
+    # The last tenth of 22 texts of 5 words and BOS begins with the 21st.
+    first = "<s> " + " ".join(f"w{i * 7 % 60}" for i in range(20 * 5, 21 * 5))
     found = store.get(
         run(
             asked("lens", str(folder), lens={"text": first, "lenses": ["tuned"], "trained": trained.run_id}),

@@ -25,6 +25,7 @@ from tests.tiny import FAMILIES, save_tiny
 
 SMALL = {
     "positions": 80,
+    "validation": 30,
     "held_out": 40,
     "length": 8,
     "tuned_steps": 3,
@@ -65,6 +66,9 @@ def test_a_training_has_parameters_and_measures(trained: Run):
     result, shapes = trained.result, trained.tensors.shapes
     assert result["places"] == ["0", "0-mid", "1", "1-mid", "2", "2-mid"]
     assert result["texts"] == "sampled from the model itself"
+    for kind, positions in (("training", 80), ("validation", 30), ("held_out", 40)):
+        assert positions <= result["positions"][kind] < positions + 7
+    assert "other texts, held out, are measured" in " ".join(result["notes"])
     assert shapes["oca.constants"] == (6, 3, 24)
     assert shapes["tuned.weight"] == (6, 24, 24)
     assert shapes["mean.constants"] == (1, 3, 24)

@@ -51,7 +51,7 @@ def test_what_stands_behind_the_end_of_a_text_means_nothing(model: Model):
 
 def test_positions_weigh_equally(tiny_model: Model):
     of, lens = job(tiny_model), lenses.get("mean")
-    start, texts = lens.start(basis(of)), of.held_out
+    start, texts = lens.start(basis(of)), of.validation
     kl = []
     for i in range(len(texts)):
         n = int(texts.lengths[i])

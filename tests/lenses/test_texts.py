@@ -76,18 +76,20 @@ def test_parts_and_cuts():
     assert texts.of_median_length().tolist() == tokens[1:, :4].tolist()
 
 
-def test_texts_held_out_are_others(tiny_model: Model):
-    settings = LensTraining(positions=140, held_out=70, length=8)
+def test_texts_to_choose_by_and_texts_held_out_are_others(tiny_model: Model):
+    settings = LensTraining(positions=140, validation=60, held_out=70, length=8)
     one, again = (load_texts(tiny_model, settings, 0, silent) for _ in range(2))
     other = load_texts(tiny_model, settings, 1, silent)
     assert torch.equal(one.training.tokens, again.training.tokens)
     assert torch.equal(one.held_out.tokens, again.held_out.tokens)
-    parts = (one.training, one.held_out, other.training)
-    for part, positions in zip(parts, (140, 70, 140), strict=True):
+    parts = (one.training, one.validation, one.held_out, other.training, other.validation)
+    for part, positions in zip(parts, (140, 60, 70, 140, 60), strict=True):
         assert positions <= part.positions < positions + 7
     rows = [{tuple(row) for row in part.tokens.tolist()} for part in parts]
-    assert not rows[0] & rows[1]
-    assert not rows[0] & rows[2]
+    long = [{row for row in part if 0 not in row[1:5]} for part in rows]
+    for i, part in enumerate(long):
+        assert len(part) > 5
+        assert not any(part & one for one in long[:i])
     assert "itself" in one.source
 
 
@@ -100,21 +102,25 @@ def test_the_first_token_and_the_last(tiny_model: Model, bos: int | None, eos: i
     assert marks(Tokens("", tiny_model.shape, kind)) == expected
 
 
-def test_a_file_is_cut_into_rows_and_its_end_held_out(tiny_model: Model, tmp_path: Path):
+def test_a_file_is_cut_into_rows_and_its_end_chooses_and_is_held_out(tiny_model: Model, tmp_path: Path):
     path = tmp_path / "some.txt"
     path.write_text(" ".join(f"w{i % 60}" for i in range(5 * 20 + 3)), encoding="utf-8")
     found = load_texts(tiny_model, LensTraining(texts=str(path), length=6), 0, silent)
     assert found.training.tokens.shape == (16, 6)
-    assert found.held_out.tokens.shape == (4, 6)
+    assert found.validation.tokens.shape == (2, 6)
+    assert found.held_out.tokens.shape == (2, 6)
     assert found.training.lengths.tolist() == [5] * 16
-    rows = torch.cat([found.training.tokens, found.held_out.tokens])
+    rows = torch.cat([found.training.tokens, found.validation.tokens, found.held_out.tokens])
     assert bool((rows[:, 0] == 0).all())
     assert rows[:, 1:].flatten().tolist() == [i % 60 + 1 for i in range(100)]
     assert "some.txt" in found.source
     few = load_texts(
-        tiny_model, LensTraining(texts=str(path), length=6, positions=40, held_out=10), 0, silent
+        tiny_model,
+        LensTraining(texts=str(path), length=6, positions=40, validation=7, held_out=10),
+        0,
+        silent,
     )
-    assert (len(few.training), len(few.held_out)) == (8, 2)
+    assert (len(few.training), len(few.validation), len(few.held_out)) == (8, 2, 2)
 
 
 @pytest.mark.parametrize(
