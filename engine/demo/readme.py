@@ -138,12 +138,28 @@ def traces_table(store: RunStore) -> str:
     return "\n".join(lines)
 
 
+def lenses_table(store: RunStore) -> str:
+    """Return how far each shipped lens is from the model before every layer, in Markdown."""
+    found = [run for run in store.list() if run.shipped and run.request.kind == "train-lenses"]
+    if not found:
+        return ""
+    result = found[0].result
+    layers = [i for i, place in enumerate(result["places"]) if not place.endswith("-mid")]
+    lines = ["| lens | parameters | " + " | ".join(f"layer {result['places'][i]}" for i in layers) + " |"]
+    lines.append("|---" * (2 + len(layers)) + "|")
+    for name, one in result["lenses"].items():
+        cells = [_estimate(one["kl"][i]) for i in layers]
+        lines.append(f"| {name} | {one['parameters']:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def filled(text: str) -> str:
     """Return the README with its tables as they should be now."""
     store = RunStore()
     tables = {"bench": bench_table(json.loads(BENCH.read_text())), "runs": runs_table(store)}
     tables |= {"planted": planted_table(json.loads(PLANTED.read_text()))}
     tables |= {"gaps": gaps_table(store), "sweep": sweep_table(store), "traces": traces_table(store)}
+    tables |= {"lenses": lenses_table(store)}
     for name, table in tables.items():
         pattern = rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)"
         text = re.sub(

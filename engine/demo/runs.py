@@ -4,7 +4,7 @@ Edge Pruning on the demo model; every circuit evaluated under every other ablati
 every node under every ablation, so that nothing has to be computed when they are looked at. The last two are
 one task asked in two ways, as in the case study of Edge Pruning (Bhaskar et al. 2024, section 5).
 
-Facts are traced under both corruptions, all of them and two prompts.
+Facts are traced under both corruptions, all of them and two prompts; lenses are trained and read some texts.
 
 A sweep over all methods and a discovery repeated are shipped without the runs they were made of, which stay
 in `PARTS`: stopped and started again, this goes on where it was.
@@ -23,7 +23,7 @@ from engine.combine import combinations
 from engine.errors import RequestError
 from engine.experiments import run
 from engine.jobs import JobQueue
-from engine.request import Part, Request, Stability, State, Sweep, Trace
+from engine.request import LensReading, Part, Request, Stability, State, Sweep, Trace
 from engine.runs import SHIPPED_RUNS, RunStore
 from engine.tracing.base import corruptions
 
@@ -62,6 +62,13 @@ TRACED_PROMPTS = (  # besides all facts, which come first: their constants serve
     ("The capital of South Korea is", "South Korea"),
     ("The author of Pride and Prejudice is", "Pride and Prejudice"),
 )
+READ: tuple[LensReading, ...] = (
+    LensReading(text="The capital of South Korea is", words=[" Seoul", " Tokyo", " Korea"], middle=True),
+    LensReading(
+        text="When Mary and John went to the store, John gave a drink to", words=[" Mary", " John", " the"]
+    ),
+    LensReading(text="The capital of South Korea is", words=[" Seoul", " Tokyo"], ablated=["m0"]),
+)
 ASKED_TWICE = ("boolean-instruction", "boolean-few-shot")  # by an instruction and by three examples
 
 
@@ -73,6 +80,7 @@ def main() -> None:
     measure_shared(store, ASKED_TWICE)
     measure_shared(store, ["ioi"], first=1)
     trace_facts(store)
+    read_texts(store)
     first = next(run for run in store.list() if _is_first(run.request))
     asked = Request(
         kind="sweep", model=MODEL, task="ioi", ablation="counterfactual", sweep=SWEPT, sizes=SIZES
@@ -121,6 +129,15 @@ def trace_facts(store: RunStore) -> None:
                     _report,
                     store,
                 )
+
+
+def read_texts(store: RunStore) -> None:
+    """Train the lenses and let them read texts, one of them in the first shipped circuit, too."""
+    first = next(one for one in store.list() if _is_first(one.request))
+    part = Part(run=first.run_id, edges=first.request.target_edges(0))
+    in_circuit = READ[1].model_copy(update={"circuit": part})
+    for reading in (*READ, in_circuit):
+        run(Request(kind="lens", model=MODEL, task="text", ablation="none", lens=reading), _report, store)
 
 
 def by_way_of_others(store: RunStore, request: Request) -> None:

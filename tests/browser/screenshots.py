@@ -26,6 +26,8 @@ PICTURES: dict[str, tuple[int, int, Literal["light", "dark"], str]] = {
     "ablations-dark": (1440, 1150, "dark", "ablations?view=pairs"),
     "trace": (1440, 900, "light", "trace"),
     "trace-dark": (1440, 1150, "dark", "trace?state=mlp"),
+    "lens": (1440, 900, "light", "lens"),
+    "lens-dark": (1440, 900, "dark", "lens?view=texts"),
     "runs": (1440, 900, "light", "runs"),
     "presentation": (1920, 1080, "light", "?present=1"),
 }

@@ -67,7 +67,7 @@ def head(page: Page) -> str:
 def test_first_page_shows_a_graph(page, server):
     page.goto(server.url)
     expect(page.locator(".st-key-graph .main-svg").first).to_be_visible()
-    expect(page.get_by_text("KL to the model", exact=True)).to_be_visible()
+    expect(page.get_by_text("KL to the model", exact=True).first).to_be_visible()
     expect(page.get_by_role("button", name=re.compile("Discover circuit"))).to_be_visible()
 
 
