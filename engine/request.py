@@ -121,8 +121,8 @@ class Trace(BaseModel):
         window: layers restored at once.
         prompt, subject: of the user's own; None traces the task.
         answer, wrong_answer: what follows the prompt; None takes the model's first and second choice.
-        holdout: what the task's test prompts keep from those that constants are trained on: "random", facts
-            and wordings at random; or "relations", whole kinds of facts.
+        holdout: what the task's test prompts keep from those that constants are trained on: "random", ways
+            of asking the same facts, at random; or "relations", whole kinds of facts.
     """
 
     model_config = ConfigDict(extra="forbid")

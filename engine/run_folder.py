@@ -167,6 +167,8 @@ def open_folder(folder: Path, shipped: bool) -> Run:
         form = FORMS[request.kind].model_validate(result)
     except ValidationError as error:
         raise FaultError(f"result.json: {first_problem(error)}") from error
+    if isinstance(form, TraceResult):
+        _check_trace(form, request)
     if fault := misfit(form, [chosen.name for chosen in request.circuits]):
         raise FaultError(f"result.json: {fault}")
     circuit, graph, tensors = None, None, Tensors(None)
@@ -257,6 +259,15 @@ def _check_shapes(tensors: Tensors, result: Record, graph: Graph | None) -> None
         types, kind = (_INTEGERS, "whole numbers") if name.startswith(INTEGERS) else (_FLOATS, "floats")
         if tensors.types[name] not in types:
             raise FaultError(f"'{name}' is of type {tensors.types[name]} where {kind} are expected")
+
+
+def _check_trace(result: TraceResult, request: Request) -> None:
+    """Check that a trace is of what its request asks for."""
+    if request.trace is None or (request.trace.prompt is None) != bool(result.classes):
+        raise FaultError("result.json is of a prompt where its request is of a task, or the other way round")
+    columns = [len(one.share) for one in result.classes.values()]
+    if request.trace.state == "head" and any(n % result.n_heads for n in columns):
+        raise FaultError(f"result.json has {columns[0]} columns for {result.n_heads} heads")
 
 
 def _shapes_of_trace(tensors: Tensors, result: TraceResult) -> dict[str, tuple[int, ...]]:

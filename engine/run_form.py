@@ -397,9 +397,10 @@ def _misfit_of_trace(result: TraceResult) -> str | None:
     for ends in (result.clean, result.corrupted, *(one.effects for one in result.classes.values())):
         if missing := metrics - ends.keys():
             return f"it has no '{min(missing)}'"
-    for one in result.classes.values():
-        if {len(one.share), *map(len, one.effects.values())} != {len(one.share)}:
-            return "the effects of a class have different lengths"
+    lengths = {len(one.share) for one in result.classes.values()}
+    lengths |= {len(row) for one in result.classes.values() for row in one.effects.values()}
+    if len(lengths) > 1 or 0 in lengths:
+        return "the effects of its classes have different lengths"
     for prompt in result.traced:
         first, end = prompt.subject
         if not first < end <= len(prompt.tokens) == len(prompt.classes):

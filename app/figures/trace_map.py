@@ -122,4 +122,6 @@ def _numbers(effects: np.ndarray, span: float, difference: bool, scheme: Look) -
 def number_text(value: float) -> str:
     """Return an effect as it stands in a cell: two decimals, the sign of what is not nothing."""
     text = f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
-    return "0" if float(text) == 0 else text.replace("0.", ".", 1).replace("-", "−")
+    if abs(float(text)) < 1:
+        text = text.replace("0.", ".", 1)
+    return "0" if float(text) == 0 else text.replace("-", "−")

@@ -54,7 +54,8 @@ WHY = (
     "replaces every attention still to come by one constant, trained to bring the answer nearest to the "
     "model's: so it shows what is decided already, without another look at other tokens. The **mean lens** "
     "takes mean attention outputs instead, and the **linear OCA lens** is the best linear map to what the "
-    "OCA lens says.\n\nThe top row is the model's own answer, where all lenses agree."
+    "OCA lens says.\n\nThe top row is the model's own answer, where all lenses agree; of a text that ran "
+    "with nodes ablated or in a circuit it is what came out of that, and the distances are to it."
 )
 
 
@@ -106,7 +107,7 @@ def _show(view: str, reading: Reading, run: Run, scheme: Look) -> None:
             return
         (over_texts if view == "texts" else faithfulness)(trained, scheme)
         asked = trained.request
-        about = f"{model_name(asked.model)} · {trained.result['n_texts']} texts held out"
+        about = f"{model_name(asked.model)} · texts held out"
         st.caption(plain(f"{about} · seed {asked.seed} · run {trained.run_id}"))
         return
     {"one": one_lens, "two": two_lenses, "race": race}[view](run, scheme)

@@ -61,10 +61,10 @@ def readings(shelf: Shelf, asked: Iterable[Request]) -> dict[str, Reading]:
     runs: dict[str, Run | None] = {}
     requests: dict[str, Request] = {}
     for run in sorted(shelf.others.values(), key=lambda run: not run.shipped):
-        if run.request.lens is not None:
+        if run.request.kind == "lens":
             runs[reading_key(run.request)], requests[reading_key(run.request)] = run, run.request
     for request in asked:
-        if request.lens is not None:
+        if request.kind == "lens":
             requests.setdefault(reading_key(request), request)
     labels = {key: _label(request) for key, request in requests.items()}
     several = {label for label in labels.values() if list(labels.values()).count(label) > 1}

@@ -43,9 +43,10 @@ def race(run: Run, scheme: Look) -> None:
     )
     if not raced:
         st.caption(
-            "These are the words on top at any layer. Type words of your own into the form to follow them."
+            "These are the words on top at any layer; without a point one is not among the ten most probable "
+            "there. Words typed into the form are followed everywhere instead."
         )
-    table = pd.DataFrame(values, columns=pd.Index([word.strip() for word in words]))
+    table = pd.DataFrame(values, columns=pd.Index([repr(word) for word in words]))
     table.insert(0, "layer", rows)
     as_table(table, "lens-race-table", "Probability of each word", number_columns(*table.columns[1:]))
 
@@ -56,7 +57,7 @@ def _followed(run: Run, lens: str, after: int) -> tuple[list[str], np.ndarray]:
         return run.result["raced"], run.tensors[f"raced.{lens}"][:, after]
     ids, shares = run.tensors[f"top_ids.{lens}"][:, after], run.tensors[f"top_p.{lens}"][:, after]
     best = list(dict.fromkeys(ids[::-1, 0].tolist()))[:6]
-    found = np.zeros((len(ids), len(best)))
+    found = np.full((len(ids), len(best)), np.nan)
     for column, token in enumerate(best):
         row, rank = np.nonzero(ids == token)
         found[row, column] = shares[row, rank]
@@ -84,7 +85,7 @@ def over_texts(run: Run, scheme: Look) -> None:
     )
     st.caption(
         plain(
-            f"Mean over {result['n_texts']} texts of {result['length']} tokens ({result['texts']}); "
+            f"Mean over {result['n_texts']} texts of up to {result['length']} tokens ({result['texts']}); "
             "bands are 95 % intervals over texts."
         )
     )
@@ -101,6 +102,7 @@ def faithfulness(run: Run, scheme: Look) -> None:
     if not rows:
         st.info("These lenses were trained without a test of faithfulness.", icon=":material/science:")
         return
+    rows = [row | {"intervention": _kind(row)} for row in rows]
     with st.container(horizontal=True):
         intervention = _option("Intervention", "lens-intervention", sorted({x["intervention"] for x in rows}))
         here = [row for row in rows if row["intervention"] == intervention]
@@ -122,10 +124,11 @@ def faithfulness(run: Run, scheme: Look) -> None:
                 f"{words} of each lens at every layer. The table below lists it.",
                 height=320,
             )
+    texts = max(row["n_texts"] for row in here)
     st.caption(
-        "1: the lens reacts just as the model does. Direction: whether log-probabilities change alike, "
-        "weighted by the model's probabilities; magnitude: whether directions that move the model more move "
-        "the lens more."
+        f"On {texts} texts. 1: the lens reacts just as the model does. Direction: whether log-probabilities "
+        "change alike, weighted by the model's probabilities; magnitude: whether directions that move the "
+        "model more move the lens more."
     )
     table = [
         {
@@ -144,6 +147,12 @@ def faithfulness(run: Run, scheme: Look) -> None:
         "Causal faithfulness",
         number_columns("direction", "magnitude"),
     )
+
+
+def _kind(row: dict[str, Any]) -> str:
+    """Return what was done, in words: directions are resampled several at once, as many as are counted."""
+    resampled = row["intervention"] == "resample"
+    return f"resample of {row['n_directions']}" if resampled else row["intervention"]
 
 
 def _measured(rows: Sequence[dict[str, Any]], places: list[str], measure: str) -> list[Line]:

@@ -20,12 +20,16 @@ from engine.tracing.prompts import CLASSES
 
 MEASURES = {"effect": "Average effect", "share": "Share recovered"}
 PEAK_FROM = 0.1  # of a prompt's lost probability: the effect from which a prompt has a peak
+LEAST = 0.01  # of an effect that counts, however little was lost
 
 
 def average_panel(shown: Shown, scheme: Look) -> None:
     """Draw one class of tokens over layers, then all classes."""
     first = next(iter(shown.runs.values()))
     classes = [name for name, one in first.result["classes"].items() if one["share"][0] is not None]
+    if not classes:
+        st.info("No probability was lost, so there is nothing to recover: take more noise or prompts.")
+        return
     for key, options, start in (
         ("trace-class", classes, classes[-1]),
         ("trace-measure", list(MEASURES), "effect"),
@@ -96,7 +100,7 @@ def _peaks(shown: Shown, token_class: str, scheme: Look) -> None:
     for run in shown.runs.values():
         effects, lost = _per_prompt(run, token_class)
         there = ~np.isnan(effects[:, 0])
-        found = peaks(effects[there], PEAK_FROM * lost[there])
+        found = peaks(effects[there], np.maximum(PEAK_FROM * lost[there], LEAST))
         n_layers = effects.shape[1]
         share = np.array([(found == layer).mean() for layer in [*range(n_layers), -1]])
         profile = profile_of(run, [None], scheme)
@@ -123,7 +127,8 @@ def _peaks(shown: Shown, token_class: str, scheme: Look) -> None:
         height=300,
     )
     st.caption(
-        f"A prompt peaks if one state alone recovers {100 * PEAK_FROM:.0f} % of the probability it lost."
+        f"A prompt peaks if one state alone has an effect of {100 * PEAK_FROM:.0f} % of the probability it "
+        f"lost, and of {LEAST} at least."
     )
     as_table(
         pd.DataFrame(rows),
@@ -155,8 +160,8 @@ def _concentration(shown: Shown, classes: list[str], scheme: Look) -> None:
         height=90 + round(38 * scheme.text * len(classes)),
     )
     st.caption(
-        "exp of the entropy of the positive effects over layers: 1 if one layer has it all, "
-        f"{n_layers} if all have the same. Where effects are near 0 it says nothing: see the profile first."
+        "exp of the entropy of the shares recovered over layers: 1 if one layer has it all, "
+        f"{n_layers} if all have the same. Where shares are near 0 it says nothing: see the profile first."
     )
     rows = [
         {"token": name, "corruption": one.name, "layers": one.mean[i], "low": one.low[i], "high": one.high[i]}

@@ -74,7 +74,7 @@ def choose_shown(subject: TraceSubject) -> Shown | None:
                 runs[corruption] = by_id[_select(label, f"trace-{corruption}", list(by_id), None, texts)]
             elif found:
                 runs[corruption] = found[0]
-    return Shown(state, window, metric, runs)
+    return Shown(state, window, metric, runs) if runs else None
 
 
 def _segmented(label: str, key: str, options: Sequence[str], names: dict[str, str], first: str) -> str:

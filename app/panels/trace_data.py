@@ -81,11 +81,11 @@ def subjects(shelf: Shelf, asked: Iterable[Request]) -> dict[str, TraceSubject]:
     runs: dict[str, list[Run]] = {}
     requests: dict[str, Request] = {}
     for run in sorted(shelf.others.values(), key=lambda run: not run.shipped):
-        if run.request.trace is not None:
+        if run.request.kind == "trace":
             runs.setdefault(subject_key(run.request), []).append(run)
             requests.setdefault(subject_key(run.request), run.request)
     for request in asked:
-        if request.trace is not None:
+        if request.kind == "trace":
             requests.setdefault(subject_key(request), request)
     labels = {key: label_of(request) for key, request in requests.items()}
     found = {}
@@ -117,6 +117,5 @@ def effects_of(run: Run, metric: str) -> np.ndarray:
 
 def settings_text(run: Run) -> str:
     """Return the settings that tell runs of one corruption apart, in words."""
-    names = ("noise", "draws") if run.request.ablation == "gaussian" else ("steps",)
     settings = run.request.ablation_settings
-    return ", ".join(f"{name} {settings.get(name)}" for name in names)
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())

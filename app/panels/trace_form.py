@@ -5,6 +5,7 @@ from typing import Any
 import streamlit as st
 from pydantic import ValidationError
 
+from app.data import store
 from app.errors import show_error
 from app.figures.style import Look
 from app.forms import fields_form, problems
@@ -12,6 +13,7 @@ from app.jobs import queue
 from app.panels.subject import choose_model
 from app.panels.tokens import token_chip, tokens_of
 from app.panels.trace_data import CORRUPTION_NAMES, STATE_NAMES, subject_key
+from engine.completion import completed
 from engine.errors import CircuitExplorerError, RequestError
 from engine.request import Request, Trace
 from engine.run_folder import first_problem
@@ -127,8 +129,8 @@ def _task() -> tuple[dict[str, Any], bool]:
         list(HOLDOUTS),
         key="trace-new-holdout",
         format_func=HOLDOUTS.__getitem__,
-        help="What the prompts traced keep from those that constants are trained on: facts and wordings at "
-        "random, or whole relations, none of which is in both.",
+        help="What the prompts traced keep from those that constants are trained on: ways of asking the same "
+        "facts, at random, or whole relations, none of which is in both.",
     )
     return {"n_prompts": int(n), "holdout": holdout}, True
 
@@ -161,6 +163,8 @@ def _submit(
                 raise RequestError("; ".join(lines)) from error
             about = {"ablation": name, "ablation_settings": values, "trace": trace}
             requests.append(Request.model_validate(plain | more | about))
+    for request in requests:  # before any is queued, since one that is refused would leave the others
+        completed(request, store())
     job_ids = [queue().submit(request) for request in requests]
     # The queue knows the request with everything filled in, which is what a subject goes by.
     st.session_state["trace-next"] = subject_key(queue().status(job_ids[0]).request)

@@ -86,7 +86,7 @@ def _choose_row(rows: list[str]) -> int:
         "Restored at",
         range(len(rows)),
         key="trace-row",
-        format_func=rows.__getitem__,
+        format_func=lambda i: f"{i}: {rows[i].strip()}",
         width=240,
         persist_state="session",
     )

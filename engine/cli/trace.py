@@ -100,6 +100,7 @@ def trace(
 
 
 def _print_prompt(run: Run, json: bool) -> None:
+    assert run.request.trace is not None
     traced, ends = run.result["traced"][0], (run.result["clean"], run.result["corrupted"])
     clean, corrupted = (end["probability"]["mean"] for end in ends)
     effects = run.tensors["effects"].mean(2)[..., 0]
@@ -114,13 +115,15 @@ def _print_prompt(run: Run, json: bool) -> None:
         print_json(said | {"effects": effects.tolist(), "subject": traced["subject"]} | about)
         return
     print(f"{'run':12}{run.folder}\np({traced['answer']!r}): clean {clean:.4f}, corrupted {corrupted:.4f}")
-    print(f"{'token':16}effect of restoring it, layer by layer")
+    columns = f"layer by layer{', head by head' * (run.request.trace.state == 'head')}"
+    print(f"{'token':16}effect of restoring it, {columns}")
     first, end = traced["subject"]
     for i, (token, row) in enumerate(zip(traced["tokens"], effects, strict=True)):
         print(f"{token + ' *' * (first <= i < end):16}" + " ".join(f"{value:7.3f}" for value in row))
 
 
 def _print_task(run: Run, json: bool) -> None:
+    assert run.request.trace is not None
     result = run.result
     if json:
         ends = {name: result[name] for name in ("clean", "corrupted")}
@@ -129,7 +132,8 @@ def _print_task(run: Run, json: bool) -> None:
         return
     clean, corrupted = (result[name]["probability"]["mean"] for name in ("clean", "corrupted"))
     print(f"{'run':16}{run.folder}\nprobability of the answer: clean {clean:.4f}, corrupted {corrupted:.4f}")
-    print(f"{'restored':16}average indirect effect, layer by layer")
+    columns = f"layer by layer{', head by head' * (run.request.trace.state == 'head')}"
+    print(f"{'restored':16}average indirect effect, {columns}")
     for name, of_class in result["classes"].items():
         means = [np.nan if one is None else one["mean"] for one in of_class["effects"]["probability"]]
         print(f"{name:16}" + " ".join(f"{value:7.3f}" for value in means))

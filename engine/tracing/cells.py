@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from engine.discovery.base import Report, silent
 from engine.models.transformer import Transformer
 from engine.tracing.prompts import Traced
 from engine.tracing.restoration import Passes, State, States, restored, states
@@ -95,6 +96,7 @@ def cell_values(
     n_versions: int,
     state: State,
     window: int,
+    report: Report = silent,
 ) -> Tensor:
     """Return what the answers are worth in every cell, [n_cells, 3].
 
@@ -106,8 +108,11 @@ def cell_values(
     by_position: dict[int, list[int]] = {}
     for i in sorted(range(len(cells)), key=lambda i: cells[i].layer):
         by_position.setdefault(cells[i].position, []).append(i)
+    done = 0
     for position, members in by_position.items():
         for some in (members[i : i + MOST_ROWS] for i in range(0, len(members), MOST_ROWS)):
+            report(done, len(cells), "restoring states")
+            done += len(some)
             prompts, versions, _, layer, heads = torch.tensor(
                 [cells[i] for i in some], device=group.answers.device
             ).unbind(1)

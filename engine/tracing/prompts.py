@@ -102,8 +102,8 @@ def task_prompts(
     """Return up to `n` prompts of one split of a task whose prompts are about subjects.
 
     Args:
-        holdout: what the test split keeps from the train split: "random", facts and wordings at random; or
-            "relations", whole kinds of facts, so that no relation is in both.
+        holdout: what the test split keeps from the train split: "random", ways of asking the same facts;
+            or "relations", whole kinds of facts, so that no relation is in both.
 
     Raises:
         RequestError: unknown task, or one that names no subjects.

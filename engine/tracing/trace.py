@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.discovery.base import Report, part_of
+from engine.discovery.base import Report, part_of, silent
 from engine.errors import RequestError
 from engine.findings import Found
 from engine.metrics import estimate
@@ -71,10 +71,11 @@ def trace(model: Model, request: Request, store: RunStore, report: Report) -> Fo
     corrupter, history = _corrupter(model, request, store, part_of(report, 2, 70, 100))
     groups = group_prompts(model.transformer, prompts, max(1, MOST_BASES // corrupter.n_versions))
     found: list[Traces] = []
-    within = part_of(report, 70 if history else 2, 99, 100)
+    begin = 70 if history else 2
     for done, group in enumerate(groups):
-        within(done, len(groups), f"restoring states of {len(found)} of {len(prompts)} prompts")
-        found += traces(model.transformer, group, corrupter, asked.state, asked.window)
+        ends = (begin + (99 - begin) * part / len(groups) for part in (done, done + 1))
+        within = part_of(report, *map(round, ends), 100, f"prompt {len(found) + 1} of {len(prompts)}: ")
+        found += traces(model.transformer, group, corrupter, asked.state, asked.window, within)
     tensors = corrupter.tensors()
     about = {"n_drawn": len(drawn), "n_heads": model.shape.n_heads}
     if asked.prompt is not None:
@@ -87,7 +88,12 @@ def trace(model: Model, request: Request, store: RunStore, report: Report) -> Fo
 
 @torch.no_grad()
 def traces(
-    transformer: Transformer, group: Group, corrupter: Corrupter, state: State, window: int
+    transformer: Transformer,
+    group: Group,
+    corrupter: Corrupter,
+    state: State,
+    window: int,
+    report: Report = silent,
 ) -> Iterator[Traces]:
     """Yield what the answers of a group of prompts are worth in every cell.
 
@@ -107,7 +113,7 @@ def traces(
         for head in heads
         for version in corrupter.versions(prompt.token_class(position), layer)
     ]
-    values = cell_values(transformer, group, corrupted, cells, n, state, window).cpu().numpy()
+    values = cell_values(transformer, group, corrupted, cells, n, state, window, report).cpu().numpy()
     bares = bare[[cell.prompt for cell in cells], [cell.version for cell in cells]]
     done = 0
     for i, prompt in enumerate(group.prompts):

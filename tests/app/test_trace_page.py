@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.figures.trace_map import number_text
 from engine.errors import RequestError
 from engine.request import Request
 from tests.app.drawing import figure, open_page, text, views
@@ -143,3 +144,19 @@ def test_runs_knows_traces_and_opens_them(store):
     at.run()
     assert "probability" in json.dumps([str(table.value) for table in at.table])
     assert not at.button(key="runs-open").disabled
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (0.004, "0"),
+        (0.25, ".25"),
+        (-0.07, "−.07"),
+        (1.0, "1.00"),
+        (10.4, "10.4"),
+        (-20.37, "−20.4"),
+    ],
+)
+def test_numbers_in_cells(value, text):
+    assert number_text(value) == text

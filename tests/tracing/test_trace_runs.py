@@ -44,6 +44,8 @@ def test_traces_are_written_and_read(store: RunStore, own: bool) -> None:
         (lambda r: r["classes"]["last"]["share"].pop(), "different lengths"),
         (lambda r: r["classes"].pop("last"), "where [12, 5, 4, 3] is expected"),
         (lambda r: r["traced"].pop(), "where [11, "),
+        (lambda r: r["classes"]["next"]["effects"]["probability"].pop(), "different lengths"),
+        (lambda r: r.update(classes={}), "or the other way round"),
         (lambda r: r.update(n_heads=0), "n_heads"),
         (lambda r: r.pop("classes"), "classes"),
     ],
@@ -76,3 +78,11 @@ def test_altered_arrays_are_refused(store: RunStore, name: str, array: np.ndarra
     with pytest.raises(RequestError) as error:
         store.get(folder)
     assert says in str(error.value)
+
+
+def test_heads_have_as_many_columns_as_there_are(store: RunStore) -> None:
+    """A picture has a row a layer and a column a head."""
+    folder = store.get(write_trace(store, state="head", own=False)).folder
+    alter(folder, lambda result: result.update(n_heads=3))
+    with pytest.raises(RequestError, match="8 columns for 3 heads"):
+        store.get(folder)
