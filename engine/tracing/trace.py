@@ -73,8 +73,8 @@ def trace(model: Model, request: Request, store: RunStore, report: Report) -> Fo
     found: list[Traces] = []
     begin = 70 if history else 2
     for done, group in enumerate(groups):
-        ends = (begin + (99 - begin) * part / len(groups) for part in (done, done + 1))
-        within = part_of(report, *map(round, ends), 100, f"prompt {len(found) + 1} of {len(prompts)}: ")
+        first, last = (round(begin + (99 - begin) * part / len(groups)) for part in (done, done + 1))
+        within = part_of(report, first, last, 100, f"prompt {len(found) + 1} of {len(prompts)}: ")
         found += traces(model.transformer, group, corrupter, asked.state, asked.window, within)
     tensors = corrupter.tensors()
     about = {"n_drawn": len(drawn), "n_heads": model.shape.n_heads}
