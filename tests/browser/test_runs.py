@@ -114,7 +114,7 @@ def test_a_broken_upload_is_refused_in_one_line(page, shelf, tmp_path):
     expect(page.get_by_text("the archive is no zip, or is damaged")).to_be_visible()
     pickled = tmp_path / "circuit.pt"
     pickled.write_bytes(b"\x80\x04")
-    page.goto(f"{shelf.url}/runs")
+    open_runs(page, shelf)
     upload(page, pickled)
     expect(page.get_by_text("nothing else is opened")).to_be_visible()
     expect(page.get_by_text("Traceback")).to_have_count(0)
@@ -170,6 +170,7 @@ def test_an_imported_circuit_is_measured_and_opened(page, server: Server, shelf,
     expect(page.get_by_role("button", name="Cancel")).to_be_visible(timeout=JOB)
     # It is selected when it is done; while the page is redrawn there is no button for a moment, either.
     expect(page.get_by_text("1 selected")).to_be_visible(timeout=JOB)
+    settled(page)
     button(page, "runs-open").click()
     expect(page).to_have_url(re.compile("run=import-tiny-next-counterfactual"))
     expect(page.get_by_text("3 of", exact=False).first).to_be_visible()
