@@ -23,13 +23,13 @@ from engine.composite import COMPOSITES, gathered, run_parts
 from engine.discovery.base import Report, part_of
 from engine.evaluation import SHOWN, Evaluator
 from engine.findings import FINDINGS, Found, Work
-from engine.lenses.lens import lens
+from engine.lenses.lens import before_lens, lens
 from engine.lenses.train_lenses import train_lenses
 from engine.memory import Estimate, memory_errors
 from engine.models import Model
 from engine.request import Kind, Request
 from engine.runs import RunStore
-from engine.tracing.trace import task_trace, trace
+from engine.tracing.trace import before_trace, trace
 from engine.workbench import Workbench, cached_model, prepare
 
 # (model, request, store, report) -> what was found
@@ -38,8 +38,12 @@ INSTRUMENTS: dict[Kind, Callable[[Model, Request, RunStore, Report], Found]] = {
     "train-lenses": train_lenses,
     "lens": lens,
 }
-# What has to be carried out before a request, if anything; its run then stays for the next.
-BEFORE: dict[Kind, Callable[[Request], Request | None]] = {"trace": task_trace}
+# What has to be carried out before a request, if anything; its run then stays for the next. What can be found
+# wrong in the request without the model is refused there, before that takes long.
+BEFORE: dict[Kind, Callable[[Request, RunStore], Request | None]] = {
+    "trace": before_trace,
+    "lens": before_lens,
+}
 VERSIONS = ("circuit-explorer", "torch", "transformers", "transformer_lens", "numpy", "scipy")
 
 
@@ -62,7 +66,7 @@ def run(request: Request, report: Report, store: RunStore, checkpoint: Path | No
     store.check_writable()
     if request.kind in COMPOSITES:
         return gather(request, run_parts(parts_of(request, store), run, report, store, checkpoint), store)
-    if request.kind in BEFORE and (first := BEFORE[request.kind](request)) is not None:
+    if request.kind in BEFORE and (first := BEFORE[request.kind](request, store)) is not None:
         run(first, part_of(report, 0, 95, 100, "first, once for all: "), store)
         report = part_of(report, 95, 100, 100)
     started = time.perf_counter()

@@ -119,3 +119,15 @@ def test_wrong_requests(capsys: pytest.CaptureFixture[str], options: list[str], 
     status, found, line = trace(capsys, "--model", "explorer-4l", *options)
     assert (status, found) == (2, None)
     assert says in line
+
+
+def test_a_prompt_that_cannot_be_used_is_refused_before_anything_is_trained(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Training takes minutes; what was typed is looked at first."""
+    options = ["--model", "explorer-4l", "--corruption", "optimal", "--prompt", "The capital of France is"]
+    status, _, line = trace(capsys, *options, "--subject", "Spain")
+    assert status == 2
+    assert "does not stand in the prompt" in line
+    runs = RunStore().user_dir
+    assert not any(one.is_dir() for one in runs.iterdir())

@@ -10,7 +10,6 @@ from app.panels.ablations_choice import (
     FIRST_SHOWN,
     asked,
     choose_series,
-    choose_subject,
     first_of,
     missing,
     selection,
@@ -24,6 +23,7 @@ from app.panels.ablations_ratios import optimal_series, ratios_panel
 from app.panels.ablations_tables import everything_button, provenance
 from app.panels.ablations_training import trained_series, training_panel
 from app.panels.jobs import jobs_panel
+from app.panels.subjects import choose_subject
 from app.presentation import page_look
 from app.text import plain
 from engine.errors import CircuitExplorerError
@@ -66,7 +66,12 @@ def page() -> None:
     state.read_url("ablations", URL, prefix="ablations-")
     there = subjects(shelf(), asked())
     with st.sidebar:
-        subject = choose_subject(there)
+        subject = choose_subject(
+            there,
+            "ablations",
+            "Nothing is measured of '{}' here.",
+            "Model and task that something was measured of.",
+        )
         jobs_panel()
         measure_form()
     if subject is None:

@@ -9,11 +9,11 @@ from app.data import model_name, shelf
 from app.figures.style import Look
 from app.jobs import queue
 from app.panels.jobs import jobs_panel
-from app.panels.lens_choice import choose_reading
 from app.panels.lens_data import Reading, changed, readings, trained_run
 from app.panels.lens_form import lens_form
 from app.panels.lens_layers import faithfulness, over_texts, race
 from app.panels.lens_tables import one_lens, two_lenses
+from app.panels.subjects import choose_subject
 from app.presentation import page_look
 from app.text import plain
 from engine.runs import Run
@@ -65,7 +65,9 @@ def page() -> None:
     state.read_url("lens", URL, prefix="lens-")
     there = readings(shelf(), [job.request for job in queue().jobs() if job.active])
     with st.sidebar:
-        reading = choose_reading(there)
+        reading = choose_subject(
+            there, "lens", "There is no reading '{}' here.", "A text that lenses have read."
+        )
         jobs_panel()
         lens_form()
     if reading is None:

@@ -6,8 +6,9 @@ from app import state
 from app.data import model_name, shelf
 from app.jobs import queue
 from app.panels.jobs import jobs_panel
+from app.panels.subjects import choose_subject
 from app.panels.trace_average import average_panel
-from app.panels.trace_choice import Shown, choose_shown, choose_subject
+from app.panels.trace_choice import Shown, choose_shown
 from app.panels.trace_data import (
     METRIC_NAMES,
     STATE_NAMES,
@@ -58,7 +59,12 @@ def page() -> None:
     state.read_url("trace", URL, prefix="trace-")
     there = subjects(shelf(), [job.request for job in queue().jobs() if job.active])
     with st.sidebar:
-        subject = choose_subject(there)
+        subject = choose_subject(
+            there,
+            "trace",
+            "Nothing is traced of '{}' here.",
+            "A prompt, or all facts the model knows, that something was traced of.",
+        )
         jobs_panel()
         trace_form(scheme)
     if subject is None:

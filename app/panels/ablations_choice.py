@@ -19,28 +19,6 @@ def asked() -> list[Request]:
     return [job.request for job in queue().jobs() if job.active]
 
 
-def choose_subject(there: dict[str, Subject]) -> Subject | None:
-    """Draw the chooser of model and task and return the subject; None if there is none."""
-    if (wanted := st.session_state.pop("ablations-next", None)) in there:
-        st.session_state["ablations-subject"] = wanted
-    if not there:
-        return None
-    if st.session_state.get("ablations-subject") not in there:
-        if "ablations-subject" in st.session_state:
-            gone = plain(st.session_state["ablations-subject"][:80])
-            st.warning(f"Nothing is measured of '{gone}' here. This is another one.")
-        st.session_state["ablations-subject"] = next(iter(there))
-    key = st.selectbox(
-        "Show",
-        list(there),
-        key="ablations-subject",
-        format_func=lambda key: there[key].label,
-        help="Model and task that something was measured of.",
-        persist_state="session",
-    )
-    return there[key]
-
-
 def choose_series(
     measured: Measured, label: str, key: str, among: Sequence[Series], first: str, why: str | None = None
 ) -> Series:

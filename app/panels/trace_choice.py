@@ -7,7 +7,6 @@ from typing import TypeVar
 import streamlit as st
 
 from app.panels.trace_data import CORRUPTION_NAMES, METRIC_NAMES, STATE_NAMES, TraceSubject, settings_text
-from app.text import plain
 from engine.runs import Run
 
 Option = TypeVar("Option", str, int)
@@ -27,28 +26,6 @@ class Shown:
     window: int
     metric: str
     runs: dict[str, Run]
-
-
-def choose_subject(there: dict[str, TraceSubject]) -> TraceSubject | None:
-    """Draw the chooser of a prompt or task and return it; None if there is none."""
-    if (wanted := st.session_state.pop("trace-next", None)) in there:
-        st.session_state["trace-subject"] = wanted
-    if not there:
-        return None
-    if st.session_state.get("trace-subject") not in there:
-        if "trace-subject" in st.session_state:
-            gone = plain(st.session_state["trace-subject"][:80])
-            st.warning(f"Nothing is traced of '{gone}' here. This is another one.")
-        st.session_state["trace-subject"] = next(iter(there))
-    key = st.selectbox(
-        "Show",
-        list(there),
-        key="trace-subject",
-        format_func=lambda key: there[key].label,
-        help="A prompt, or all facts the model knows, that something was traced of.",
-        persist_state="session",
-    )
-    return there[key]
 
 
 def choose_shown(subject: TraceSubject) -> Shown | None:

@@ -17,12 +17,14 @@ from engine.lenses.settings import LensTraining
 from engine.lenses.streams import Streams, read_streams
 from engine.lenses.train_lenses import basis_shapes
 from engine.models import Model
+from engine.models.load import load_tokens
+from engine.models.tokens import Tokens
 from engine.request import Chosen, LensReading, Request
 from engine.runs import Run, RunStore
 
 
 def lens(model: Model, request: Request, store: RunStore, report: Report) -> Found:
-    """Return what the lenses say; if they are not trained yet, that is done first, as a run of its own.
+    """Return what the lenses say, with the parameters of the run that trained them.
 
     Raises:
         RequestError: the text is too long, a word is no single token, the lenses' run does not fit.
@@ -31,10 +33,10 @@ def lens(model: Model, request: Request, store: RunStore, report: Report) -> Fou
     assert asked is not None
     tokens = _tokens(model, asked, request)
     raced = [_word(model, word) for word in asked.words]
-    trained = _trained(request, asked, store, part_of(report, 0, 88, 100))
+    trained = None if asked.trained is None else store.get(asked.trained)
     places = all_places(model.shape, asked.middle)
-    within = part_of(report, 90, 100, 100)
-    streams = _streams(model, request, asked, tokens, places, store, part_of(report, 88, 90, 100))
+    within = part_of(report, 20, 100, 100)
+    streams = _streams(model, request, asked, tokens, places, store, part_of(report, 0, 20, 100))
     finals: dict[str, Tensor] = {}
     for name in asked.lenses:
         one, parameters = lenses.get(name), {}
@@ -112,18 +114,25 @@ def _streams(
     return circuit_streams(model.transformer, graph, kept, row, constants, places)
 
 
-def _trained(request: Request, asked: LensReading, store: RunStore, report: Report) -> Run | None:
-    if asked.trained is None:
+def before_lens(request: Request, store: RunStore) -> Request | None:
+    """Return the request that has to be carried out first: the training of the lenses, if they are not
+    trained yet.
+
+    Raises:
+        RequestError: the text is too long, or a word is no single token.
+    """
+    asked = request.lens
+    assert asked is not None
+    if asked.trained is None or asked.trained in store:
         return None
-    if asked.trained not in store:
-        # Carried out like any other request, so that its run is found next time.
-        from engine.experiments import run  # which imports this module
+    tokens = load_tokens(request.model)
+    _tokens(tokens, asked, request)
+    for word in asked.words:
+        _word(tokens, word)
+    return default_training(request, store)
 
-        run(default_training(request, store), report, store)
-    return store.get(asked.trained)
 
-
-def _tokens(model: Model, asked: LensReading, request: Request) -> list[int]:
+def _tokens(model: Tokens, asked: LensReading, request: Request) -> list[int]:
     tokens = model.prompt_ids(asked.text, request.bos)
     if not 0 < len(tokens) <= model.shape.n_ctx:
         raise RequestError(
@@ -132,7 +141,7 @@ def _tokens(model: Model, asked: LensReading, request: Request) -> list[int]:
     return tokens
 
 
-def _word(model: Model, word: str) -> int:
+def _word(model: Tokens, word: str) -> int:
     if (found := model.token_id(word)) is None:
         hint = "" if word.startswith(" ") else "; a word within a text begins with a space"
         raise RequestError(f"'{word}' is not one token of this model and cannot be followed{hint}")

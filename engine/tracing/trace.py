@@ -12,6 +12,8 @@ from engine.errors import RequestError
 from engine.findings import Found
 from engine.metrics import estimate
 from engine.models import Model
+from engine.models.load import load_tokens
+from engine.models.tokens import Tokens
 from engine.models.transformer import Transformer
 from engine.request import Request, State, Trace
 from engine.runs import RunStore
@@ -140,9 +142,21 @@ def known(transformer: Transformer, prompts: list[Traced]) -> list[Traced]:
     return found
 
 
-def task_trace(request: Request) -> Request | None:
+def before_trace(request: Request, store: RunStore) -> Request | None:
     """Return the request that has to be carried out first: that of the task, where a corruption trained on it
-    serves a prompt; None where there is none."""
+    serves a prompt; None where there is none.
+
+    Raises:
+        RequestError: the prompt, its subject or its answer cannot be used.
+    """
+    if (first := task_trace(request)) is not None:
+        assert request.trace is not None
+        _typed(load_tokens(request.model), request.trace, request.bos)
+    return first
+
+
+def task_trace(request: Request) -> Request | None:
+    """Return the request of the task whose trained corruption serves a prompt; None where there is none."""
     assert request.trace is not None
     if request.trace.prompt is None or not corruptions.get(request.ablation).trained:
         return None
@@ -175,12 +189,16 @@ def _drawn(model: Model, request: Request, split: Split, n: int) -> list[Traced]
     return task_prompts(request.task, model, split, n, seed, request.trace.holdout, request.bos)
 
 
+def _typed(tokens: Tokens, asked: Trace, bos: bool | None) -> Traced:
+    assert asked.prompt is not None
+    assert asked.subject is not None
+    return own_prompt(tokens, asked.prompt, asked.subject, asked.answer, asked.wrong_answer, bos)
+
+
 def _own(model: Model, asked: Trace, bos: bool | None) -> Traced:
     """Return the user's prompt; the model's first choice is the answer, and its next the wrong one, if none
     was typed."""
-    assert asked.prompt is not None
-    assert asked.subject is not None
-    prompt = own_prompt(model, asked.prompt, asked.subject, asked.answer, asked.wrong_answer, bos)
+    prompt = _typed(model, asked, bos)
     transformer = model.transformer
     tokens = torch.tensor([prompt.tokens], device=model.device)
     with torch.no_grad():

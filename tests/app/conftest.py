@@ -8,6 +8,8 @@ import pytest
 import streamlit as st
 
 from app import data
+from engine.errors import RequestError
+from engine.request import Request
 from engine.runs import RunStore
 
 
@@ -32,3 +34,16 @@ def store(own_runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
     store = RunStore(own_runs_dir, own_runs_dir / "nothing-shipped")
     monkeypatch.setattr(data, "RunStore", lambda: store)
     return store
+
+
+@pytest.fixture
+def asked(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    """What is put into the queue, which refuses it and says so."""
+    submitted: list[Request] = []
+
+    def submit(queue: object, request: Request) -> str:
+        submitted.append(request)
+        raise RequestError("put into the queue")
+
+    monkeypatch.setattr("app.jobs.JobQueue.submit", submit)
+    return submitted

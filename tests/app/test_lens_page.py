@@ -4,28 +4,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.panels.lens_data import reading_key
-from engine.errors import RequestError
 from engine.lenses.base import LENSES
-from engine.request import Request
 from tests.app.drawing import figure, open_page, text, views
 from tests.app.fake_lens import LAYERS, TEXTS, TOKENS, write_reading, write_training
 
 
 def page(**query: str) -> AppTest:
     return open_page("lens", **query)
-
-
-@pytest.fixture
-def asked(store, monkeypatch) -> list[Request]:
-    """What is put into the queue."""
-    submitted: list[Request] = []
-
-    def submit(queue, request: Request) -> str:
-        submitted.append(request)
-        raise RequestError("put into the queue")
-
-    monkeypatch.setattr("app.jobs.JobQueue.submit", submit)
-    return submitted
 
 
 def test_without_readings_the_page_says_what_to_do(store):

@@ -8,8 +8,6 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.figures.trace_map import number_text
-from engine.errors import RequestError
-from engine.request import Request
 from tests.app.drawing import figure, open_page, text, views
 from tests.app.fake_trace import HEADS, LAYERS, PROMPTS, SUBJECT, TOKENS, write_trace
 
@@ -27,19 +25,6 @@ def values(at: AppTest, key: str) -> np.ndarray:
         flat = np.frombuffer(base64.b64decode(z["bdata"]), dtype=z["dtype"])
         return flat.reshape([int(n) for n in z["shape"].split(",")])
     return np.array(z, dtype=float)
-
-
-@pytest.fixture
-def asked(store, monkeypatch) -> list[Request]:
-    """What is put into the queue."""
-    submitted: list[Request] = []
-
-    def submit(queue, request: Request) -> str:
-        submitted.append(request)
-        raise RequestError("put into the queue")
-
-    monkeypatch.setattr("app.jobs.JobQueue.submit", submit)
-    return submitted
 
 
 def test_without_traces_the_page_says_what_to_do(store):

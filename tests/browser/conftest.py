@@ -50,6 +50,15 @@ def settled(page: Page) -> None:
     page.wait_for_function(STILL)
 
 
+def choose(page: Page, key: str, label: str) -> None:
+    """Choose what a chooser with a text field is to show."""
+    field = page.locator(f".st-key-{key} input")
+    field.click()
+    field.fill(label)
+    page.get_by_role("option").filter(has_text=label).first.click()
+    expect(field).to_have_value(label)
+
+
 @dataclass(frozen=True)
 class Server:
     """A running dashboard: its address, the ids of its made-up runs, a tiny model and a task file for it."""

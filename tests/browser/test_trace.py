@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from engine.runs import RunStore
 from tests.app.fake_trace import write_trace
-from tests.browser.conftest import Server, serve, settled
+from tests.browser.conftest import Server, choose, serve, settled
 
 pytestmark = pytest.mark.browser
 JOB = 240_000  # ms, an upper bound: a job starts worker processes that load torch
@@ -32,15 +32,6 @@ def served(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     yield url
     process.terminate()
     process.wait(timeout=20)
-
-
-def choose(page: Page, key: str, label: str) -> None:
-    """Choose what a chooser with a text field is to show."""
-    field = page.locator(f".st-key-{key} input")
-    field.click()
-    field.fill(label)
-    page.get_by_role("option").filter(has_text=label).first.click()
-    expect(field).to_have_value(label)
 
 
 def opened(page: Page, url: str, label: str = "“The capital of South Korea is” · fake-4l") -> Page:
