@@ -52,6 +52,7 @@ def settled(page: Page) -> None:
 
 def choose(page: Page, key: str, label: str) -> None:
     """Choose what a chooser with a text field is to show."""
+    settled(page)  # what is offered can go while the page is being redrawn
     field = page.locator(f".st-key-{key} input")
     field.click()
     field.fill(label)
@@ -61,9 +62,10 @@ def choose(page: Page, key: str, label: str) -> None:
 
 @dataclass(frozen=True)
 class Server:
-    """A running dashboard: its address, the ids of its made-up runs, a tiny model and a task file for it."""
+    """A running dashboard: its address, its runs' folder, the ids of those made up, a tiny model and a task."""
 
     url: str
+    runs: Path
     run: str
     other: str
     large: str
@@ -107,7 +109,13 @@ def server(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[
     large = write_fake_run(store, Graph(12, 12), sizes=(300, 1100, 5000), size=1100, model="gpt2")
     process, url = serve(folder / "runs", folder / "log")
     yield Server(
-        url, run, other, large, save_tiny(FAMILIES["gpt2"], folder / "tiny"), _task(folder / "next.jsonl")
+        url,
+        folder / "runs",
+        run,
+        other,
+        large,
+        save_tiny(FAMILIES["gpt2"], folder / "tiny"),
+        _task(folder / "next.jsonl"),
     )
     process.terminate()
     process.wait(timeout=20)

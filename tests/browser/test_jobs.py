@@ -5,19 +5,10 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Server
+from tests.browser.conftest import Server, choose, settled
 
 pytestmark = pytest.mark.browser
 JOB = 240_000  # ms, an upper bound: a job starts worker processes that load torch
-
-
-def choose(page: Page, key: str, text: str) -> None:
-    """Type into a select box and take what it offers."""
-    field = page.locator(f".st-key-{key} input")
-    field.click()
-    field.fill(text)
-    page.get_by_role("option").filter(has_text=text).first.click()
-    expect(field).to_have_value(text)
 
 
 def discover(page: Page, server: Server, steps: int) -> None:
@@ -27,6 +18,7 @@ def discover(page: Page, server: Server, steps: int) -> None:
     field = page.locator(".st-key-set-edge-pruning-steps input")
     field.fill(str(steps))
     field.press("Tab")
+    settled(page)  # a click while the page is being redrawn can be lost
     page.get_by_role("button", name=re.compile("Discover circuit")).click()
 
 
@@ -43,6 +35,7 @@ def test_a_job_shows_its_progress_and_can_be_cancelled_while_the_page_is_used(pa
     slider.focus()
     slider.press("ArrowRight")
     expect(page).to_have_url(re.compile("edges=300"))
+    settled(page)
     cancel_button(page).click()
     expect(cancel_button(page)).to_have_count(0, timeout=JOB)
     expect(page.get_by_text("failed")).to_have_count(0)
@@ -64,6 +57,7 @@ def test_a_finished_discovery_opens_and_is_evaluated_under_another_ablation(page
 def test_a_request_that_cannot_be_carried_out_says_why(page, server):
     page.goto(f"{server.url}/?run={server.run}")
     choose(page, "new-model", str(server.task.parent))
+    settled(page)
     page.get_by_role("button", name=re.compile("Discover circuit")).click()
     expect(page.get_by_text("is no model")).to_be_visible()
     expect(page.get_by_text("Traceback")).to_have_count(0)

@@ -1,6 +1,7 @@
 """Several visitors, closed tabs and a server that is started anew."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -44,23 +45,41 @@ def test_two_visitors_do_not_disturb_each_other(page, server, browser: Browser):
     context.close()
 
 
-def test_a_closed_tab_does_not_stop_a_job_and_others_see_it(page, server, browser: Browser):
+def discover_and_close(server: Server, browser: Browser, steps: int, seed: int) -> None:
+    """Start a discovery and close the tab as soon as it is queued."""
     context = browser.new_context()
     gone = context.new_page()
     gone.goto(f"{server.url}/?run={server.run}")
-    seed = gone.locator(".st-key-new-seed input")
-    seed.fill("7")
-    seed.press("Tab")
-    discover(gone, server, 150)
+    field = gone.locator(".st-key-new-seed input")
+    field.fill(str(seed))
+    field.press("Tab")
+    discover(gone, server, steps)
     expect(cancel_button(gone)).to_be_visible(timeout=JOB)
     context.close()
+
+
+def test_a_closed_tab_does_not_stop_a_job(page, server, browser: Browser):
+    discover_and_close(server, browser, steps=30, seed=7)
+    store = RunStore(server.runs)
+    waited = 0.0
+    while not any(run.request.seed == 7 for run in store.list()):
+        time.sleep(0.5)
+        waited += 0.5
+        assert waited < JOB / 1000, "the job wrote no run"
     page.goto(f"{server.url}/?run={server.run}")
-    expect(page.get_by_text("next.jsonl").first).to_be_visible(timeout=JOB)
-    expect(cancel_button(page)).to_have_count(0, timeout=JOB)
-    page.wait_for_timeout(2000)  # while the page is redrawn there is no button for a moment, either
-    expect(cancel_button(page)).to_have_count(0, timeout=JOB)
+    settled(page)
     page.locator(".st-key-run input").click()
     expect(page.get_by_role("option", name=re.compile("next.jsonl")).first).to_be_visible()
+
+
+def test_others_see_the_job_of_a_closed_tab_and_can_cancel_it(page, server, browser: Browser):
+    discover_and_close(server, browser, steps=100_000, seed=8)
+    page.goto(f"{server.url}/?run={server.run}")
+    expect(page.get_by_text("next.jsonl").first).to_be_visible(timeout=JOB)
+    expect(page.locator("[data-testid=stProgress]")).to_contain_text("KL", timeout=JOB)
+    settled(page)
+    cancel_button(page).click()
+    expect(cancel_button(page)).to_have_count(0, timeout=JOB)
 
 
 def test_a_server_that_is_started_anew_goes_on_with_its_jobs(page, server: Server, tmp_path: Path):
@@ -74,6 +93,7 @@ def test_a_server_that_is_started_anew_goes_on_with_its_jobs(page, server: Serve
     process, url = serve(tmp_path / "runs", tmp_path / "log-2")
     page.goto(f"{url}/?run={run}")
     expect(page.locator("[data-testid=stProgress]")).to_contain_text("KL", timeout=JOB)
+    settled(page)
     cancel_button(page).click()
     expect(cancel_button(page)).to_have_count(0, timeout=JOB)
     process.terminate()
