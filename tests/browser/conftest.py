@@ -62,7 +62,7 @@ def choose(page: Page, key: str, label: str) -> None:
 
 @dataclass(frozen=True)
 class Server:
-    """A running dashboard: its address, its runs' folder, the ids of those made up, a tiny model and a task."""
+    """A running dashboard: its address, its runs, the ids of those made up, a tiny model and a task."""
 
     url: str
     runs: Path
