@@ -10,9 +10,9 @@ from app.errors import show_error
 from app.forms import fields_form, problems
 from app.jobs import queue
 from app.panels.ablations_data import subject_key
-from app.panels.subject import choose_model, choose_task
+from app.panels.subject import choose_model, choose_task, require_model, start_button
 from engine.ablations.base import NoSettings, ablations
-from engine.errors import CircuitExplorerError, RequestError
+from engine.errors import CircuitExplorerError
 from engine.request import Request
 
 EVERY = "every"  # ablation, each with its default settings
@@ -39,19 +39,11 @@ def measure_form() -> None:
     seed = right.number_input(
         "Seed", 0, 2**31 - 1, 0, key="ablations-new-seed", help="The same seed gives the same prompts."
     )
-    if not st.button(
-        "Measure",
-        type="primary",
-        icon=":material/play_arrow:",
-        shortcut="ctrl+enter",
-        width="stretch",
-        key="ablations-measure",
-    ):
+    if not start_button("Measure", "ablations-measure"):
         return
     about = {"model": model, "task": task, "n_prompts": int(prompts), "seed": int(seed)}
     try:
-        if not model:
-            raise RequestError("Choose a model: a shipped one, a Hugging Face id or a folder")
+        require_model(model)
         kind.model_validate(settings)
         names = ablations.names() if ablation == EVERY else [ablation]
         _submit([about | {"ablation": name, "ablation_settings": settings} for name in names])

@@ -9,7 +9,7 @@ from app.data import shelf, store
 from app.errors import show_error
 from app.jobs import queue
 from app.panels.lens_data import reading_key
-from app.panels.subject import choose_model
+from app.panels.subject import choose_model, require_model, start_button
 from engine.errors import CircuitExplorerError, RequestError
 from engine.lenses.requests import default_training
 from engine.request import Request
@@ -52,14 +52,7 @@ def lens_form() -> None:
         help="Also between a layer's attention and its MLP, where a block has these one after the other.",
     )
     _first_training(model)
-    if not st.button(
-        "Read",
-        type="primary",
-        icon=":material/play_arrow:",
-        shortcut="ctrl+enter",
-        width="stretch",
-        key="lens-start",
-    ):
+    if not start_button("Read", "lens-start"):
         return
     reading = {
         "text": text,
@@ -116,8 +109,7 @@ def _submit(model: str, reading: dict[str, Any]) -> None:
     Raises:
         CircuitExplorerError: it is refused.
     """
-    if not model:
-        raise RequestError("Choose a model: a shipped one, a Hugging Face id or a folder")
+    require_model(model)
     try:
         request = Request.model_validate(
             {"kind": "lens", "model": model, "task": "text", "ablation": "none", "lens": reading}

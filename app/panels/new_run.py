@@ -10,10 +10,10 @@ from app.data import title_of
 from app.errors import show_error
 from app.forms import fields_form, problems
 from app.jobs import queue
-from app.panels.subject import choose_ablation, choose_model, choose_task
+from app.panels.subject import choose_ablation, choose_model, choose_task, require_model, start_button
 from engine.ablations.base import ablations
 from engine.discovery.base import methods
-from engine.errors import CircuitExplorerError, RequestError
+from engine.errors import CircuitExplorerError
 from engine.request import Request
 
 FIRST = "edge-pruning"  # the method of a form that nobody has touched
@@ -35,18 +35,10 @@ def new_run_form(shortcut: bool) -> None:
     with st.expander("Advanced"):
         settings |= fields_form(kind, f"set-{method}", names[SHOWN:])
         fields |= _more_fields()
-    if not st.button(
-        "Discover circuit",
-        type="primary",
-        icon=":material/play_arrow:",
-        shortcut="ctrl+enter" if shortcut else None,
-        width="stretch",
-        key="discover",
-    ):
+    if not start_button("Discover circuit", "discover", shortcut):
         return
     try:
-        if not fields["model"]:
-            raise RequestError("Choose a model: a shipped one, a Hugging Face id or a folder")
+        require_model(fields["model"])
         kind.model_validate(settings)
         _start(Request.model_validate(fields | {"method": method, "settings": settings}))
     except ValidationError as error:

@@ -1,9 +1,10 @@
-"""What an experiment is about: the choosers of model, task and ablation that forms share."""
+"""What forms share: the choosers of model, task and ablation, and the button that sends them."""
 
 import streamlit as st
 
 from app.data import title_of
 from engine.ablations.base import ablations
+from engine.errors import RequestError
 from engine.models import shipped_models
 from engine.tasks.base import tasks
 
@@ -18,6 +19,29 @@ def choose_model(key: str) -> str:
         help="A shipped model, a Hugging Face id such as gpt2, or a folder.",
     )
     return model or ""
+
+
+def start_button(label: str, key: str, shortcut: bool = True, disabled: bool = False) -> bool:
+    """Draw the button that sends a form, by Ctrl+Enter too, and return whether it was pressed."""
+    return st.button(
+        label,
+        type="primary",
+        icon=":material/play_arrow:",
+        shortcut="ctrl+enter" if shortcut else None,
+        width="stretch",
+        key=key,
+        disabled=disabled,
+    )
+
+
+def require_model(model: str) -> None:
+    """Refuse a form without a model.
+
+    Raises:
+        RequestError: the model is "".
+    """
+    if not model:
+        raise RequestError("Choose a model: a shipped one, a Hugging Face id or a folder")
 
 
 def choose_task(key: str) -> str:

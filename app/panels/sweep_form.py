@@ -11,7 +11,7 @@ from app.data import store, title_of
 from app.errors import show_error
 from app.forms import fields_form
 from app.jobs import queue
-from app.panels.subject import choose_model
+from app.panels.subject import choose_model, require_model, start_button
 from engine.ablations.base import ablations
 from engine.discovery.base import methods
 from engine.errors import CircuitExplorerError, RequestError
@@ -60,14 +60,7 @@ def sweep_form(shortcut: bool) -> None:
     except RequestError as error:
         problem = str(error)
         st.caption(problem)
-    if st.button(
-        "Compare methods",
-        type="primary",
-        icon=":material/play_arrow:",
-        shortcut="ctrl+enter" if shortcut else None,
-        width="stretch",
-        key="sweep-start",
-    ):
+    if start_button("Compare methods", "sweep-start", shortcut):
         if request is None:
             show_error(problem or "")
         else:
@@ -136,8 +129,7 @@ def _request(model: str, plan: dict[str, Any], prompts: int) -> Request:
     Raises:
         RequestError: something is missing or out of range.
     """
-    if not model:
-        raise RequestError("Choose a model: a shipped one, a Hugging Face id or a folder")
+    require_model(model)
     for name in ("tasks", "methods", "ablations"):
         if not plan[name]:
             raise RequestError(f"Choose at least one of the {name}")

@@ -10,7 +10,7 @@ from app.errors import show_error
 from app.figures.style import Look
 from app.forms import fields_form, problems
 from app.jobs import queue
-from app.panels.subject import choose_model
+from app.panels.subject import choose_model, require_model, start_button
 from app.panels.tokens import token_chip, tokens_of
 from app.panels.trace_data import CORRUPTION_NAMES, STATE_NAMES, subject_key
 from engine.completion import completed
@@ -63,15 +63,7 @@ def trace_form(scheme: Look) -> None:
     for name in chosen:
         with st.expander(f"{CORRUPTION_NAMES[name]}: settings"):
             settings[name] = fields_form(corruptions.get(name).Settings, f"trace-set-{name}", columns=2)
-    if not st.button(
-        "Trace",
-        type="primary",
-        icon=":material/play_arrow:",
-        shortcut="ctrl+enter",
-        width="stretch",
-        key="trace-start",
-        disabled=not ready,
-    ):
+    if not start_button("Trace", "trace-start", disabled=not ready):
         return
     plain = {"kind": "trace", "model": model, "task": "facts", "seed": int(seed)}
     try:
@@ -145,8 +137,7 @@ def _submit(
     """
     if not states or not settings:
         raise RequestError("Choose at least one state to restore and one corruption")
-    if not plain["model"]:
-        raise RequestError("Choose a model: a shipped one, a Hugging Face id or a folder")
+    require_model(plain["model"])
     more = {"n_prompts": fields.pop("n_prompts")} if "n_prompts" in fields else {}
     requests = []
     for state in states:
