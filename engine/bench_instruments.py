@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.tracing.cells import group_prompts
+from engine.tracing.cells import make_group
 from engine.tracing.gaussian import NoiseDraws
 from engine.tracing.prompts import Traced
 from engine.tracing.trace import traces
@@ -28,7 +28,7 @@ def trace_map(work: "Workload") -> Callable[[], object]:
     transformer = work.model.transformer
 
     def once() -> object:
-        (group,) = group_prompts(transformer, [prompt], 1)
+        group = make_group(transformer, [prompt])
         return list(traces(transformer, group, NoiseDraws(transformer, 1.0, DRAWS, 0), "residual", 1))
 
     return once

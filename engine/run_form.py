@@ -4,7 +4,7 @@ A run may come from anywhere, and its result is used as it was parsed: values ar
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, Strict
 
@@ -232,13 +232,17 @@ class StabilityResult(Record):
     core: Count
 
 
+# Classes of tokens by where they stand to the subject, in the order of tensors (`engine.tracing.prompts`).
+TokenClass = Literal["first subject", "middle subject", "last subject", "next", "further", "last"]
+
+
 class TracedPrompt(Form):
     """A prompt that was traced, its subject's first token and the one after its last, every token's class."""
 
     text: str
     tokens: Texts
     subject: Annotated[list[Count], Field(min_length=2, max_length=2)]
-    classes: list[str | None]
+    classes: list[TokenClass | None]
     answer: str
     wrong_answer: str
     relation: str
@@ -260,7 +264,7 @@ class TraceResult(Record):
     traced: Annotated[list[TracedPrompt], Field(min_length=1, max_length=100_000)]
     clean: dict[str, Estimate]
     corrupted: dict[str, Estimate]
-    classes: dict[str, TracedClass]
+    classes: dict[TokenClass, TracedClass]
     n_drawn: Count
     n_heads: Annotated[int, Field(ge=1)]
     history: dict[str, list[FiniteFloat]]
@@ -393,6 +397,8 @@ def _misfit_of_parts(result: SweepResult | StabilityResult) -> str | None:
 
 
 def _misfit_of_trace(result: TraceResult) -> str | None:
+    if result.classes and tuple(result.classes) != get_args(TokenClass):
+        return f"its classes of tokens are not {', '.join(get_args(TokenClass))}, in this order"
     metrics = {"probability", "log_probability", "logit_difference"}
     for ends in (result.clean, result.corrupted, *(one.effects for one in result.classes.values())):
         if missing := metrics - ends.keys():

@@ -17,7 +17,9 @@ from engine.tracing.prompts import Traced
 from engine.tracing.restoration import Passes, State, States, restored, states
 
 METRICS = ("probability", "log_probability", "logit_difference")
-MOST_ROWS = 512  # passes at once
+MOST_ROWS = 512  # passes at once: more are no faster
+MOST_BASES = 160  # corrupted passes held at once: more are no faster
+MOST_BYTES = 2**30  # that passes hold at once, about, however long a prompt is
 
 
 class Cell(NamedTuple):
@@ -46,6 +48,33 @@ class Group:
     clean: States
     values: Tensor
 
+    @property
+    def length(self) -> int:
+        """Tokens of a prompt with its answer but for the last."""
+        return self.clean.end.shape[1]
+
+
+def most_passes(transformer: Transformer, length: int, answer: int = 1, gradient: bool = False) -> int:
+    """Return how many passes over `length` tokens can go on together, one at least.
+
+    Args:
+        answer: tokens of the answer, at each of which there are logits.
+        gradient: every layer is held for the way back.
+    """
+    shape, width = transformer.shape, transformer.blocks[0].w_in.shape[1]
+    heads = shape.n_heads * (10 * shape.d_head + 2 * length)  # queries, keys, values; scores and pattern
+    layer = length * (4 * shape.d_model + heads + 2 * width)
+    numbers = layer * (shape.n_layers if gradient else 1) + 3 * answer * shape.d_vocab
+    return max(1, min(MOST_ROWS, MOST_BYTES // (numbers * transformer.embedding.element_size())))
+
+
+def most_bases(transformer: Transformer, length: int) -> int:
+    """Return how many corrupted passes over `length` tokens can be held at once, one at least."""
+    shape = transformer.shape
+    kept = shape.n_layers * (shape.d_model + 2 * shape.n_heads * shape.d_head) + shape.d_model
+    held = MOST_BYTES // (length * kept * transformer.embedding.element_size())
+    return max(1, min(MOST_BASES, held, most_passes(transformer, length)))
+
 
 def make_group(transformer: Transformer, prompts: list[Traced]) -> Group:
     """Return prompts of equal length, with answers of equal length, after their clean pass."""
@@ -59,16 +88,12 @@ def make_group(transformer: Transformer, prompts: list[Traced]) -> Group:
     return Group(prompts, answers, wrong, clean, values)
 
 
-def group_prompts(transformer: Transformer, prompts: Sequence[Traced], size: int) -> list[Group]:
-    """Return prompts in groups of equal length and at most `size`."""
-    alike: dict[tuple[int, int], list[Traced]] = {}
+def alike(prompts: Sequence[Traced], size: int) -> list[list[Traced]]:
+    """Return prompts in parts of equal length, with answers of equal length, of at most `size`."""
+    of_length: dict[tuple[int, int], list[Traced]] = {}
     for prompt in prompts:
-        alike.setdefault((len(prompt.tokens), len(prompt.answer)), []).append(prompt)
-    return [
-        make_group(transformer, some[i : i + size])
-        for _, some in sorted(alike.items())
-        for i in range(0, len(some), size)
-    ]
+        of_length.setdefault((len(prompt.tokens), len(prompt.answer)), []).append(prompt)
+    return [some[i : i + size] for _, some in sorted(of_length.items()) for i in range(0, len(some), size)]
 
 
 def answer_values(transformer: Transformer, stream: Tensor, answers: Tensor, wrong: Tensor) -> Tensor:
@@ -108,9 +133,9 @@ def cell_values(
     by_position: dict[int, list[int]] = {}
     for i in sorted(range(len(cells)), key=lambda i: cells[i].layer):
         by_position.setdefault(cells[i].position, []).append(i)
-    done = 0
+    done, most = 0, most_passes(transformer, group.length, group.answers.shape[1])
     for position, members in by_position.items():
-        for some in (members[i : i + MOST_ROWS] for i in range(0, len(members), MOST_ROWS)):
+        for some in (members[i : i + most] for i in range(0, len(members), most)):
             report(done, len(cells), "restoring states")
             done += len(some)
             prompts, versions, _, layer, heads = torch.tensor(

@@ -26,7 +26,7 @@ from engine.discovery.base import Report, part_of
 from engine.errors import RequestError
 from engine.models.transformer import Transformer
 from engine.tracing.base import Corrupter, Corruption, TraceProblem, corruptions
-from engine.tracing.cells import Cell, Group, answer_values, cell_values, group_prompts
+from engine.tracing.cells import Cell, Group, alike, answer_values, cell_values, make_group, most_passes
 from engine.tracing.prompts import CLASSES, Traced
 from engine.tracing.restoration import states
 
@@ -125,13 +125,12 @@ class _Training:
             )
         rest = round(HELD_OUT * len(prompts))
         self.training, self.held_out = (
-            group_prompts(self.transformer, part, settings.batch_size)
-            for part in (prompts[:-rest], prompts[-rest:])
+            alike(part, settings.batch_size) for part in (prompts[:-rest], prompts[-rest:])
         )
         self.generator = torch.Generator().manual_seed(problem.seed)
         # The same cells at every look, so that looks can be compared.
         drawn = torch.Generator().manual_seed(problem.seed)
-        self.looked_at = [self._cells(group, drawn) for group in self.held_out]
+        self.looked_at = [self._cells(some, drawn) for some in self.held_out]
 
     def run(self, report: Report) -> tuple[Constants, dict[str, list[float]]]:
         """Train the constant for restoring nothing, then all."""
@@ -160,9 +159,9 @@ class _Training:
             for group in optimiser.param_groups:
                 group["lr"] = s.rate * spread * (1 - step / s.steps)
             optimiser.zero_grad()
-            group = self.training[order.pop()]
-            cells = self._cells(group, self.generator) if len(values) > 1 else []
-            self._lost(values, group, cells).nansum().backward()
+            some = self.training[order.pop()]
+            cells = self._cells(some, self.generator) if len(values) > 1 else []
+            self._lost(values, some, cells)
             optimiser.step()
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == s.steps:
                 now = self._validate(values.detach())
@@ -176,10 +175,10 @@ class _Training:
         for name, value in zip(history, (step, now.nanmean(), least.nanmean()), strict=True):
             history[name].append(float(value))
 
-    def _cells(self, group: Group, generator: torch.Generator) -> list[Cell]:
+    def _cells(self, prompts: list[Traced], generator: torch.Generator) -> list[Cell]:
         """Return cells of all classes and layers of every prompt; of several tokens or heads one is drawn."""
         shape, found = self.transformer.shape, []
-        for i, prompt in enumerate(group.prompts):
+        for i, prompt in enumerate(prompts):
             of_class: dict[int, list[int]] = {}
             for position in range(prompt.subject[0], len(prompt.tokens)):
                 of_class.setdefault(prompt.token_class(position) or 0, []).append(position)
@@ -193,28 +192,47 @@ class _Training:
                     found.append(Cell(i, version, positions[position], layer, head))
         return found
 
-    def _lost(self, values: Tensor, group: Group, cells: list[Cell]) -> Tensor:
-        """Return the mean loss of probability with every constant, [n]; nan where it has no cell."""
-        n, p = len(values), self.problem
+    def _lost(self, values: Tensor, prompts: list[Traced], cells: list[Cell]) -> Tensor:
+        """Return the mean loss of probability with every constant, [n]; nan where it has no cell.
+
+        Constants go through the model some at a time, as many as fit into memory; where `values` takes
+        gradients, those of each loss are added to it on the way.
+        """
+        group, found = make_group(self.transformer, prompts), torch.full_like(values[:, 0], torch.nan)
+        passes = most_passes(
+            self.transformer, group.length, group.answers.shape[1], gradient=values.requires_grad
+        )
+        most = max(1, passes // (2 * len(prompts)))  # a pass with nothing restored, and one with a state
+        used = sorted({cell.version for cell in cells})
+        for some in [[len(values) - 1], *(used[i : i + most] for i in range(0, len(used), most))]:
+            place = {version: i for i, version in enumerate(some)}
+            here = [cell._replace(version=place[cell.version]) for cell in cells if cell.version in place]
+            lost = self._lost_of(values[some], group, here)
+            if lost.requires_grad:
+                lost.sum().backward()
+            found[some] = lost.detach()
+        return found
+
+    def _lost_of(self, values: Tensor, group: Group, cells: list[Cell]) -> Tensor:
+        """Return the mean loss with each of some constants, [n], in its cells; without any, with nothing
+        restored."""
+        n, p, clean = len(values), self.problem, group.values[:, 0]
         streams = Constants(self.transformer, values).streams(group.prompts, group.clean.streams[0])
         corrupted = states(self.transformer, streams.flatten(0, 1))
-        nothing = corrupted.end[n - 1 :: n]
-        clean = group.values[:, 0]
-        lost = clean - answer_values(self.transformer, nothing, group.answers, group.wrong)[:, 0]
-        of = torch.full_like(group.wrong, n - 1)
-        if cells:
-            found = cell_values(self.transformer, group, corrupted, cells, n, p.state, p.window)[:, 0]
-            prompts, versions = torch.tensor(cells, device=of.device)[:, :2].unbind(1)
-            lost, of = torch.cat([lost, clean[prompts] - found]), torch.cat([of, versions])
-        nothings = torch.zeros(n, device=lost.device)
-        count = nothings.index_add(0, of, torch.ones_like(lost))
-        return nothings.index_add(0, of, lost.relu()) / count
+        if not cells:
+            nothing = answer_values(self.transformer, corrupted.end, group.answers, group.wrong)
+            return (clean - nothing[:, 0]).relu().mean(0, keepdim=True)
+        found = cell_values(self.transformer, group, corrupted, cells, n, p.state, p.window)[:, 0]
+        prompts, versions = torch.tensor(cells, device=found.device)[:, :2].unbind(1)
+        nothings = torch.zeros(n, device=found.device)
+        count = nothings.index_add(0, versions, torch.ones_like(found))
+        return nothings.index_add(0, versions, (clean[prompts] - found).relu()) / count
 
     @torch.no_grad()
     def _validate(self, values: Tensor) -> Tensor:
         """Return the mean loss with every constant on the prompts held out, [n]."""
         looks = zip(self.held_out, self.looked_at, strict=True)
-        lost = torch.stack([self._lost(values, group, cells * (len(values) > 1)) for group, cells in looks])
-        weights = torch.tensor([len(group.prompts) for group in self.held_out], device=lost.device)
+        lost = torch.stack([self._lost(values, some, cells * (len(values) > 1)) for some, cells in looks])
+        weights = torch.tensor([len(some) for some in self.held_out], device=lost.device)
         there = weights.unsqueeze(1) * ~lost.isnan()
         return (lost.nan_to_num() * there).sum(0) / there.sum(0)

@@ -20,12 +20,20 @@ from engine.runs import RunStore
 from engine.settings import parse_settings
 from engine.tasks.base import Split
 from engine.tracing.base import Corrupter, TraceProblem, corruptions
-from engine.tracing.cells import METRICS, Cell, Group, answer_values, cell_values, group_prompts
+from engine.tracing.cells import (
+    METRICS,
+    Cell,
+    Group,
+    alike,
+    answer_values,
+    cell_values,
+    make_group,
+    most_bases,
+)
 from engine.tracing.effects import average_effects, concentration, recovered_shares
 from engine.tracing.prompts import CLASSES, Traced, own_prompt, subject_tokens_of_facts, task_prompts
 from engine.tracing.restoration import states
 
-MOST_BASES = 160  # corrupted passes held at once
 EVALUATION_SEED = 0  # of the prompts traced, so that runs of different seeds are about the same
 
 
@@ -71,12 +79,14 @@ def trace(model: Model, request: Request, store: RunStore, report: Report) -> Fo
     else:
         drawn = prompts = [_own(model, asked, request.bos)]
     corrupter, history = _corrupter(model, request, store, part_of(report, 2, 70, 100))
-    groups = group_prompts(model.transformer, prompts, max(1, MOST_BASES // corrupter.n_versions))
+    longest = max(len(prompt.tokens) + len(prompt.answer) - 1 for prompt in prompts)
+    parts = alike(prompts, max(1, most_bases(model.transformer, longest) // corrupter.n_versions))
     found: list[Traces] = []
     begin = 70 if history else 2
-    for done, group in enumerate(groups):
-        first, last = (round(begin + (99 - begin) * part / len(groups)) for part in (done, done + 1))
+    for done, some in enumerate(parts):
+        first, last = (round(begin + (99 - begin) * part / len(parts)) for part in (done, done + 1))
         within = part_of(report, first, last, 100, f"prompt {len(found) + 1} of {len(prompts)}: ")
+        group = make_group(model.transformer, some)
         found += traces(model.transformer, group, corrupter, asked.state, asked.window, within)
     tensors = corrupter.tensors()
     about = {"n_drawn": len(drawn), "n_heads": model.shape.n_heads}
@@ -103,9 +113,6 @@ def traces(
     """
     n, shape = corrupter.n_versions, transformer.shape
     streams = corrupter.streams(group.prompts, group.clean.streams[0])
-    corrupted = states(transformer, streams.flatten(0, 1))
-    answers, wrong = (x.repeat_interleave(n, 0) for x in (group.answers, group.wrong))
-    bare = answer_values(transformer, corrupted.end, answers, wrong).view(-1, n, len(METRICS)).cpu().numpy()
     heads = range(shape.n_heads) if state == "head" else range(1)
     cells = [
         Cell(i, version, position, layer, head)
@@ -115,7 +122,21 @@ def traces(
         for head in heads
         for version in corrupter.versions(prompt.token_class(position), layer)
     ]
-    values = cell_values(transformer, group, corrupted, cells, n, state, window, report).cpu().numpy()
+    bare = np.empty((len(group.prompts), n, len(METRICS)), np.float32)
+    values = np.empty((len(cells), len(METRICS)), np.float32)
+    # All versions at once, but for a prompt so long that its own do not fit.
+    most = max(1, most_bases(transformer, group.length) // len(group.prompts))
+    for begin in range(0, n, most):
+        end = min(begin + most, n)
+        corrupted = states(transformer, streams[:, begin:end].flatten(0, 1))
+        answers, wrong = (x.repeat_interleave(end - begin, 0) for x in (group.answers, group.wrong))
+        found = answer_values(transformer, corrupted.end, answers, wrong)
+        bare[:, begin:end] = found.view(-1, end - begin, len(METRICS)).cpu().numpy()
+        here = [i for i, cell in enumerate(cells) if begin <= cell.version < end]
+        some = [cells[i]._replace(version=cells[i].version - begin) for i in here]
+        within = part_of(report, begin, end, n)
+        found = cell_values(transformer, group, corrupted, some, end - begin, state, window, within)
+        values[here] = found.cpu().numpy()
     bares = bare[[cell.prompt for cell in cells], [cell.version for cell in cells]]
     done = 0
     for i, prompt in enumerate(group.prompts):
@@ -134,7 +155,9 @@ def traces(
 def known(transformer: Transformer, prompts: list[Traced]) -> list[Traced]:
     """Return the prompts whose answer the model gives, token by token."""
     found = []
-    for group in group_prompts(transformer, prompts, MOST_BASES):
+    longest = max((len(prompt.tokens) + len(prompt.answer) - 1 for prompt in prompts), default=1)
+    for some in alike(prompts, most_bases(transformer, longest)):
+        group = make_group(transformer, some)
         with torch.no_grad():
             said = transformer.unembed(group.clean.end[:, -group.answers.shape[1] :]).argmax(-1)
         right = (said == group.answers).all(1).tolist()

@@ -12,7 +12,7 @@ from engine.models import Model, load_model
 from engine.planted import lookup
 from engine.request import State
 from engine.tracing.base import Corrupter
-from engine.tracing.cells import group_prompts
+from engine.tracing.cells import make_group
 from engine.tracing.gaussian import NoiseDraws
 from engine.tracing.optimal import Constants
 from engine.tracing.prompts import CLASSES, Traced
@@ -47,7 +47,7 @@ def noise(model: Model, amount: float = 3.0) -> Corrupter:
 
 def traced(model: Model, state: State, window: int, corrupter: Corrupter, some: list[Traced]) -> list[Traces]:
     """Return the traces of prompts of one length."""
-    (group,) = group_prompts(model.transformer, some, 8)
+    group = make_group(model.transformer, some)
     return list(traces(model.transformer, group, corrupter, state, window))
 
 
