@@ -18,6 +18,7 @@ class Profile:
     Attributes:
         name, colour, symbol: of it, in every chart of the page.
         mean, low, high: [n], nan where there is none.
+        starred: [n] bool, what has a star.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Profile:
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    starred: np.ndarray | None = None
 
 
 def profiles_figure(profiles: Sequence[Profile], title: str, scheme: Look) -> go.Figure:
@@ -54,9 +56,12 @@ def profiles_figure(profiles: Sequence[Profile], title: str, scheme: Look) -> go
         figure.add_scatter(
             x=layers,
             y=one.mean[layers],
-            mode="lines+markers",
+            mode="lines+markers" if one.starred is None else "lines+markers+text",
             name=escape(one.name),
             line={"color": one.colour, "width": 2},
+            text=None if one.starred is None else ["*" if star else "" for star in one.starred[layers]],
+            textposition="top center",
+            textfont={"size": scheme.size(18), "color": one.colour},
             marker={"size": 8, "symbol": one.symbol, "color": one.colour},
             hovertext=[_said(one, layer) for layer in layers.tolist()],
             hovertemplate="%{hovertext}<extra></extra>",
@@ -69,19 +74,23 @@ def profiles_figure(profiles: Sequence[Profile], title: str, scheme: Look) -> go
         tickvals=list(range(0, n, 1 if n <= 24 else 4)),
         range=[-0.3, n - 0.7],
     )
-    figure.update_yaxes(**_axis(scheme), title={"text": title, "font": quiet, "standoff": 6})
+    figure.update_yaxes(**_axis(scheme) | _zero(scheme), title={"text": title, "font": quiet, "standoff": 6})
     return figure
 
 
 def intervals_figure(
-    names: Sequence[str], profiles: Sequence[Profile], title: str, scheme: Look, most: int
+    names: Sequence[str],
+    profiles: Sequence[Profile],
+    title: str,
+    scheme: Look,
+    ends: tuple[float, float] | None = None,
 ) -> go.Figure:
     """Return a line for each name, from top to bottom, with a mark and its interval for each corruption.
 
     Args:
         profiles: with one entry a name.
         title: of the axis.
-        most: the end of the axis.
+        ends: of the values there can be; None takes those there are, and 0.
     """
     figure = go.Figure(layout=_layout(scheme))
     for i, one in enumerate(profiles):
@@ -105,8 +114,12 @@ def intervals_figure(
             hovertemplate="%{hovertext}<extra></extra>",
         )
     quiet = {"size": scheme.size(12), "color": scheme.muted}
+    low, high = _range(profiles) if ends is None else ends
+    margin = 0.04 * (high - low) or 1.0
     figure.update_xaxes(
-        **_axis(scheme), title={"text": title, "font": quiet, "standoff": 4}, range=[0.8, most + 0.2]
+        **_axis(scheme) | _zero(scheme),
+        title={"text": title, "font": quiet, "standoff": 4},
+        range=[low - margin, high + margin],
     )
     figure.update_yaxes(**lines_axis(names, scheme))
     return figure
@@ -165,6 +178,16 @@ def _axis(scheme: Look) -> dict[str, Any]:
         "fixedrange": True,
         "automargin": True,
     }
+
+
+def _zero(scheme: Look) -> dict[str, Any]:
+    return {"zeroline": True, "zerolinecolor": scheme.muted, "zerolinewidth": 1}
+
+
+def _range(profiles: Sequence[Profile]) -> tuple[float, float]:
+    """Return the ends of all means and intervals, and of 0."""
+    values = np.concatenate([[0.0], *(part for one in profiles for part in (one.mean, one.low, one.high))])
+    return float(np.nanmin(values)), float(np.nanmax(values))
 
 
 def _said(one: Profile, i: int) -> str:

@@ -15,6 +15,7 @@ _DIFFERENCE = {
 }
 LONGEST = 15  # characters of a name under a column
 MOST_NUMBERS = 60  # cells, up to which each has its number
+LEAST_SPAN = 0.02  # from which numbers of two decimals say anything
 
 
 def map_figure(
@@ -25,6 +26,7 @@ def map_figure(
     difference: bool = False,
     across: str = "",
     selected: tuple[int, int] | None = None,
+    starred: np.ndarray | None = None,
 ) -> go.Figure:
     """Return the map of effects, the first layer at the bottom as in the circuit graph.
 
@@ -35,6 +37,7 @@ def map_figure(
             of differences, whose colours go to minus `span` on the other side.
         across: title of the axis of columns.
         selected: layer and column with a ring.
+        starred: [n_layers, n_columns] bool, which have a star.
     """
     n_layers, n_columns = effects.shape
     font = {"size": scheme.size(12), "color": scheme.muted}
@@ -79,6 +82,7 @@ def map_figure(
         **labels,
         tickvals=list(range(n_columns)),
         ticktext=short,
+        ticklabeloverflow="allow",  # else the first name goes; the margin grows with it
         tickangle=-40 if max(map(len, columns), default=0) > 2 else 0,
         tickfont={"size": scheme.size(12 if n_columns <= 20 else 10), "color": scheme.ink},
         range=[-0.5, n_columns - 0.5],
@@ -93,8 +97,8 @@ def map_figure(
         ticklabelstandoff=4,
         range=[-0.5, n_layers - 0.5],
     )
-    if effects.size <= MOST_NUMBERS:
-        figure.update_layout(annotations=_numbers(effects, span, difference, scheme))
+    stars = np.zeros(effects.shape, dtype=bool) if starred is None else starred
+    figure.update_layout(annotations=_numbers(effects, span, difference, scheme, stars))
     if selected is not None:
         layer, column = selected
         ends = {"x0": column - 0.5, "x1": column + 0.5, "y0": layer - 0.5, "y1": layer + 0.5}
@@ -102,18 +106,26 @@ def map_figure(
     return figure
 
 
-def _numbers(effects: np.ndarray, span: float, difference: bool, scheme: Look) -> list[dict[str, object]]:
+def _numbers(
+    effects: np.ndarray, span: float, difference: bool, scheme: Look, stars: np.ndarray
+) -> list[dict[str, object]]:
+    """Return what stands in the cells: stars, and numbers unless they are too many or too small."""
     found = []
-    for layer, column in np.argwhere(np.isfinite(effects)).tolist():
+    numbers = effects.size <= MOST_NUMBERS and span >= LEAST_SPAN
+    for layer, column in np.argwhere(np.isfinite(effects) & (stars | numbers)).tolist():
         value = float(effects[layer, column])
         strong = (abs(value) if difference else value) > 0.55 * span
         found.append(
             {
                 "x": column,
                 "y": layer,
-                "text": number_text(value),
+                "text": (number_text(value) if numbers else "") + "*" * bool(stars[layer, column]),
                 "showarrow": False,
-                "font": {"size": scheme.size(11), "color": scheme.ground if strong else scheme.ink},
+                "yshift": 0 if numbers else -4,  # a star alone is large, and hangs high in its line
+                "font": {
+                    "size": scheme.size(11 if numbers else 18),
+                    "color": scheme.ground if strong else scheme.ink,
+                },
             }
         )
     return found

@@ -1,5 +1,7 @@
 """Causal tracing: where in the layers and tokens is the fact recalled?"""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from app import state
@@ -10,19 +12,24 @@ from app.panels.subjects import choose_subject
 from app.panels.trace_average import average_panel
 from app.panels.trace_choice import Shown, choose_shown
 from app.panels.trace_data import (
+    EFFECT,
     METRIC_NAMES,
     STATE_NAMES,
-    WITHIN,
     TraceSubject,
+    corruption_names,
+    corruption_title,
     settings_text,
     subjects,
+    training_text,
 )
 from app.panels.trace_form import trace_form
+from app.panels.trace_heads import heads_panel
 from app.panels.trace_maps import cell_of, maps_panel
 from app.presentation import page_look
 from app.text import plain
+from engine.runs import Run
 
-URL = {
+URL: dict[str, Callable[[str], object]] = {
     "subject": str,
     "state": str,
     "window": int,
@@ -30,8 +37,6 @@ URL = {
     "row": int,
     "class": str,
     "measure": str,
-    "optimal": str,
-    "gaussian": str,
     "cell": cell_of,
 }
 DEFAULTS: dict[str, object] = {"metric": "probability", "measure": "effect"}
@@ -45,8 +50,7 @@ WHY = (
     "same constant for every subject, which can say nothing of it, and of all constants the one that does "
     "the answer the least harm: what returns then is what the state brought.\n\n"
     "Under optimal ablation every class of token and layer has a constant of its own, and so has restoring "
-    "nothing. An effect sets the restored state against the same constant with nothing restored, as it does "
-    "with the same noise; the **share recovered** takes for either the constant that is best for it, as "
+    f"nothing. {EFFECT} The **share recovered** takes for either the constant that is best for it, as "
     "published.\n\n"
     "The *residual stream* of layer l is the stream before that layer: at layer 0 the token is wholly as it "
     "was. What ROME calls the output of block l is our layer l + 1."
@@ -56,7 +60,7 @@ WHY = (
 def page() -> None:
     """Draw the page: what is shown on the left, the maps, then averages over prompts."""
     scheme = page_look()
-    state.read_url("trace", URL, prefix="trace-")
+    state.read_url("trace", URL | dict.fromkeys(corruption_names(), str), prefix="trace-")
     there = subjects(shelf(), [job.request for job in queue().jobs() if job.active])
     with st.sidebar:
         subject = choose_subject(
@@ -85,59 +89,74 @@ def page() -> None:
     _ends(subject, shown)
     maps_panel(subject, shown, scheme)
     _provenance(subject, shown)
-    if not subject.own and shown.state != "head":
-        average_panel(shown, scheme)
+    if not subject.own:
+        if shown.state == "head":
+            heads_panel(shown, st.session_state["trace-class"], scheme)
+        else:
+            average_panel(shown, scheme)
         _provenance(subject, shown)
     _write_url(subject, shown, first=next(iter(there)))
 
 
 def _ends(subject: TraceSubject, shown: Shown) -> None:
     """Say what the answer is worth clean and corrupted."""
-    one = next(iter(shown.runs.values())).result
+    one = shown.first.result
     clean = one["clean"][shown.metric]["mean"]
     corrupted = ", ".join(
-        f"{run.result['corrupted'][shown.metric]['mean']:.3g} by {WITHIN[name]}"
+        f"{run.result['corrupted'][shown.metric]['mean']:.3g} ({corruption_title(name)})"
         for name, run in shown.runs.items()
     )
     what = f"of “{one['traced'][0]['answer'].strip()}”" if subject.own else "of the answers, on average"
-    words = METRIC_NAMES[shown.metric]
-    if shown.metric == "logit_difference" and subject.own:
-        what += f" to “{one['traced'][0]['wrong_answer'].strip()}”"
-    st.markdown(plain(f"{words} {what}: {clean:.3g} clean; corrupted {corrupted}."))
+    if shown.metric == "logit_difference":
+        what = _first_token(subject, one["traced"][0])
+    st.markdown(plain(f"{METRIC_NAMES[shown.metric]} {what}: {clean:.3g} clean; corrupted: {corrupted}."))
+
+
+def _first_token(subject: TraceSubject, traced: dict[str, str]) -> str:
+    """Return which tokens a logit difference is between: of an answer of several, only the first."""
+    if not subject.own:
+        return "of the answers' first tokens to those of wrong answers, on average"
+    typed = subject.request.trace is not None and subject.request.trace.answer is not None
+    of = f"of {'the first token of ' if typed else ''}“{traced['answer'].strip()}”"
+    return f"{of} to “{traced['wrong_answer'].strip()}”"
 
 
 def _provenance(subject: TraceSubject, shown: Shown) -> None:
     """Draw the line that says where the numbers come from."""
-    request, one = subject.request, next(iter(shown.runs.values()))
+    request, one = subject.request, shown.first
     n = len(one.result["traced"])
     of = "this one prompt" if subject.own else f"{n} of {one.result['n_drawn']} test prompts, those it knows"
-    window = f"window {shown.window}" if shown.window > 1 else "one layer at a time"
-    how = "; ".join(
-        f"{WITHIN[name]} ({settings_text(run)}), run {run.run_id}" for name, run in shown.runs.items()
-    )
-    state_name = STATE_NAMES[shown.state].lower()
-    st.caption(
-        plain(f"{model_name(request.model)} · {of} · {state_name}, {window} · seed {request.seed} · {how}")
-    )
+    alone = "one at a time" if shown.state == "head" else "one layer at a time"
+    window = f"window {shown.window}" if shown.window > 1 else alone
+    how = "; ".join(_how(name, run) for name, run in shown.runs.items())
+    restored = f"restored: {STATE_NAMES[shown.state]}, {window}"
+    st.caption(plain(f"{model_name(request.model)} · {of} · {restored} · seed {request.seed} · {how}"))
+
+
+def _how(corruption: str, run: Run) -> str:
+    """Return the settings of a corruption, what trained it, and the run."""
+    inside = "; ".join(part for part in (settings_text(run), training_text(run.request)) if part)
+    return f"{corruption_title(corruption)}{f' ({inside})' if inside else ''}, run {run.run_id}"
 
 
 def _write_url(subject: TraceSubject, shown: Shown, first: str) -> None:
     values = {"subject": subject.key, "state": shown.state, "window": shown.window, "metric": shown.metric}
-    values |= {name: run.run_id for name, run in shown.runs.items()}
+    values |= {name: run.run_id for name, run in shown.runs.items() if name in corruption_names()}
     if (cell := st.session_state.get("trace-cell")) is not None:
         values["cell"] = ",".join(map(str, cell))
-    if shown.state == "head":
+    if subject.own and shown.state == "head":
         values["row"] = st.session_state["trace-row"]
-    elif not subject.own:
-        values |= {name: st.session_state[f"trace-{name}"] for name in ("class", "measure")}
+    if not subject.own:
+        # Where nothing was lost, there is nothing to choose.
+        chosen = {name: st.session_state.get(f"trace-{name}") for name in ("class", "measure")}
+        values |= {name: value for name, value in chosen.items() if value is not None}
     state.write_url("trace", values, _defaults(subject, shown, first))
 
 
 def _defaults(subject: TraceSubject, shown: Shown, first: str) -> dict[str, object]:
     """Return what the address leaves out."""
-    one = next(iter(shown.runs.values())).result
     defaults = DEFAULTS | {"subject": first, "state": "residual", "window": 1, "class": "last"}
-    defaults["row"] = len(one["traced"][0]["tokens"] if subject.own else one["classes"]) - 1
+    defaults["row"] = len(shown.first.result["traced"][0]["tokens"]) - 1
     alone = {name: subject.of(shown.state, shown.window, name) for name in shown.runs}
     return defaults | {name: runs[0].run_id for name, runs in alone.items() if runs}
 

@@ -1,5 +1,6 @@
 """Prompts token by token."""
 
+from collections.abc import Iterable
 from html import escape
 
 import streamlit as st
@@ -19,6 +20,24 @@ def tokens_of(model: str) -> Tokens:
     return load_tokens(model)
 
 
+def tokens_after(tokens: Tokens, prompt: str, text: str) -> list[int]:
+    """Return the tokens that a text adds to a prompt; [] if it adds none, or changes those before it."""
+    before, after = tokens.encode(prompt), tokens.encode(prompt + text)
+    return after[len(before) :] if after[: len(before)] == before else []
+
+
+def continuation(tokens: Tokens, prompt: str, typed: str) -> str:
+    """Return a text that was typed as it continues a prompt.
+
+    A word gets the space before it, unless the prompt goes on token by token only without.
+    """
+    bare = typed.rstrip()
+    if not bare[:1].isalnum():
+        return bare
+    spaced = f" {bare}"
+    return bare if tokens_after(tokens, prompt, bare) and not tokens_after(tokens, prompt, spaced) else spaced
+
+
 def token_chip(token: str, marked: bool, scheme: Look) -> str:
     """Return one token in a frame as HTML; a marked one stands out."""
     edge = scheme.ring if marked else scheme.faint
@@ -27,4 +46,18 @@ def token_chip(token: str, marked: bool, scheme: Look) -> str:
     return (
         f"<span style='display:inline-block;white-space:pre;border:1px solid {edge};border-radius:.25rem;"
         f"padding:0 .28rem;margin:.08rem .1rem;font-weight:{weight}'>{shown}</span>"
+    )
+
+
+def token_line(alt: str, label: str, chips: Iterable[str], scheme: Look) -> str:
+    """Return a line of chips as HTML.
+
+    Args:
+        alt: what the line is, for a screen reader.
+        label: in front of it.
+    """
+    front = f"<span style='color:{scheme.muted};margin-right:.3rem'>{escape(label)}</span>" if label else ""
+    return (
+        f"<div role='group' aria-label='{escape(alt, quote=True)}' style='font-size:.86rem;margin:.15rem 0'>"
+        f"{front}{''.join(chips)}</div>"
     )

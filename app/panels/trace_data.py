@@ -11,7 +11,9 @@ import numpy as np
 from app.data import Shelf, model_name, title_of
 from engine.request import Request
 from engine.runs import Run
+from engine.tracing.base import corruptions
 from engine.tracing.cells import METRICS
+from engine.tracing.trace import task_trace
 
 METRIC_NAMES = {
     "probability": "Probability",
@@ -19,8 +21,12 @@ METRIC_NAMES = {
     "logit_difference": "Logit difference",
 }
 STATE_NAMES = {"residual": "Residual stream", "attention": "Attention", "mlp": "MLP", "head": "Single heads"}
-CORRUPTION_NAMES = {"optimal": "Optimal ablation", "gaussian": "Gaussian noise"}
-WITHIN = {"optimal": "optimal ablation", "gaussian": "Gaussian noise"}  # in a sentence
+EFFECT = (
+    "An effect is the restored value less the value with nothing restored, under the same noise or the same "
+    "constant."
+)
+PAIR = ("optimal", "gaussian")  # whose difference is shown, the first less the second
+HELD_OUT = {"random": "ways of asking held out at random", "relations": "whole relations held out"}
 _SAME = ("model", "weights_hash", "task_hash", "bos", "dtype", "n_prompts", "seed")
 
 
@@ -54,9 +60,50 @@ class TraceSubject:
             and (run.request.trace.state, run.request.trace.window) == (state, window)
             and run.request.ablation == corruption
         ]
-        return sorted(
-            found, key=lambda run: (run.request.ablation_settings.get("noise", 3.0) != 3.0, run.run_id)
-        )
+        return sorted(found, key=lambda run: (not _has_defaults(run.request), run.run_id))
+
+    def corruptions(self) -> list[str]:
+        """Return the corruptions of its runs, in the order of `corruption_names`; last those not known here,
+        for a run may come from anywhere."""
+        there = {run.request.ablation for run in self.runs}
+        known = corruption_names()
+        return [name for name in known if name in there] + sorted(there - set(known))
+
+
+def corruption_names() -> list[str]:
+    """Return the corruptions there are: optimal ablation, Gaussian noise, then all others by name."""
+    return sorted(corruptions.names(), key=lambda name: (name not in PAIR, name != PAIR[0], name))
+
+
+def corruption_title(name: str) -> str:
+    """Return the title of a corruption; of one not known here, its name."""
+    return corruptions.get(name).title if name in corruptions.names() else name
+
+
+def key_of(corruption: str) -> str:
+    """Return what keys of widgets and views call a corruption: one not known here can be called anything."""
+    return corruption if corruption in corruptions.names() else f"unknown-{corruption}"
+
+
+def metric_words(request: Request, metric: str) -> str:
+    """Return what an effect is measured in, within a sentence.
+
+    The logit difference of an answer of several tokens is that of its first; the model's own answer is one
+    token.
+    """
+    assert request.trace is not None
+    one_token = request.trace.prompt is not None and request.trace.answer is None
+    words = METRIC_NAMES[metric].lower()
+    return words if metric != "logit_difference" or one_token else f"{words} (first token)"
+
+
+def _has_defaults(request: Request) -> bool:
+    """Return whether the corruption's settings are those it begins with."""
+    if request.ablation not in corruptions.names():
+        return True
+    fields = corruptions.get(request.ablation).Settings.model_fields
+    chosen = request.ablation_settings.items()
+    return all(name in fields and fields[name].default == value for name, value in chosen)
 
 
 def subject_key(request: Request) -> str:
@@ -100,7 +147,9 @@ def label_of(request: Request) -> str:
     """Return what a subject is called."""
     assert request.trace is not None
     if request.trace.prompt is not None:
-        return f"“{request.trace.prompt}” · {model_name(request.model)}"
+        answers = (("→", request.trace.answer), ("against", request.trace.wrong_answer))
+        typed = "".join(f" {word} “{answer.strip()}”" for word, answer in answers if answer)
+        return f"“{request.trace.prompt}”{typed} · {model_name(request.model)}"
     split = "" if request.trace.holdout == "random" else " · relations held out"
     return f"{title_of('task', request.task)}, all prompts{split} · {model_name(request.model)}"
 
@@ -119,3 +168,16 @@ def settings_text(run: Run) -> str:
     """Return the settings that tell runs of one corruption apart, in words."""
     settings = run.request.ablation_settings
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())
+
+
+def training_text(request: Request) -> str:
+    """Return what trained a corruption, and in which run if not in this one; "" if nothing did."""
+    if request.ablation not in corruptions.names() or not corruptions.get(request.ablation).trained:
+        return ""
+    assert request.trace is not None
+    whole = task_trace(request)
+    where = "" if whole is None else f" of run {whole.run_id()}"
+    return (
+        f"constants{where} trained on {title_of('task', request.task).lower()} that the model knows, "
+        f"train split, {HELD_OUT[request.trace.holdout]}"
+    )

@@ -11,18 +11,16 @@ from app.figures.style import Look
 from app.forms import fields_form, problems
 from app.jobs import queue
 from app.panels.subject import choose_model, require_model, start_button
-from app.panels.tokens import token_chip, tokens_of
-from app.panels.trace_data import CORRUPTION_NAMES, STATE_NAMES, subject_key
+from app.panels.trace_data import PAIR, STATE_NAMES, corruption_names, corruption_title, subject_key
+from app.panels.trace_prompt import prompt_fields
 from engine.completion import completed
 from engine.errors import CircuitExplorerError, RequestError
 from engine.request import Request, Trace
 from engine.run_folder import first_problem
 from engine.tracing.base import corruptions
-from engine.tracing.prompts import own_prompt
 
 ABOUT = {"prompt": "A prompt", "task": "All facts"}
 HOLDOUTS = {"random": "At random", "relations": "Whole relations"}
-EXAMPLE = {"prompt": "The capital of France is", "subject": "France"}
 
 
 def trace_form(scheme: Look) -> None:
@@ -37,7 +35,7 @@ def trace_form(scheme: Look) -> None:
         format_func=ABOUT.__getitem__,
         required=True,
     )
-    fields, ready = _prompt(model, scheme) if about == "prompt" else _task()
+    fields, ready = prompt_fields(model, scheme) if about == "prompt" else _task()
     states = st.multiselect(
         "Restore",
         list(STATE_NAMES),
@@ -53,15 +51,15 @@ def trace_form(scheme: Look) -> None:
     seed = right.number_input("Seed", 0, 2**31 - 1, 0, key="trace-new-seed", help="Of noise and training.")
     chosen = st.multiselect(
         "Corrupt by",
-        list(CORRUPTION_NAMES),
-        default=list(CORRUPTION_NAMES),
+        corruption_names(),
+        default=PAIR,
         key="trace-new-corruptions",
-        format_func=CORRUPTION_NAMES.__getitem__,
+        format_func=corruption_title,
         help="What becomes of the subject: noise on it, or the constants that harm the answer least.",
     )
     settings = {}
     for name in chosen:
-        with st.expander(f"{CORRUPTION_NAMES[name]}: settings"):
+        with st.expander(f"{corruption_title(name)}: settings"):
             settings[name] = fields_form(corruptions.get(name).Settings, f"trace-set-{name}", columns=2)
     if not start_button("Trace", "trace-start", disabled=not ready):
         return
@@ -70,44 +68,6 @@ def trace_form(scheme: Look) -> None:
         _submit(plain, fields, states, int(window), settings)
     except CircuitExplorerError as error:
         show_error(str(error))
-
-
-def _prompt(model: str, scheme: Look) -> tuple[dict[str, Any], bool]:
-    """Draw the fields of a prompt and its tokens; return the fields, and whether they can be used."""
-    for name, example in EXAMPLE.items():
-        st.session_state.setdefault(f"trace-new-{name}", example)
-    prompt = st.text_area(
-        "Prompt", key="trace-new-prompt", height=72, max_chars=4000, help="The answer is what follows it."
-    ).rstrip()
-    left, right = st.columns(2)
-    subject = left.text_input(
-        "Subject", key="trace-new-subject", max_chars=400, help="What it is about; this is corrupted."
-    )
-    answer = right.text_input(
-        "Answer",
-        key="trace-new-answer",
-        max_chars=400,
-        placeholder="the model's",
-        help="What is followed, of one or several tokens; empty takes what the model says.",
-    ).strip()
-    fields = {"prompt": prompt, "subject": subject.strip(), "answer": f" {answer}" if answer else None}
-    if not model or not prompt or not subject.strip():
-        st.caption("Type a prompt and the part of it that names its subject.")
-        return fields, False
-    try:
-        tokens = tokens_of(model)
-        found = own_prompt(tokens, prompt, subject, fields["answer"], None, None)
-    except CircuitExplorerError as error:
-        show_error(str(error))
-        return fields, False
-    first, end = found.subject
-    strings = tokens.token_strings(found.tokens)
-    chips = "".join(token_chip(token, first <= i < end, scheme) for i, token in enumerate(strings))
-    st.html(
-        f"<div role='group' aria-label='Tokens of the prompt; the subject is outlined' "
-        f"style='font-size:.86rem'>{chips}</div>"
-    )
-    return fields, True
 
 
 def _task() -> tuple[dict[str, Any], bool]:

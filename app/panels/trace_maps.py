@@ -1,6 +1,7 @@
-"""Both corruptions side by side on one colour scale, and their difference."""
+"""The corruptions side by side on one colour scale, and the difference of the first two."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,22 @@ from app.components.plotly_view import plotly_view
 from app.figures.style import Look
 from app.figures.trace_map import map_figure
 from app.panels.ablations_tables import as_table, number_columns
-from app.panels.trace_choice import Shown
-from app.panels.trace_data import CORRUPTION_NAMES, METRIC_NAMES, TraceSubject, effects_of
+from app.panels.trace_choice import Shown, choose_class
+from app.panels.trace_data import (
+    TraceSubject,
+    corruption_names,
+    corruption_title,
+    effects_of,
+    key_of,
+)
+from app.panels.trace_difference import LABEL, STAR, STARRED, differences, is_clear, pairing_note
+from app.panels.trace_profiles import numbers_of
 from app.text import plain
 from engine.runs import Run
 from engine.tracing.prompts import CLASSES
 
 ROW = 34  # px, of a layer
+IN_ROW = 3  # maps
 
 
 def rows_of(subject: TraceSubject, run: Run) -> list[str]:
@@ -29,54 +39,109 @@ def rows_of(subject: TraceSubject, run: Run) -> list[str]:
     return [token + "*" * (first <= i < end) for i, token in enumerate(traced["tokens"])]
 
 
+@dataclass(frozen=True)
+class Panel:
+    """One map.
+
+    Attributes:
+        key: of the view.
+        label: its title.
+        grid: [n_layers, columns].
+        difference: whether it is of differences, which have colours of their own.
+        stars: [n_layers, columns] bool, which of them have one.
+    """
+
+    key: str
+    label: str
+    grid: np.ndarray
+    difference: bool = False
+    stars: np.ndarray | None = None
+
+
 def maps_panel(subject: TraceSubject, shown: Shown, scheme: Look) -> None:
     """Draw the maps, and the numbers of all of them."""
-    grids, columns, across = _grids(subject, shown)
+    at, columns, across = _columns(subject, shown)
+    grids = {name: _shaped(shown, effects_of(run, shown.metric), at) for name, run in shown.runs.items()}
     span = max((float(np.nanmax(grid, initial=0.0)) for grid in grids.values()), default=0.0) or 1.0
-    what = f"{METRIC_NAMES[shown.metric].lower()} restored"
-    panels: list[tuple[str, str, np.ndarray, bool]] = [
-        (name, CORRUPTION_NAMES[name], grid, False) for name, grid in grids.items()
-    ]
-    if len(grids) == len(CORRUPTION_NAMES):
-        difference = grids["optimal"] - grids["gaussian"]
-        panels.append(("difference", "Optimal less Gaussian", difference, True))
+    panels = [Panel(key_of(name), corruption_title(name), grid) for name, grid in grids.items()]
+    if shown.pair is not None:
+        panels += _difference(subject, shown, shown.pair, at)
     selected = _selected(grids)
-    for place, (name, label, grid, is_difference) in zip(st.columns(3, gap="small"), panels, strict=False):
-        with place:
-            st.markdown(f"**{label}**, {'difference' if is_difference else what}")
-            ends = float(np.nanmax(np.abs(grid), initial=0.0)) or 1.0 if is_difference else span
-            figure = map_figure(grid, columns, ends, scheme, is_difference, across, selected)
-            plotly_view(
-                figure,
-                f"trace-map-{name}",
-                f"{label}: {what} by layer and {across or 'token'}. The table below lists it.",
-                height=min(130 + round(ROW * scheme.text * len(grid)), 700),
-                on_event=_on_cell,
-                clearable=selected is not None and name == "optimal",
-            )
-    if len(panels) == 1:
-        missing = next(name for name in CORRUPTION_NAMES if name not in grids)
-        st.caption(f"{CORRUPTION_NAMES[missing]} is not traced here yet: choose it in the form on the left.")
+    for row in range(0, len(panels), IN_ROW):
+        for place, panel in zip(st.columns(IN_ROW, gap="small"), panels[row : row + IN_ROW], strict=False):
+            with place:
+                _map(panel, shown, columns, across, span, selected, scheme, clears=panel is panels[0])
+    _notes(subject, shown, panels)
     if selected is not None:
-        _cell(subject, shown, grids, columns, selected)
-    _table(grids, columns)
+        _cell(shown, grids, columns, selected)
+    _table(panels, columns)
 
 
-def _grids(subject: TraceSubject, shown: Shown) -> tuple[dict[str, np.ndarray], list[str], str]:
-    """Return effects [n_layers, columns] of each corruption, the columns' names, and what they are."""
-    first = next(iter(shown.runs.values()))
-    rows = rows_of(subject, first)
-    effects = {name: effects_of(run, shown.metric) for name, run in shown.runs.items()}
+def _map(
+    panel: Panel,
+    shown: Shown,
+    columns: list[str],
+    across: str,
+    span: float,
+    selected: tuple[int, int] | None,
+    scheme: Look,
+    clears: bool,
+) -> None:
+    what = "difference of what is restored" if panel.difference else f"{shown.words} restored"
+    st.markdown(f"**{plain(panel.label)}**  \n{what}")  # two lines in each, so that maps stand in line
+    ends = float(np.nanmax(np.abs(panel.grid), initial=0.0)) or 1.0 if panel.difference else span
+    plotly_view(
+        map_figure(panel.grid, columns, ends, scheme, panel.difference, across, selected, panel.stars),
+        f"trace-map-{panel.key}",
+        f"{panel.label}: {what} by layer and {across or 'token'}. The table below lists it.",
+        height=min(130 + round(ROW * scheme.text * len(panel.grid)), 700),
+        on_event=_on_cell,
+        clearable=selected is not None and clears,
+    )
+
+
+def _columns(subject: TraceSubject, shown: Shown) -> tuple[int | None, list[str], str]:
+    """Return the row of effects whose heads are shown, None for layers; the names of columns, and what they
+    are."""
+    rows = rows_of(subject, shown.first)
     if shown.state != "head":
-        return {name: grid.T for name, grid in effects.items()}, rows, "" if subject.own else "class of token"
-    at = _choose_row(rows)
-    n_heads = _n_heads(first)
-    grids = {name: grid[at].reshape(-1, n_heads) for name, grid in effects.items()}
-    return grids, [str(head) for head in range(n_heads)], "head"
+        return None, rows, "" if subject.own else "class of token"
+    heads = [str(head) for head in range(shown.first.result["n_heads"])]
+    return _choose_row(rows) if subject.own else rows.index(choose_class(shown)), heads, "head"
 
 
-def _n_heads(run: Run) -> int:
-    return int(run.result["n_heads"])
+def _shaped(shown: Shown, effects: np.ndarray, at: int | None) -> np.ndarray:
+    """Return effects [rows, C] as the map has them, [n_layers, columns]."""
+    return effects.T if at is None else effects[at].reshape(-1, shown.first.result["n_heads"])
+
+
+def _difference(subject: TraceSubject, shown: Shown, pair: tuple[Run, Run], at: int | None) -> list[Panel]:
+    """Return the map of what the first of the pair has more; of a task paired, and none if nothing pairs."""
+    if subject.own:
+        one, other = (effects_of(run, shown.metric) for run in pair)
+        return [Panel("difference", LABEL, _shaped(shown, one - other, at), True)]
+    rows = CLASSES if at is None else CLASSES[at : at + 1]
+    found = [differences(pair, name, shown.metric) for name in rows]
+    if not all(found):
+        return []
+    means = np.array([numbers_of(one)[0] for one in found])
+    stars = np.array([[is_clear(one) for one in row] for row in found])
+    grid, stars = (_shaped(shown, part, None if at is None else 0) for part in (means, stars))
+    return [Panel("difference", LABEL, grid, True, stars)]
+
+
+def _notes(subject: TraceSubject, shown: Shown, panels: list[Panel]) -> None:
+    """Say what is not here, and what stars are."""
+    if missing := [corruption_title(name) for name in corruption_names() if name not in shown.runs]:
+        verb, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+        st.caption(
+            plain(
+                f"{' and '.join(missing)} {verb} not traced here yet: choose {them} in the form on the left."
+            )
+        )
+    if not subject.own and shown.pair is not None:
+        starred = any(panel.difference for panel in panels)
+        st.caption(f"{STAR if starred else ''} {pairing_note(*shown.pair)}")
 
 
 def _choose_row(rows: list[str]) -> int:
@@ -113,7 +178,6 @@ def _on_cell(event: dict[str, Any]) -> None:
 
 
 def _cell(
-    subject: TraceSubject,
     shown: Shown,
     grids: Mapping[str, np.ndarray],
     columns: list[str],
@@ -125,14 +189,9 @@ def _cell(
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{plain(what)}**", width="content")
         for name, grid in grids.items():
-            ends = {end: shown.runs[name].result[end][shown.metric]["mean"] for end in ("clean", "corrupted")}
             effect = float(grid[at])
             text = "no such token" if np.isnan(effect) else f"{effect:+.3g}"
-            st.markdown(
-                f"{CORRUPTION_NAMES[name]}: **{text}** ({ends['corrupted']:.3g} corrupted, "
-                f"{ends['clean']:.3g} clean)",
-                width="content",
-            )
+            st.markdown(f"{plain(corruption_title(name))}: **{text}**", width="content")
         st.button(
             "Clear",
             key="trace-clear",
@@ -143,14 +202,20 @@ def _cell(
         )
 
 
-def _table(grids: Mapping[str, np.ndarray], columns: list[str]) -> None:
-    rows = [
-        {"at": column.strip(), "layer": layer}
-        | {CORRUPTION_NAMES[name]: float(grid[layer, i]) for name, grid in grids.items()}
-        for i, column in enumerate(columns)
-        for layer in range(len(next(iter(grids.values()))))
-    ]
-    names = [CORRUPTION_NAMES[name] for name in grids]
+def _table(panels: list[Panel], columns: list[str]) -> None:
+    """List every map; where a difference has stars, a last column has them."""
+    rows = []
+    for i, column in enumerate(columns):
+        for layer in range(len(panels[0].grid)):
+            row: dict[str, Any] = {"at": column.strip(), "layer": layer}
+            for panel in panels:
+                row[panel.label] = float(panel.grid[layer, i])
+                if panel.stars is not None:
+                    row[STARRED] = "*" * bool(panel.stars[layer, i])
+            rows.append(row)
     as_table(
-        pd.DataFrame(rows), "trace-effects", "The effect of restoring every state", number_columns(*names)
+        pd.DataFrame(rows),
+        "trace-effects",
+        "The effect of restoring every state",
+        number_columns(*(panel.label for panel in panels)),
     )

@@ -28,16 +28,9 @@ def find_model(model: str, download: bool = True) -> Path:
     Raises:
         RequestError: there is no such model, its weights are not safetensors, or no hub can be reached.
     """
-    shipped = shipped_models()
-    if model in shipped:
-        return shipped[model]
-    try:
-        folder = Path(model).expanduser()
-        there = folder.is_dir()
-    except (OSError, RuntimeError) as error:  # too long a name, or the home of nobody
-        raise RequestError(f"'{model[:80]}' is no model: {error}") from error
-    if there:
+    if (folder := _without_hub(model)) is not None:
         return _checked(folder)
+    shipped = shipped_models()
     nearest = difflib.get_close_matches(model, shipped, n=1, cutoff=0.5)
     hint = (
         f"did you mean '{nearest[0]}'? " if nearest else ""
@@ -55,6 +48,39 @@ def find_model(model: str, download: bool = True) -> Path:
             f"unknown model '{model}': it is neither shipped nor a folder, and the Hugging Face hub "
             f"did not give it ({type(error).__name__}); {hint}"
         ) from error
+
+
+def on_this_machine(model: str) -> bool:
+    """Return whether a model needs no download: False for a Hugging Face id that is not in the local cache.
+
+    What is no model at all needs none: `find_model` says what is wrong with it.
+    """
+    try:
+        if _without_hub(model) is not None or not _HUB_ID.fullmatch(model):
+            return True
+    except RequestError:
+        return True
+    try:
+        find_model(model, download=False)
+    except RequestError:
+        return False
+    return True
+
+
+def _without_hub(model: str) -> Path | None:
+    """Return the folder of a shipped name or of a local folder; None if it is neither.
+
+    Raises:
+        RequestError: it can be no name of a model.
+    """
+    shipped = shipped_models()
+    if model in shipped:
+        return shipped[model]
+    try:
+        folder = Path(model).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError) as error:  # too long a name, or the home of nobody
+        raise RequestError(f"'{model[:80]}' is no model: {error}") from error
 
 
 def _checked(folder: Path) -> Path:

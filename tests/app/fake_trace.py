@@ -1,5 +1,6 @@
 """Made-up traces of one prompt and of a task, under both corruptions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,16 +27,21 @@ def write_trace(
     state: str = "residual",
     own: bool = True,
     settings: dict[str, Any] | None = None,
+    asked: Sequence[int] = range(PROMPTS),
     **trace: Any,
 ) -> str:
-    """Write a made-up trace of the prompt, or of a task, and return its id."""
+    """Write a made-up trace of the prompt, or of a task, and return its id.
+
+    Args:
+        asked: which prompts of the task; each has a text of its own.
+    """
     request = Request.model_validate(
         {
             "kind": "trace",
             "model": "fake-4l",
             "task": "facts",
             "ablation": corruption,
-            "ablation_settings": SETTINGS[corruption] | (settings or {}),
+            "ablation_settings": SETTINGS.get(corruption, {}) | (settings or {}),
             "trace": {"state": state} | (PROMPT if own else {}) | trace,
         }
     )
@@ -71,7 +77,8 @@ def write_trace(
             "share": recovered_shares(lost, np.full(PROMPTS, 0.8)),
             "concentration": concentration(effects[:, i, :, 0], 0),
         }
-    whole = {"traced": [_traced()] * PROMPTS, "clean": _ends(0.9), "corrupted": _ends(0.1)}
+    traced = [_traced(f"{PROMPT['prompt']} ({i})") for i in asked]
+    whole = {"traced": traced, "clean": _ends(0.9), "corrupted": _ends(0.1)}
     return store.write(
         request, about | whole | {"classes": classes, "n_drawn": 20}, {"effects": effects} | ends
     )
@@ -81,8 +88,8 @@ def _ends(value: float) -> dict[str, Any]:
     return {metric: {"mean": value, "ci95": [value - 0.1, value + 0.1], "n": 10} for metric in METRICS}
 
 
-def _traced() -> dict[str, Any]:
-    prompt = Traced(PROMPT["prompt"], list(range(len(TOKENS))), SUBJECT, [1], 2)
+def _traced(text: str = PROMPT["prompt"]) -> dict[str, Any]:
+    prompt = Traced(text, list(range(len(TOKENS))), SUBJECT, [1], 2)
     classes = [prompt.token_class(i) for i in range(len(TOKENS))]
     return {
         "text": prompt.text,

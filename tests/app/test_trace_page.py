@@ -5,12 +5,20 @@ import json
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 from streamlit.testing.v1 import AppTest
 
 from app.figures.trace_map import number_text
+from app.panels.trace_data import subject_key
+from engine.metrics import estimate
+from engine.runs import RunStore
+from engine.tracing.base import corruptions
+from engine.tracing.cells import METRICS
+from engine.tracing.prompts import CLASSES
 from tests.app.drawing import figure, open_page, text, views
 from tests.app.fake_trace import HEADS, LAYERS, PROMPTS, SUBJECT, TOKENS, write_trace
 
+PAIR = ("optimal", "gaussian")
 MAPS = ("trace-map-optimal", "trace-map-gaussian", "trace-map-difference")
 
 
@@ -25,6 +33,59 @@ def values(at: AppTest, key: str) -> np.ndarray:
         flat = np.frombuffer(base64.b64decode(z["bdata"]), dtype=z["dtype"])
         return flat.reshape([int(n) for n in z["shape"].split(",")])
     return np.array(z, dtype=float)
+
+
+def said(at: AppTest) -> str:
+    """All captions, markdown, headings, as they are read."""
+    return text(at).replace("\\", "")
+
+
+def about(store: RunStore, run: str, **query: str) -> AppTest:
+    """The page on what a run is about."""
+    return page(subject=subject_key(store.get(run).request), **query)
+
+
+def line(at: AppTest, key: str, name: str) -> dict:
+    """The trace of a name in a figure; its numbers as lists."""
+    found = next(trace for trace in figure(at, key)["data"] if trace.get("name") == name)
+    return found | {axis: _numbers(found[axis]) for axis in ("x", "y")}
+
+
+def _numbers(array: dict | list) -> list[float]:
+    if isinstance(array, dict):
+        return np.frombuffer(base64.b64decode(array["bdata"]), dtype=array["dtype"]).tolist()
+    return array
+
+
+def table(at: AppTest, alt: str):
+    """The table whose description has these words."""
+    return next(table.value for table in at.dataframe if alt in table.proto.alt)
+
+
+def chips(at: AppTest, alt: str) -> str:
+    """The line of tokens whose description has these words, as HTML."""
+    lines = [part for html in at.get("html") for part in html.proto.body.split("<div")]
+    return next(part for part in lines if f"aria-label='{alt}" in part)
+
+
+def effects(store: RunStore, run: str, token_class: str, metric: str = "probability") -> np.ndarray:
+    """The effects a run of a task has kept, [n_prompts, columns]."""
+    return store.get(run).tensors["effects"][:, CLASSES.index(token_class), :, METRICS.index(metric)]
+
+
+class Toy:
+    """A corruption as somebody else could add one."""
+
+    class Settings(BaseModel):
+        strength: int = 1
+
+    title, description, trained = "Toy blanks", "Blanks.", False
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    corruptions.names()  # all of ours are known before it is
+    monkeypatch.setitem(corruptions._items, "toy", Toy())  # type: ignore[arg-type]
 
 
 def test_without_traces_the_page_says_what_to_do(store):
@@ -74,7 +135,7 @@ def test_averages_over_prompts_have_profiles_peaks_and_concentration(store):
     at = page(**{"class": "middle subject", "measure": "share"})
     assert {"trace-profiles", "trace-peaks", "trace-concentration", *MAPS} <= set(views(at))
     assert "delta method" in text(at)
-    peaks = next(table.value for table in at.dataframe if "largest effect" in table.proto.alt)
+    peaks = table(at, "largest effect")
     assert len(peaks) == 2 * (PROMPTS // 2)  # prompts without such a token are left out
     assert at.query_params["class"] == "middle subject"
 
@@ -86,7 +147,7 @@ def test_a_cell_that_is_clicked_says_what_it_is_worth(store):
     at.run()
     assert f"**{values(at, MAPS[1])[2, 5]:+.3g}**" in text(at)
     at.button(key="trace-clear").click().run()
-    assert "corrupted, 0.9 clean" not in text(at)
+    assert f"**{values(at, MAPS[1])[2, 5]:+.3g}**" not in text(at)
 
 
 def test_the_subjects_tokens_are_shown_before_anything_runs(store):
@@ -96,8 +157,8 @@ def test_the_subjects_tokens_are_shown_before_anything_runs(store):
     assert at.button(key="trace-start").disabled
     at.text_input(key="trace-new-subject").set_value("South Korea").run()
     assert not at.error
-    chips = next(html.proto.body for html in at.get("html") if "Tokens of the prompt" in html.proto.body)
-    strong = [part.split(">")[1].split("<")[0] for part in chips.split("<span")[1:] if "weight:600" in part]
+    spans = chips(at, "Tokens of the prompt").split("<span")[1:]
+    strong = [part.split(">")[1].split("<")[0] for part in spans if "weight:600" in part]
     assert "".join(strong).split() == ["South", "Korea"]
 
 
@@ -120,6 +181,203 @@ def test_wrong_settings_are_told_before_anything_is_asked_for(asked):
     at.button(key="trace-start").click().run()
     assert "at least one state" in at.error[0].value
     assert not asked
+
+
+def test_a_corruption_of_others_is_a_third_map_and_has_its_place_in_form_and_address(store, toy):
+    for corruption in PAIR:
+        write_trace(store, corruption)
+    one, other = (write_trace(store, "toy", settings={"strength": i}) for i in (1, 2))
+    at = page()
+    maps = [key for key in views(at) if key.startswith("trace-map")]
+    assert maps == ["trace-map-optimal", "trace-map-gaussian", "trace-map-toy", "trace-map-difference"]
+    grids = [values(at, key) for key in maps]
+    assert grids[3] == pytest.approx(grids[0] - grids[1])
+    assert "0.1 (Optimal ablation), 0.1 (Gaussian noise), 0.1 (Toy blanks)" in said(at)
+    assert one in text(at)
+    assert "Toy blanks" in at.multiselect(key="trace-new-corruptions").options
+    at = page(toy=other)
+    assert other in text(at)
+    assert at.query_params["toy"] == other
+
+
+def test_marks_of_three_corruptions_are_apart(store, toy):
+    for corruption in (*PAIR, "toy"):
+        write_trace(store, corruption, own=False)
+    drawn = [one for one in figure(page(), "trace-profiles")["data"] if one.get("name")]
+    assert [one["name"] for one in drawn] == ["Optimal ablation", "Gaussian noise", "Toy blanks"]
+    assert len({(one["line"]["color"], one["marker"]["symbol"]) for one in drawn}) == 3
+    assert len({one["line"]["color"] for one in drawn}) == 3
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("name", ["from :red[elsewhere]", "cell", "difference"])
+def test_a_corruption_that_is_not_known_here_is_shown_by_its_name(store, name, own):
+    """Runs are imported from anywhere: not even keys of the page's own are a name it cannot have."""
+    for corruption in PAIR:
+        write_trace(store, corruption, own=own)
+    one, other = sorted(write_trace(store, name, settings={"strength": i}, own=own) for i in (1, 2))
+    at = page()
+    assert f"trace-map-unknown-{name}" in views(at)
+    assert name.replace(":", r"\:").replace("[", r"\[").replace("]", r"\]") in text(at)  # no markdown
+    assert one in text(at)
+    at.selectbox(key=f"trace-unknown-{name}").select(other).run()
+    assert not at.exception
+    assert not at.error
+    assert other in text(at)
+
+
+def test_without_one_of_the_pair_there_is_no_difference(store, toy):
+    for corruption in ("gaussian", "toy"):
+        write_trace(store, corruption, own=False)
+    at = page()
+    assert not {"trace-map-difference", "trace-difference"} & set(views(at))
+    assert "Optimal ablation is not traced here yet: choose it" in said(at)
+
+
+def test_the_heads_of_a_task_have_intervals_at_the_class_whose_map_is_shown(store, monkeypatch):
+    monkeypatch.setattr("app.panels.trace_heads.MOST", 3)
+    runs = [write_trace(store, corruption, "head", own=False) for corruption in PAIR]
+    at = page(**{"state": "head", "class": "next", "metric": "log_probability"})
+    means = [effects(store, run, "next", "log_probability").mean(0) for run in runs]
+    best = np.argsort(-np.maximum(*means))[:3]
+    axis = figure(at, "trace-heads")["layout"]["yaxis"]
+    assert axis["ticktext"] == [f"{head // HEADS}.{head % HEADS}" for head in best]
+    for mean, name, key in zip(means, ("Optimal ablation", "Gaussian noise"), MAPS, strict=False):
+        drawn = line(at, "trace-heads", name)
+        assert drawn["x"] == pytest.approx(mean[best], abs=1e-6)
+        assert all(value > 0 for value in _numbers(drawn["error_x"]["array"]))
+        assert values(at, key) == pytest.approx(mean.reshape(LAYERS, HEADS), abs=1e-6)
+    listed = table(at, "every head")
+    assert listed[["mean", "low", "high"]].notna().to_numpy().all()
+    assert len(listed) == 2 * LAYERS * HEADS
+    assert at.query_params["class"] == "next"
+    assert "row" not in at.query_params
+    at.button_group(key="trace-class").select("last").run()
+    assert values(at, MAPS[0]) == pytest.approx(
+        effects(store, runs[0], "last", "log_probability").mean(0).reshape(LAYERS, HEADS), abs=1e-6
+    )
+
+
+def test_the_difference_of_both_is_paired_and_has_stars_where_its_interval_leaves_out_0(store):
+    runs = [write_trace(store, corruption, own=False) for corruption in PAIR]
+    at = page(**{"class": "last subject"})
+    pairs = np.subtract(*(effects(store, run, "last subject") for run in runs)).astype(float)
+    found = [estimate(column, 0) for column in pairs.T]
+    clear = [one["ci95"][0] > 0 or one["ci95"][1] < 0 for one in found]
+    assert {True, False} <= {star == "*" for star in table(at, "effect of restoring")["leaves out 0"]}
+    drawn = line(at, "trace-difference", "Optimal less Gaussian")
+    assert drawn["y"] == pytest.approx([one["mean"] for one in found])
+    assert [star == "*" for star in drawn["text"]] == clear
+    listed = table(at, "Optimal less Gaussian at")
+    assert listed["low"].tolist() == pytest.approx([one["ci95"][0] for one in found])
+    assert [star == "*" for star in listed["leaves out 0"]] == clear
+    column = CLASSES.index("last subject")
+    notes = figure(at, MAPS[2])["layout"]["annotations"]
+    starred = {note["y"] for note in notes if note["x"] == column and note["text"].endswith("*")}
+    assert starred == {layer for layer, star in enumerate(clear) if star}
+    assert values(at, MAPS[2])[:, column] == pytest.approx(pairs.mean(0))
+
+
+def test_the_difference_is_over_the_prompts_that_both_were_traced_on(store):
+    runs = [
+        write_trace(store, corruption, own=False, asked=range(first, first + PROMPTS))
+        for corruption, first in zip(PAIR, (0, 3), strict=True)
+    ]
+    at = page()
+    assert f"over the {PROMPTS - 3} prompts that both" in text(at)
+    one, other = (effects(store, run, "last") for run in runs)
+    paired = (one[3:] - other[:-3]).mean(0)
+    assert line(at, "trace-difference", "Optimal less Gaussian")["y"] == pytest.approx(paired, abs=1e-6)
+    assert values(at, MAPS[2])[:, CLASSES.index("last")] == pytest.approx(paired, abs=1e-6)
+
+
+@pytest.mark.parametrize("state", ["residual", "head"])
+def test_without_a_prompt_in_common_the_page_says_why_there_is_no_difference(store, state):
+    for corruption, first in zip(PAIR, (0, PROMPTS), strict=True):
+        write_trace(store, corruption, state, own=False, asked=range(first, first + PROMPTS))
+    at = page(state=state)
+    assert "on no prompt in common" in text(at)
+    assert set(MAPS[:2]) <= set(views(at))
+    assert not {"trace-map-difference", "trace-difference"} & set(views(at))
+
+
+def test_a_logit_difference_of_an_answer_that_was_typed_is_said_to_be_of_its_first_token(store):
+    write_trace(store)
+    at = page(metric="logit_difference")
+    assert "Logit difference of “Seoul” to “Tokyo”" in text(at)
+    assert "first token" not in text(at)
+    at = about(store, write_trace(store, answer=" Seoul"), metric="logit_difference")
+    assert "→ “Seoul”" in at.title[0].value
+    assert "of the first token of “Seoul” to “Tokyo”" in text(at)
+    assert "logit difference (first token) restored" in text(at)
+    at.button_group(key="trace-metric").select("probability").run()
+    assert "first token" not in text(at)
+
+
+def test_a_logit_difference_over_a_task_is_said_to_be_of_first_tokens(store):
+    write_trace(store, own=False)
+    at = page(metric="logit_difference")
+    assert "Logit difference of the answers' first tokens" in text(at)
+    axis = figure(at, "trace-profiles")["layout"]["yaxis"]["title"]["text"]
+    assert axis == "logit difference (first token)"
+
+
+def test_the_provenance_says_what_trained_the_constants(store):
+    run, whole = (write_trace(store, "optimal", own=own) for own in (True, False))
+    trained = "trained on facts that the model knows, train split, ways of asking held out at random"
+    assert f"constants of run {whole} {trained}), run {run}" in said(about(store, run))
+    assert f"; constants {trained}), run {whole}" in said(about(store, whole))
+    other = write_trace(store, "optimal", own=False, holdout="relations")
+    assert "train split, whole relations held out" in said(about(store, other))
+    noise = write_trace(store, "gaussian", own=False, state="mlp")
+    assert "trained on" not in said(about(store, noise, state="mlp"))
+
+
+def test_the_answers_that_were_typed_are_shown_token_by_token_and_asked_for(asked):
+    at = page()
+    assert "Tokens of the answer" not in "".join(html.proto.body for html in at.get("html"))
+    at.text_input(key="trace-new-answer").set_value("Rome Paris").run()
+    at.text_input(key="trace-new-wrong_answer").set_value(".").run()
+    assert not at.error
+    lines = (chips(at, f"Tokens of the {name}") for name in ("answer", "wrong answer"))
+    assert [line.count("<span style='display") for line in lines] == [2, 1]
+    at.button(key="trace-start").click().run()
+    trace = asked[0].trace
+    assert (trace.answer, trace.wrong_answer) == (" Rome Paris", ".")
+    at.text_input(key="trace-new-wrong_answer").set_value("Rome Paris Rome").run()
+    assert chips(at, "Tokens of the wrong answer").count("<span style='display") == 1  # the one that counts
+    assert "begin with the same token" in text(at)
+
+
+def test_a_model_that_is_not_here_is_downloaded_before_its_tokens_are_shown(store, tiny_folder, monkeypatch):
+    fetched = []
+
+    def snapshot(model: str, local_files_only: bool, **options: object) -> str:
+        if model == "me/tiny" and not local_files_only:
+            fetched.append(model)
+        if model not in fetched:
+            raise ConnectionError("no network")
+        return str(tiny_folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    # An id can be typed; AppTest can only choose.
+    monkeypatch.setattr("app.panels.subject.shipped_models", lambda: ["explorer-4l", "me/gone", "me/tiny"])
+    at = page()
+    at.text_area(key="trace-new-prompt").set_value("w1 w2 w3")
+    at.text_input(key="trace-new-subject").set_value("w2")
+    at.selectbox(key="trace-new-model").select("me/gone").run()
+    assert "me/gone is downloaded first" in text(at)
+    assert not at.error
+    assert at.button(key="trace-start").disabled
+    at.button(key="trace-download").click().run()
+    assert "did not give it (ConnectionError)" in at.error[0].value.replace("\\", "")
+    assert at.button(key="trace-start").disabled
+    at.selectbox(key="trace-new-model").select("me/tiny").run()
+    assert not fetched
+    at.button(key="trace-download").click().run()
+    assert not at.error
+    assert "w3" in chips(at, "Tokens of the prompt")
+    assert not at.button(key="trace-start").disabled
 
 
 def test_runs_knows_traces_and_opens_them(store):

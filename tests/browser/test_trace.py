@@ -27,7 +27,7 @@ def served(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     for corruption in ("gaussian", "optimal"):
         for state in ("residual", "mlp", "head"):
             write_trace(store, corruption, state)
-        write_trace(store, corruption, own=False)
+            write_trace(store, corruption, state, own=False)
     process, url = serve(folder / "runs", folder / "log")
     yield url
     process.terminate()
@@ -80,6 +80,25 @@ def test_the_url_restores_what_was_seen(page, served, browser: Browser):
     expect(other.get_by_text("layer 1, is")).to_be_visible()
     other.wait_for_url(shared)
     context.close()
+
+
+def test_one_chooser_says_at_which_class_heads_are_mapped_and_drawn(page, served):
+    opened(page, served, "Facts, all prompts · fake-4l")
+    page.locator(".st-key-trace-state").get_by_text("Single heads").click()
+    page.wait_for_url(lambda url: "state=head" in url)
+    heads = page.locator(".st-key-trace-heads")
+    expect(heads.locator(".main-svg").first).to_be_visible()
+    settled(page)
+    expect(page.get_by_text("average effect at the last token")).to_be_visible()
+    before = heads.locator(".ytick").all_text_contents()
+    page.locator(".st-key-trace-class").get_by_text("first subject").click()
+    page.wait_for_url(lambda url: "class=first+subject" in url)
+    settled(page)
+    expect(page.get_by_text("average effect at the first subject token")).to_be_visible()
+    after = heads.locator(".ytick").all_text_contents()
+    assert before != after
+    assert sorted(before) == sorted(after)  # there are no more heads than are drawn
+    assert page.evaluate(FITS)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,43 @@
+"""How what is typed continues a prompt."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from app.panels.tokens import continuation, tokens_after
+
+PIECES = ["“", " “", "Paris", " Paris", " “ ", ".", "'s", " is", "is", "x"]
+
+
+def encode(text: str) -> list[str]:
+    """The longest piece that fits, from left to right."""
+    found = []
+    while text:
+        piece = max((piece for piece in PIECES if text.startswith(piece)), key=len)
+        found.append(piece)
+        text = text[len(piece) :]
+    return found
+
+
+TOKENS: Any = SimpleNamespace(encode=encode)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "typed", "text"),
+    [
+        ("x is", "Paris", " Paris"),
+        ("x is", " Paris ", " Paris"),
+        ("x is “", "Paris", "Paris"),  # with a space, the quotation mark would be another token
+        ("x is", ".", "."),
+        ("x", "'s", "'s"),
+    ],
+)
+def test_a_word_gets_its_space_and_nothing_else_does(prompt, typed, text):
+    assert continuation(TOKENS, prompt, typed) == text
+
+
+def test_a_text_that_changes_the_tokens_before_it_adds_none():
+    assert tokens_after(TOKENS, "x is “", "Paris") == ["Paris"]
+    assert tokens_after(TOKENS, "x is “", " Paris") == []
+    assert tokens_after(TOKENS, "x is", "") == []
