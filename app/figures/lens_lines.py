@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -10,6 +12,7 @@ from app.figures.ablations_marks import legend, log_axis
 from app.figures.style import Look, base_layout, escape, faded
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star", "cross")
+FLOOR = 1e-3  # nats: on a log axis what is less is drawn as this
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
@@ -37,14 +40,16 @@ def lines_figure(
     scheme: Look,
     log: bool = False,
     share: bool = False,
+    level: Line | None = None,
 ) -> go.Figure:
     """Return lines over rows, with their 95 % intervals as bands.
 
     Args:
         rows: names of the rows, from left to right.
         title: of what is measured.
-        log: on a log axis.
+        log: on a log axis, which ends at `FLOOR`.
         share: values are shares of 1.
+        level: what the lines are to be compared with, the same at all rows.
     """
     quiet = {"size": scheme.size(12), "color": scheme.muted}
     figure = go.Figure(
@@ -57,30 +62,13 @@ def lines_figure(
             hovermode="x",
         )
     )
-    at = np.arange(len(rows))
+    if level is not None:
+        _add(figure, level, log, share, {"color": scheme.ink, "width": 1.5, "dash": "dash"})
     for one in lines:
         colour = scheme.runs[one.place % len(scheme.runs)]
-        if one.low is not None and one.high is not None:
-            figure.add_scatter(
-                x=np.concatenate([at, at[::-1]]),
-                y=np.concatenate([one.high, one.low[::-1]]),
-                mode="lines",
-                fill="toself",
-                fillcolor=faded(colour, 0.14),
-                line={"width": 0},
-                hoverinfo="skip",
-                showlegend=False,
-            )
-        figure.add_scatter(
-            x=at,
-            y=one.values,
-            mode="lines+markers",
-            name=escape(one.name),
-            line={"color": colour, "width": 2, "dash": DASHES[one.place // len(scheme.runs) % len(DASHES)]},
-            marker={"size": 7, "symbol": SYMBOLS[one.place % len(SYMBOLS)], "color": colour},
-            hovertext=[_said(one, i, share) for i in range(len(rows))],
-            hovertemplate="%{hovertext}<extra></extra>",
-        )
+        dash = DASHES[one.place // len(scheme.runs) % len(DASHES)]
+        marker = {"size": 7, "symbol": SYMBOLS[one.place % len(SYMBOLS)], "color": colour}
+        _add(figure, one, log, share, {"color": colour, "width": 2, "dash": dash}, marker)
     axis = {
         "tickfont": quiet,
         "gridcolor": scheme.faint if scheme.mode == "dark" else "#E6EAEE",
@@ -98,8 +86,7 @@ def lines_figure(
         range=[-0.3, len(rows) - 0.7],
     )
     if log:
-        ends = [one.values if one.high is None else one.high for one in lines]
-        figure.update_yaxes(**log_axis([float(v) for end in ends for v in end], title, scheme))
+        figure.update_yaxes(**_log_axis(lines, title, scheme))
     else:
         figure.update_yaxes(**axis, title={"text": title, "font": quiet, "standoff": 6})
     if share:
@@ -107,9 +94,52 @@ def lines_figure(
     return figure
 
 
+def _log_axis(lines: Sequence[Line], title: str, scheme: Look) -> dict[str, Any]:
+    """Return a log axis that holds all lines and says that its foot stands for anything less."""
+    ends = [values for one in lines for values in (one.values, one.high) if values is not None]
+    drawn = [float(value) for values in ends for value in np.maximum(values, FLOOR)]
+    axis = log_axis(drawn, title, scheme)
+    foot = np.isclose(axis["tickvals"], FLOOR) & (min(drawn) == FLOOR)
+    texts = zip(axis["ticktext"], foot, strict=True)
+    return axis | {"ticktext": [f"≤{text}" if is_foot else text for text, is_foot in texts]}
+
+
+def _add(
+    figure: go.Figure,
+    one: Line,
+    log: bool,
+    share: bool,
+    line: dict[str, Any],
+    marker: dict[str, Any] | None = None,
+) -> None:
+    """Add a line with its interval as a band; without `marker` it has no marks."""
+    at, drawn = np.arange(len(one.values)), partial(np.maximum, FLOOR) if log else np.asarray
+    if one.low is not None and one.high is not None:
+        figure.add_scatter(
+            x=np.concatenate([at, at[::-1]]),
+            y=np.concatenate([drawn(one.high), drawn(one.low[::-1])]),
+            mode="lines",
+            fill="toself",
+            fillcolor=faded(line["color"], 0.14),
+            line={"width": 0},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    figure.add_scatter(
+        x=at,
+        y=drawn(one.values),
+        mode="lines" if marker is None else "lines+markers",
+        name=escape(one.name),
+        line=line,
+        marker=marker,
+        hovertext=[_said(one, i, share) for i in range(len(at))],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+
+
 def _said(one: Line, i: int, share: bool) -> str:
     value = f"{one.values[i]:.1%}" if share else f"{one.values[i]:.3g}"
-    interval = (
-        "" if one.low is None or one.high is None else f" (95 %: {one.low[i]:.3g} to {one.high[i]:.3g})"
-    )
+    interval = ""
+    if one.low is not None and one.high is not None and np.isfinite([one.low[i], one.high[i]]).all():
+        interval = f" (95 %: {one.low[i]:.3g} to {one.high[i]:.3g})"
     return f"{escape(one.name)}: <b>{value}</b>{interval}"

@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import streamlit as st
 
 from app.data import Shelf, model_name
+from engine.errors import RequestError
 from engine.lenses.base import LENSES, lenses
 from engine.lenses.reading import stride
+from engine.models import find_model, weights_hash
 from engine.request import Request
 from engine.runs import Run
 
@@ -21,8 +24,12 @@ STATISTICS = {
     "entropy": "Entropy (nats)",
     "rank": "Rank of the model's word",
     "cross_entropy": "Cross-entropy of the next token (nats)",
+    "next_rank": "Rank of the next token",
     "step_js": "JS to the next row (nats)",
+    "step_kl": "KL(next row ‖ row) (nats)",
 }
+RANKS = ("rank", "next_rank")  # 1 is the best
+UNBOUNDED = ("kl", "cross_entropy", "step_kl")  # many times as much at the first layers as at the last
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Reading:
 
     Attributes:
         key: what the address calls it.
-        label: what the page calls it.
+        label: what the chooser calls it; no two are alike.
         request: that was asked for.
         run: None while it is being made.
     """
@@ -40,6 +47,11 @@ class Reading:
     label: str
     request: Request
     run: Run | None
+
+    @property
+    def title(self) -> str:
+        """The text, shortened, and what was changed while it ran."""
+        return f"{_quoted(self.request)}{changed(self.request)}"
 
 
 def reading_key(request: Request) -> str:
@@ -53,16 +65,16 @@ def reading_key(request: Request) -> str:
 
 
 def readings(shelf: Shelf, asked: Iterable[Request]) -> dict[str, Reading]:
-    """Return what there is to show, by key: shipped readings first, then the user's.
+    """Return what there is to show, by key: shipped readings first, of these the whole model's.
 
     Args:
         asked: requests that are being carried out.
     """
     runs: dict[str, Run | None] = {}
     requests: dict[str, Request] = {}
-    for run in sorted(shelf.others.values(), key=lambda run: not run.shipped):
-        if run.request.kind == "lens":
-            runs[reading_key(run.request)], requests[reading_key(run.request)] = run, run.request
+    there = [run for run in shelf.others.values() if run.request.kind == "lens"]
+    for run in sorted(there, key=lambda run: (not run.shipped, run.shipped and changed(run.request) != "")):
+        runs[reading_key(run.request)], requests[reading_key(run.request)] = run, run.request
     for request in asked:
         if request.kind == "lens":
             requests.setdefault(reading_key(request), request)
@@ -77,9 +89,17 @@ def readings(shelf: Shelf, asked: Iterable[Request]) -> dict[str, Reading]:
 
 def _label(request: Request) -> str:
     assert request.lens is not None
+    names, what = request.lens.lenses, changed(request).strip()
+    by = "" if set(LENSES) <= set(names) else f" · {', '.join(lens_title(name) for name in names)}"
+    # What tells readings of one text apart comes first: a chooser shows the beginning.
+    front = f"{what[0].upper()}{what[1:]}: " if what else ""
+    return f"{front}{_quoted(request)} · {model_name(request.model)}{by}"
+
+
+def _quoted(request: Request) -> str:
+    assert request.lens is not None
     text = " ".join(request.lens.text.split())
-    shown = text if len(text) <= 44 else f"{text[:43]}…"
-    return f"“{shown}”{changed(request)} · {model_name(request.model)}"
+    return f"“{text if len(text) <= 44 else text[:43] + '…'}”"
 
 
 def changed(request: Request) -> str:
@@ -90,6 +110,21 @@ def changed(request: Request) -> str:
     if request.lens.ablated:
         return f" without {', '.join(request.lens.ablated)} ({request.lens.ablation})"
     return ""
+
+
+@st.cache_data(max_entries=32, show_spinner=False, ttl=20)
+def present_weights(model: str) -> str | None:
+    """Return the hash of a model's weights as they are now; None if it is not on this machine."""
+    try:
+        return weights_hash(find_model(model, download=False))
+    except RequestError:
+        return None
+
+
+def trainings(shelf: Shelf, model: str) -> list[Run]:
+    """Return the runs that trained lenses of a model, whatever its weights were then."""
+    runs = shelf.others.values()
+    return [run for run in runs if run.request.kind == "train-lenses" and run.request.model == model]
 
 
 def trained_run(shelf: Shelf, reading: Reading) -> Run | None:
@@ -106,6 +141,11 @@ def trained_run(shelf: Shelf, reading: Reading) -> Run | None:
 def lens_title(name: str) -> str:
     """Return the title of a lens; of one that is not known here, its name."""
     return lenses.get(name).title if name in lenses.names() else name
+
+
+def in_a_sentence(title: str) -> str:
+    """Return a title as it stands within a sentence: abbreviations keep their capitals."""
+    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
 
 
 def lens_place(name: str) -> int:
@@ -125,16 +165,14 @@ def statistic(run: Run, name: str, lens: str) -> np.ndarray:
     values = run.tensors[f"{name}.{lens}"].astype(float)
     if name.startswith("step_"):
         return np.vstack([values, np.full((1, values.shape[1]), np.nan)])
+    if name == "next_rank":
+        values[values == 0] = np.nan  # nothing follows the last token
     return values
 
 
-def top_words(run: Run, lens: str) -> list[list[list[str]]]:
-    """Return the most probable words of a lens, best first, for every row and token."""
-    words = run.result["words"]
-    return [
-        [[words.get(str(i), f"token {i}") for i in cell] for cell in row]
-        for row in run.tensors[f"top_ids.{lens}"].tolist()
-    ]
+def word_of(run: Run, token: int) -> str:
+    """Return the text of a token that a lens says."""
+    return run.result["words"].get(str(token), f"token {token}")
 
 
 def row_name(place: str) -> str:

@@ -7,37 +7,47 @@ from pydantic import ValidationError
 
 from app.data import shelf, store
 from app.errors import show_error
+from app.figures.style import Look
 from app.jobs import queue
 from app.panels.lens_data import reading_key
 from app.panels.subject import choose_model, require_model, start_button
+from app.panels.tokens import token_chip, tokens_of
 from engine.errors import CircuitExplorerError, RequestError
 from engine.lenses.requests import default_training
+from engine.models.catalogue import on_this_machine
+from engine.models.tokens import Tokens
 from engine.request import Request
 from engine.run_folder import first_problem
 
 EXAMPLE = "The capital of South Korea is"
 NOTHING = "nothing changed"
+MOST_WORDS = 8
+MOST_PARTS = 6  # tokens of a word that are listed
+STANDS = {"mean": "Mean", "zero": "Zero"}
 
 
-def lens_form() -> None:
+def lens_form(scheme: Look) -> None:
     """Draw the form; when it is sent, a job goes into the queue and the page shows its text."""
     st.subheader("New text", anchor=False)
     model = choose_model("lens-new-model")
+    tokens = _tokens_here(model)
     st.session_state.setdefault("lens-new-text", EXAMPLE)
     text = st.text_area(
         "Text", key="lens-new-text", height=100, max_chars=4000, help="Each token is read at every layer."
     ).rstrip()
-    words = st.text_input(
+    ready = _check_length(tokens, text)
+    typed = st.text_input(
         "Words to follow",
         key="lens-new-words",
         max_chars=400,
         placeholder="Seoul, Tokyo",
-        help="Up to 8, one token each, parted by commas: their probability through the layers.",
+        help=f"Up to {MOST_WORDS}, one token each, parted by commas: their probability through the layers.",
     )
+    words = _words(tokens, typed, scheme)
     circuit = _circuit(model)
-    ablated, ablation = "", "mean"
+    ablated, narrow = "", [4, 3]
     if circuit is None:
-        left, right = st.columns([4, 3])
+        left, right = st.columns(narrow)
         ablated = left.text_input(
             "Ablate",
             key="lens-new-ablated",
@@ -45,18 +55,26 @@ def lens_form() -> None:
             placeholder="a2.h3, m1",
             help="Heads and MLPs that write a constant while the text runs.",
         )
-        ablation = right.selectbox("By", ["mean", "zero"], key="lens-new-ablation")
+    else:
+        right = st.container()
+    ablation = right.selectbox(
+        "By" if circuit is None else "What it leaves out writes",
+        list(STANDS),
+        key="lens-new-ablation",
+        format_func=STANDS.__getitem__,
+        help="The constant: the mean over texts that the model samples, or zero.",
+    )
     middle = st.toggle(
         "Middle of layers",
         key="lens-new-middle",
         help="Also between a layer's attention and its MLP, where a block has these one after the other.",
     )
-    _first_training(model)
-    if not start_button("Read", "lens-start"):
+    _first_training(model, tokens)
+    if not start_button("Read", "lens-start", disabled=words is None or not ready):
         return
     reading = {
         "text": text,
-        "words": [f" {word.strip()}" for word in words.split(",") if word.strip()],
+        "words": words,
         "ablated": [node.strip() for node in ablated.split(",") if node.strip()],
         "ablation": ablation,
         "circuit": circuit,
@@ -66,6 +84,65 @@ def lens_form() -> None:
         _submit(model, reading)
     except CircuitExplorerError as error:
         show_error(str(error))
+
+
+def _tokens_here(model: str) -> Tokens | None:
+    """Return the text side of a model; None if it is not on this machine, for looking downloads nothing."""
+    try:
+        return tokens_of(model) if model else None
+    except RequestError as error:
+        if on_this_machine(model):
+            show_error(str(error))
+        return None
+
+
+def _check_length(tokens: Tokens | None, text: str) -> bool:
+    """Say how long the text is; return whether the model can read it, as far as that is known."""
+    if tokens is None or not text:
+        return True
+    n, most = len(tokens.prompt_ids(text)), tokens.shape.n_ctx
+    if n > most:
+        show_error(f"The text has {n} tokens and the model reads {most} at most: take a shorter one.")
+        return False
+    st.caption(f"{n} of at most {most} tokens")
+    return True
+
+
+def _words(tokens: Tokens | None, typed: str, scheme: Look) -> list[str] | None:
+    """Draw the tokens that are followed and return them; None if a word cannot be followed."""
+    words = list(dict.fromkeys(word.strip() for word in typed.split(",") if word.strip()))
+    if tokens is None:
+        return [_within(word) for word in words]
+    found = {word: word_token(tokens, word) for word in words}
+    followed = list(dict.fromkeys(token for token in found.values() if token is not None))
+    if followed:
+        chips = "".join(token_chip(token, False, scheme) for token in followed)
+        st.html(
+            f"<div role='group' aria-label='Tokens that are followed' style='font-size:.86rem'>{chips}</div>"
+        )
+    refused = [word for word, token in found.items() if token is None]
+    for word in refused:
+        parts = tokens.token_strings(tokens.encode(_within(word)))
+        show_error(
+            f"“{word}” is {len(parts)} tokens of this model ({' | '.join(parts[:MOST_PARTS])}"
+            f"{' | …' if len(parts) > MOST_PARTS else ''}): only single tokens can be followed."
+        )
+    if len(words) > MOST_WORDS:
+        show_error(f"{len(words)} words: up to {MOST_WORDS} can be followed.")
+    return None if refused or len(words) > MOST_WORDS else followed
+
+
+def word_token(tokens: Tokens, word: str) -> str | None:
+    """Return a word as the token that is followed; None if it is not one.
+
+    It is taken as it stands within a text, else by itself.
+    """
+    return next((text for text in (_within(word), word) if tokens.token_id(text) is not None), None)
+
+
+def _within(word: str) -> str:
+    """Return a word as it stands within a text: one of letters or digits has a space before it."""
+    return f" {word}" if word[0].isalnum() else word
 
 
 def _circuit(model: str) -> dict[str, Any] | None:
@@ -89,17 +166,26 @@ def _circuit(model: str) -> dict[str, Any] | None:
 
 @st.cache_data(max_entries=8, show_spinner=False, ttl=20)
 def _is_trained(model: str) -> bool:
+    """Return whether the lenses of a model that is on this machine are trained."""
     try:
         asked = Request.model_validate(
             {"kind": "lens", "model": model, "task": "text", "ablation": "none", "lens": {"text": "a"}}
         )
         return default_training(asked, store()).run_id() in store()
-    except CircuitExplorerError:  # no such model: the form says so when it is sent
+    except CircuitExplorerError:  # its weights cannot be read: the form says so when it is sent
         return True
 
 
-def _first_training(model: str) -> None:
-    if model and not _is_trained(model):
+def _first_training(model: str, tokens: Tokens | None) -> None:
+    """Say what comes before the text is read."""
+    if not model or (tokens is None and on_this_machine(model)):
+        return
+    if tokens is None:
+        st.caption(
+            "This model is not on this machine: it is fetched when the form is sent, and its lenses are "
+            "trained first, once."
+        )
+    elif not _is_trained(model):
         st.caption("The lenses of this model are trained first, once: that takes some minutes.")
 
 

@@ -1,27 +1,32 @@
 """Readings layer by token: what one lens says, or two lenses and how far apart they are."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from app.components.plotly_view import plotly_view
+from app.figures.lens_scale import Scale
 from app.figures.lens_table import Cells, lens_figure, top_text
 from app.figures.style import Look
 from app.panels.ablations_tables import as_table, number_columns
-from app.panels.lens_choice import choose_lens
+from app.panels.lens_choice import about_lens, choose_lens
 from app.panels.lens_data import (
-    MOST_ROWS,
+    RANKS,
     STATISTICS,
+    UNBOUNDED,
+    in_a_sentence,
     lens_title,
     row_name,
-    rows_shown,
     statistic,
-    top_words,
+    word_of,
 )
+from app.panels.lens_part import Part, choose_part
 from engine.runs import Run
 
 ROW = 30  # px
-WIDEST = 16  # tokens side by side
 DISTANCES = {"lens_js": "JS between both (nats)", "lens_kl": "KL(first ‖ second) (nats)"}
 
 
@@ -34,44 +39,31 @@ def choose_statistic() -> str:
         list(STATISTICS),
         key="lens-statistic",
         format_func=STATISTICS.__getitem__,
-        width=300,
+        width=290,
         persist_state="session",
     )
 
 
-def choose_part(run: Run) -> tuple[list[int], slice]:
-    """Draw the choosers of rows and of tokens, where there are many; return what is shown."""
-    rows, n = run.result["places"], len(run.result["tokens"])
-    every, tokens = 1, slice(0, n)
-    if len(rows) > MOST_ROWS:
-        least = -(-len(rows) // MOST_ROWS)
-        if st.session_state.get("lens-stride") not in range(1, 100):
-            st.session_state["lens-stride"] = least
-        every = int(
-            st.number_input(
-                "Every", 1, 99, key="lens-stride", help="Layers; the last row is always there.", width=120
-            )
-        )
-    if n > WIDEST:
-        first, last = st.slider(
-            "Tokens", 1, n, (max(1, n - WIDEST + 1), n), key="lens-tokens", help="Which of them are shown."
-        )
-        tokens = slice(first - 1, last)
-    return rows_shown(run, every), tokens
-
-
 def one_lens(run: Run, scheme: Look) -> None:
     """Draw what one lens says at every layer and token."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True):
         lens = choose_lens(run, "Lens", "lens-lens", "oca")
         name = choose_statistic()
-        rows, tokens = choose_part(run)
-    _table(run, lens, name, rows, tokens, "lens-table", scheme)
+        part = choose_part(run)
+    _table(run, [lens], name, part, ["lens-table"], scheme)
 
 
 def two_lenses(run: Run, scheme: Look) -> None:
-    """Draw two lenses one above the other, and how far apart they are."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    """Draw two lenses one above the other on one colour scale, and how far apart they are."""
+    names = run.result["lenses"]
+    if len(names) == 1:
+        st.info(
+            f"Only the {lens_title(names[0])} read this text: press **Read** on the left to have it read by "
+            "every lens.",
+            icon=":material/compare:",
+        )
+        return
+    with st.container(horizontal=True):
         one = choose_lens(run, "First", "lens-first", "oca", narrow=True)
         other = choose_lens(run, "Second", "lens-second", "tuned", narrow=True)
         name = choose_statistic()
@@ -85,87 +77,115 @@ def two_lenses(run: Run, scheme: Look) -> None:
             width=260,
             persist_state="session",
         )
-        rows, tokens = choose_part(run)
-    for lens, key in ((one, "lens-table-first"), (other, "lens-table-second")):
-        st.markdown(f"**{lens_title(lens)}**")
-        _table(run, lens, name, rows, tokens, key, scheme)
-    names = run.result["lenses"]
-    values = run.tensors[distance][names.index(one), names.index(other)]
-    st.markdown(f"**{lens_title(one)} and {lens_title(other)}: {DISTANCES[distance]}**")
-    words = [[f"{value:.2f}" for value in row] for row in values.tolist()]
-    hover = [
-        [f"{run.result['places'][i]}: {value:.3g} nats" for value in row]
-        for i, row in enumerate(values.tolist())
-    ]
-    _draw(run, Cells(values, words, hover), rows, tokens, DISTANCES[distance], "lens-difference", scheme)
-    as_table(
-        _long(run, values, rows, tokens, "nats"), "lens-difference", "The difference", number_columns("nats")
-    )
-
-
-def _table(run: Run, lens: str, name: str, rows: list[int], tokens: slice, key: str, scheme: Look) -> None:
-    values, words = statistic(run, name, lens), top_words(run, lens)
-    shares, places, text = run.tensors[f"top_p.{lens}"], run.result["places"], run.result["tokens"]
-    hover = [
+        part = choose_part(run)
+    _table(run, [one, other], name, part, ["lens-table-first", "lens-table-second"], scheme)
+    values = part.of(run.tensors[distance][names.index(one), names.index(other)].astype(float))
+    cells = Cells(
+        values,
+        [[f"{value:.2f}" for value in row] for row in values.tolist()],
         [
-            top_text(
-                row_name(places[i]),
-                text[j],
-                words[i][j],
-                shares[i, j].tolist(),
-                f"{STATISTICS[name]}: {values[i, j]:.3g}",
-            )
-            for j in range(len(text))
-        ]
-        for i in range(len(places))
-    ]
-    best = [[cell[0] for cell in row] for row in words]
-    _draw(run, Cells(values, best, hover), rows, tokens, STATISTICS[name], key, scheme, lens_title(lens))
-    table = _long(run, values, rows, tokens, STATISTICS[name])
-    table["top word"] = [best[i][j] for i in rows for j in range(len(text))[tokens]]
-    as_table(table, f"{key}-{lens}", f"What the {lens_title(lens)} says", number_columns(STATISTICS[name]))
-
-
-def _draw(
-    run: Run,
-    cells: Cells,
-    rows: list[int],
-    tokens: slice,
-    title: str,
-    key: str,
-    scheme: Look,
-    what: str = "The difference",
-) -> None:
-    shown = Cells(
-        cells.values[rows, tokens],
-        [cells.words[i][tokens] for i in rows],
-        [cells.hover[i][tokens] for i in rows],
+            [f"{row_name(run.result['places'][i])}: {value:.3g} nats" for value in row]
+            for i, row in zip(part.rows, values.tolist(), strict=True)
+        ],
     )
-    finite = shown.values[np.isfinite(shown.values)]
-    low = 1.0 if title == STATISTICS["rank"] else 0.0
-    high = 1.0 if title == STATISTICS["probability"] else float(finite.max(initial=low))
+    scale = Scale(0.0, float(values.max(initial=0.0)), "linear" if distance == "lens_js" else "root")
+    title = f"{lens_title(one)} and {lens_title(other)}: {DISTANCES[distance]}"
+    _draw(run, cells, part, title, scale, "lens-difference", scheme)
+    as_table(
+        pd.DataFrame(_long(run, values, part, "nats")),
+        "lens-difference",
+        "The difference",
+        number_columns("nats"),
+    )
+
+
+def _table(run: Run, shown: Sequence[str], name: str, part: Part, keys: Sequence[str], scheme: Look) -> None:
+    """Draw what lenses say, one below the other, on one colour scale."""
+    of_lens = {lens: part.of(statistic(run, name, lens)) for lens in shown}
+    scale = _scale(name, list(of_lens.values()))
+    for lens, key in zip(shown, keys, strict=True):
+        st.caption(f"**{lens_title(lens)}**: {about_lens(lens)}")
+        values = of_lens[lens]
+        ids, shares = (part.of(run.tensors[f"{part_name}.{lens}"]) for part_name in ("top_ids", "top_p"))
+        words = [[[word_of(run, token) for token in cell] for cell in row] for row in ids.tolist()]
+        best = [[cell[0] for cell in row] for row in words]
+        hover = [
+            [
+                top_text(
+                    row_name(run.result["places"][row]),
+                    run.result["tokens"][token],
+                    words[i][j],
+                    shares[i, j].tolist(),
+                    _said(name, float(values[i, j])),
+                )
+                for j, token in enumerate(part.tokens)
+            ]
+            for i, row in enumerate(part.rows)
+        ]
+        title = f"{lens_title(lens)}: top word after each token; colour: {in_a_sentence(STATISTICS[name])}"
+        _draw(run, Cells(values, best, hover), part, title, scale, key, scheme)
+        table = _long(run, values, part, STATISTICS[name])
+        for i, row in enumerate(table):
+            at = divmod(i, len(part.tokens))
+            row["top word"] = best[at[0]][at[1]]
+            row["ten most probable"] = _listed(words[at[0]][at[1]], shares[at].tolist())
+        as_table(
+            pd.DataFrame(table),
+            f"{key}-{lens}",
+            f"What the {lens_title(lens)} says",
+            number_columns(STATISTICS[name]),
+        )
+
+
+def _listed(words: Sequence[str], shares: Sequence[float]) -> str:
+    return " · ".join(f"{word.strip() or '␣'} {share:.1%}" for word, share in zip(words, shares, strict=True))
+
+
+def _said(name: str, value: float) -> str:
+    """Return a statistic of a cell in words."""
+    if np.isnan(value):
+        return "No row comes after it" if name.startswith("step_") else "No token comes after it"
+    shown = f"{value:.1%}" if name == "probability" else f"{value:,.0f}" if name in RANKS else f"{value:.3g}"
+    return f"{STATISTICS[name]}: {shown}"
+
+
+def _scale(name: str, several: Sequence[np.ndarray]) -> Scale:
+    """Return the colours of values that stand side by side."""
+    if name == "probability":
+        return Scale(0.0, 1.0)
+    low = 1.0 if name in RANKS else 0.0
+    high = max(float(np.nanmax(values, initial=low)) for values in several)
+    return Scale(low, high, "log" if name in RANKS else "root" if name in UNBOUNDED else "linear")
+
+
+def _draw(run: Run, cells: Cells, part: Part, title: str, scale: Scale, key: str, scheme: Look) -> None:
+    """Draw cells of a part."""
+    result = run.result
     plotly_view(
         lens_figure(
-            shown,
-            [row_name(run.result["places"][i]) for i in rows],
-            run.result["tokens"][tokens],
+            cells,
+            [row_name(result["places"][i]) for i in part.rows],
+            [result["tokens"][j] for j in part.tokens],
             title,
-            (low, high),
+            scale,
             scheme,
         ),
         key,
-        f"{what}: {title} at every layer and token. The table below lists it.",
-        height=min(70 + round(ROW * scheme.text * len(rows)), 900),
+        f"{title}, by layer and token. The table below lists it.",
+        height=min(92 + ROW * len(part.rows), 900),
     )
 
 
-def _long(run: Run, values: np.ndarray, rows: list[int], tokens: slice, title: str) -> pd.DataFrame:
+def _long(run: Run, values: np.ndarray, part: Part, title: str) -> list[dict[str, Any]]:
     """Return the numbers of a table, one row a cell."""
-    text = run.result["tokens"]
-    return pd.DataFrame(
-        [
-            {"layer": run.result["places"][i], "position": j, "token": text[j], title: float(values[i, j])}
-            for i in rows
-            for j in range(len(text))[tokens]
-        ]
-    )
+    result = run.result
+    return [
+        {
+            "layer": row_name(result["places"][row]),
+            "position": token,
+            "token": result["tokens"][token],
+            title: float(values[i, j]),
+        }
+        for i, row in enumerate(part.rows)
+        for j, token in enumerate(part.tokens)
+    ]

@@ -10,6 +10,7 @@ from engine.request import Request
 from engine.runs import RunStore
 
 LAYERS, TEXTS = 4, 6
+CROSS_ENTROPY, ENTROPY = 1.2, 0.9  # of the model
 TOKENS = ["<s>", "The", " capital", " of", " South", " Korea", " is"]
 TEXT = "The capital of South Korea is"
 WORDS = [" Seoul", " Tokyo", " the", " a", " in", " of", " is", " and", " to", " on", " at"]
@@ -26,28 +27,40 @@ ABOUT: dict[str, Any] = {
 MODEL = {"model": "fake-4l", "weights_hash": "0" * 64, "task": "text", "ablation": "none"}
 
 
-def write_training(store: RunStore, faithful: bool = True) -> str:
-    """Write trained lenses without parameters and return the run's id."""
-    request = Request.model_validate({"kind": "train-lenses", "lens_training": {"middle": False}, **MODEL})
+def write_training(store: RunStore, faithful: bool = True, **about: Any) -> str:
+    """Write trained lenses without parameters and return the run's id.
+
+    Args:
+        about: fields of the request that differ.
+    """
+    request = Request.model_validate(
+        {"kind": "train-lenses", "lens_training": {"middle": False}, **MODEL, **about}
+    )
     rng, places = np.random.default_rng(0), [str(layer) for layer in range(LAYERS)]
     lenses = {}
     for i, name in enumerate(LENSES):
-        kl = [_estimate((2 - 0.3 * i) * (LAYERS - layer) / LAYERS) for layer in range(LAYERS)]
-        lenses[name] = {"parameters": 1000 * i, "kl": kl, "cross_entropy": kl, "entropy": kl}
+        kl = [(2 - 0.3 * i) * (LAYERS - layer) / LAYERS for layer in range(LAYERS)]
+        lenses[name] = {
+            "parameters": 1000 * i,
+            "kl": [_estimate(value) for value in kl],
+            "cross_entropy": [_estimate(CROSS_ENTROPY + value) for value in kl],
+            "entropy": [_estimate(ENTROPY - value / 4) for value in kl],
+        }
+    kinds = [(kind, of, 8) for kind in ("projection", "steering") for of in ("random", "aligned")]
     rows = [
         {
             "lens": lens,
             "place": place,
-            "directions": "random",
+            "directions": directions,
             "intervention": kind,
             "magnitude": _estimate(0.8),
             "direction": _estimate(0.6),
-            "n_directions": 8,
+            "n_directions": n,
             "n_texts": TEXTS,
         }
         for lens in ("tuned", "oca")
         for place in places
-        for kind in ("projection", "steering")
+        for kind, directions, n in [*kinds, ("resample", "aligned", 5), ("resample", "aligned", 20)]
     ]
     result = {
         "texts": "sampled from the model",
@@ -58,7 +71,7 @@ def write_training(store: RunStore, faithful: bool = True) -> str:
         "positions": {"training": 100, "validation": 50, "held_out": 60},
         "places": places,
         "lenses": lenses,
-        "model": {"cross_entropy": _estimate(1.0), "entropy": _estimate(1.0)},
+        "model": {"cross_entropy": _estimate(CROSS_ENTROPY), "entropy": _estimate(ENTROPY)},
         "faithfulness": rows if faithful else [],
     }
     tensors = {f"kl.{name}": rng.uniform(0, 1, (TEXTS, LAYERS)).astype(np.float32) for name in LENSES}
@@ -66,14 +79,21 @@ def write_training(store: RunStore, faithful: bool = True) -> str:
 
 
 def write_reading(
-    store: RunStore, text: str = TEXT, words: tuple[str, ...] = (), trained: str | None = None, **lens: Any
+    store: RunStore,
+    text: str = TEXT,
+    words: tuple[str, ...] = (),
+    trained: str | None = None,
+    model: str = "fake-4l",
+    **lens: Any,
 ) -> str:
     """Write a reading of a text of seven tokens and return the run's id."""
     reading = {"text": text, "words": list(words), "trained": trained, **lens}
-    request = Request.model_validate({"kind": "lens", "lens": reading, **MODEL})
+    request = Request.model_validate({"kind": "lens", "lens": reading, **MODEL, "model": model})
+    assert request.lens is not None
+    names = request.lens.lenses
     rng, rows = np.random.default_rng(len(text)), LAYERS + 1
     tensors = {}
-    for name, shape in shapes_of_reading(list(LENSES), rows, len(TOKENS), len(words)).items():
+    for name, shape in shapes_of_reading(names, rows, len(TOKENS), len(words)).items():
         whole = name.startswith(INTEGERS)
         tensors[name] = (
             rng.integers(0, len(WORDS), shape).astype(np.int32)
@@ -82,11 +102,18 @@ def write_reading(
         )
         if name.startswith("top_p."):
             tensors[name] = -np.sort(-tensors[name] / TOP, axis=-1)
+        if name.startswith("rank."):
+            tensors[name] += 1
+        if name.startswith("cross_entropy."):
+            tensors[name][:, -1] = np.nan
+        if name.startswith("next_rank."):
+            tensors[name] += 1
+            tensors[name][:, -1] = 0
     result = {
         "text": text,
         "tokens": TOKENS,
         "places": [*(str(layer) for layer in range(LAYERS)), "output"],
-        "lenses": list(LENSES),
+        "lenses": names,
         "raced": list(words),
         "words": {str(i): word for i, word in enumerate(WORDS)},
         "trained": trained,

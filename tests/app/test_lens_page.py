@@ -1,12 +1,23 @@
 """The wiring of the page "Lens"; what is clicked is tested in browser/."""
 
+import base64
+
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.panels.lens_data import reading_key
 from engine.lenses.base import LENSES
 from tests.app.drawing import figure, open_page, text, views
-from tests.app.fake_lens import LAYERS, TEXTS, TOKENS, write_reading, write_training
+from tests.app.fake_lens import (
+    CROSS_ENTROPY,
+    ENTROPY,
+    LAYERS,
+    TEXTS,
+    TOKENS,
+    write_reading,
+    write_training,
+)
 
 
 def page(**query: str) -> AppTest:
@@ -39,15 +50,30 @@ def test_every_view_is_drawn_from_its_address_with_a_table(store, view, pictures
     assert [box for box in at.expander if box.label == "As a table"]
 
 
+def numbers(values: list[float] | dict[str, str]) -> list[float]:
+    """Numbers as Plotly writes arrays: in base64."""
+    if isinstance(values, list):
+        return values
+    return np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"]).tolist()
+
+
+def hovers(at: AppTest, key: str = "lens-table") -> list[list[str]]:
+    """The hover text of every cell of a table, whatever the colour of its word."""
+    layers = [trace["customdata"] for trace in figure(at, key)["data"]]
+    return [["".join(cell) for cell in zip(*row, strict=True)] for row in zip(*layers, strict=True)]
+
+
 def test_the_table_has_a_row_for_every_layer_and_the_output_on_top(store):
     write_reading(store)
     at = page(lens="tuned", statistic="entropy")
-    heat = figure(at, "lens-table")["data"][0]
-    assert len(heat["text"]) == LAYERS + 1
-    assert {len(row) for row in heat["text"]} == {len(TOKENS)}
-    assert figure(at, "lens-table")["layout"]["yaxis"]["ticktext"][-1] == "output"
-    assert "Seoul" in heat["customdata"][0][0] or "font-family:monospace" in heat["customdata"][0][0]
-    assert "Entropy" in heat["colorbar"]["title"]["text"]
+    drawn = figure(at, "lens-table")
+    assert [len(row) for row in hovers(at)] == [len(TOKENS)] * (LAYERS + 1)
+    assert drawn["layout"]["yaxis"]["ticktext"][-1] == "output"
+    assert "font-family:monospace" in hovers(at)[0][0]
+    assert "Entropy (nats): " in hovers(at)[0][0]
+    title = drawn["layout"]["title"]["text"]
+    assert title == "Tuned lens: top word after each token; colour: entropy (nats)"
+    assert title in views(at)["lens-table"]["alt"]
 
 
 def test_words_are_followed_or_those_on_top(store):
@@ -70,22 +96,179 @@ def test_all_lenses_are_shown_over_texts_with_their_parameters(store):
     assert "4,000" in text(at)
 
 
+@pytest.mark.parametrize(
+    ("measure", "title", "of_model"),
+    [("cross_entropy", "cross-entropy", CROSS_ENTROPY), ("entropy", "entropy", ENTROPY)],
+)
+def test_what_else_is_measured_over_texts_stands_beside_the_models_own(store, measure, title, of_model):
+    run = store.get(write_training(store))
+    write_reading(store)
+    at = page(view="texts", measure=measure)
+    drawn = figure(at, f"lens-{measure}")
+    assert drawn["layout"]["yaxis"]["title"]["text"].startswith(title)
+    of_line = {trace["name"]: numbers(trace["y"]) for trace in drawn["data"] if trace.get("name")}
+    means = [one["mean"] for one in run.result["lenses"]["tuned"][measure]]
+    assert of_line["Tuned lens"] == pytest.approx(means)
+    assert of_line["The model itself"] == pytest.approx([of_model] * LAYERS)
+    assert title in views(at)[f"lens-{measure}"]["alt"].lower()
+    table = next(frame.value for frame in at.dataframe if "lens" in frame.value)
+    assert table[table["lens"] == "Tuned lens"].iloc[:, 2].tolist() == pytest.approx(means)
+    assert table[table["lens"] == "The model itself"].iloc[0, 2] == of_model
+    at.segmented_control(key="lens-measure").set_value("kl").run()
+    assert "measure" not in at.query_params
+    assert not [trace for trace in figure(at, "lens-kl")["data"] if trace.get("name") == "The model itself"]
+
+
+def test_two_lenses_are_on_one_colour_scale(store):
+    run = store.get(write_reading(store))
+    at = page(view="two", first="logit", second="mean", statistic="kl")
+    drawn = [figure(at, f"lens-table-{which}") for which in ("first", "second")]
+    bars = [one["layout"]["coloraxis"]["colorbar"] for one in drawn]
+    assert bars[0]["ticktext"] == bars[1]["ticktext"]
+    assert bars[0]["tickvals"] == bars[1]["tickvals"]
+    highest = max(run.tensors[f"kl.{name}"].max() for name in ("logit", "mean"))
+    of_one = dict(zip(bars[0]["ticktext"], bars[0]["tickvals"], strict=True))["0.5"]
+    assert of_one == pytest.approx((0.5 / highest) ** 0.5)
+
+
+@pytest.mark.parametrize("statistic", ["cross_entropy", "next_rank", "step_js", "step_kl"])
+def test_cells_without_a_value_say_why(store, statistic):
+    write_reading(store)
+    at = page(statistic=statistic)
+    hover = hovers(at)
+    assert "nan" not in "".join(cell for row in hover for cell in row).lower()
+    assert "comes after it" in hover[-1][-1]
+
+
+def test_the_stride_keeps_the_last_row_and_is_in_the_address(store):
+    write_reading(store)
+    at = page(every="3")
+    assert figure(at, "lens-table")["layout"]["yaxis"]["ticktext"] == ["L0", "L3", "output"]
+    assert at.query_params["every"] in ("3", ["3"])
+    assert figure(page(every="99"), "lens-table")["layout"]["yaxis"]["ticktext"][1] == "L1"
+
+
+def test_the_ten_most_probable_words_are_in_the_table(store):
+    run = store.get(write_reading(store))
+    table = page(lens="oca").dataframe[0].value
+    words = run.result["words"]
+    best = [words[str(i)].strip() for i in run.tensors["top_ids.oca"][0, 1]]
+    ten, top = (str(table[name].tolist()[1]) for name in ("ten most probable", "top word"))
+    assert [part.rsplit(" ", 1)[0] for part in ten.split(" · ")] == best
+    assert top.strip() == best[0]
+
+
+def test_each_lens_is_explained_with_its_source(store):
+    write_reading(store)
+    at = page()
+    for title in ("Logit lens", "Mean lens", "Tuned lens", "OCA lens", "Linear OCA lens"):
+        assert f"**{title}**: " in text(at)
+    assert "2303.08112" in text(at)
+    assert "trained constant" in "".join(caption.value for caption in at.caption)
+
+
+def test_a_lens_that_did_not_read_the_text_is_named(store):
+    write_reading(store, lenses=["logit"])
+    at = page(lens="oca")
+    assert "OCA lens did not read this text" in at.warning[0].value
+    assert figure(at, "lens-table")["data"]
+    assert "Only the Logit lens" in page(view="two").info[0].value
+
+
+@pytest.mark.parametrize("view", ["texts", "faithfulness"])
+def test_without_trained_lenses_the_page_says_what_to_do(store, view):
+    write_reading(store)
+    said = page(view=view).info[0].value
+    assert "No lenses of fake-4l are trained here" in said
+    assert "press **Read**" in said
+
+
+def test_lenses_of_other_weights_are_not_shown_for_this_text(store):
+    trained = write_training(store, weights_hash="1" * 64)
+    write_reading(store)
+    said = page(view="texts").info[0].value
+    assert trained in said
+    assert "other weights" in said
+    assert "press **Read**" in said
+
+
+def test_a_reading_by_weights_that_have_changed_says_so(store):
+    write_reading(store, model="explorer-4l")
+    assert "have changed since" in page().warning[0].value
+
+
 def test_lenses_without_a_test_of_faithfulness_say_so(store):
     write_training(store, faithful=False)
     write_reading(store)
     assert "without a test" in page(view="faithfulness").info[0].value
 
 
+@pytest.mark.parametrize(("intervention", "directions"), [("projection", "aligned"), ("steering", "random")])
+def test_faithfulness_is_shown_for_what_was_chosen_with_intervals(store, intervention, directions):
+    write_training(store)
+    write_reading(store)
+    at = page(view="faithfulness", intervention=intervention, directions=directions)
+    assert {"Tuned lens", "OCA lens"} == {
+        trace["name"] for trace in figure(at, "lens-direction")["data"] if trace.get("name")
+    }
+    table = at.dataframe[0].value
+    assert all(low < mean for low, mean in zip(table["magnitude low"], table["magnitude"], strict=True))
+    assert "8 of them" in text(at)
+
+
+def test_resampling_is_chosen_by_how_many_directions(store):
+    write_training(store)
+    write_reading(store)
+    at = page(view="faithfulness", intervention="resample", resampled="20")
+    assert at.segmented_control(key="lens-resampled").options == ["5", "20"]
+    assert set(at.dataframe[0].value["directions"]) == {20}
+    assert "directions" not in at.query_params
+
+
 def test_the_form_asks_for_what_was_typed(asked):
     at = page()
     at.text_area(key="lens-new-text").set_value("The capital of France is")
-    at.text_input(key="lens-new-words").set_value("Paris, Rome")
+    at.text_input(key="lens-new-words").set_value("Paris, Rome, ., Paris")
     at.text_input(key="lens-new-ablated").set_value("a2.h3, m1")
     at.button(key="lens-start").click().run()
     assert "put into the queue" in at.error[0].value
     (request,) = asked
     assert request.lens is not None
-    assert (request.lens.words, request.lens.ablated) == ([" Paris", " Rome"], ["a2.h3", "m1"])
+    assert (request.lens.words, request.lens.ablated) == ([" Paris", " Rome", "."], ["a2.h3", "m1"])
+
+
+def test_a_word_that_is_not_one_token_is_refused_before_the_job_is_sent(asked):
+    at = page()
+    at.text_input(key="lens-new-words").set_value("Paris, Constantinople").run()
+    assert "Constantinople" in at.error[0].value
+    assert "Paris" not in at.error[0].value
+    assert any("> Paris<" in box.proto.body for box in at.get("html"))
+    assert at.button(key="lens-start").disabled
+    at.text_input(key="lens-new-words").set_value(", ".join("abcdefghi")).run()
+    assert at.button(key="lens-start").disabled
+    assert not asked
+
+
+def test_a_text_that_is_too_long_is_refused_before_the_job_is_sent(asked):
+    at = page()
+    at.text_area(key="lens-new-text").set_value("the " * 80).run()
+    assert "64 at most" in at.error[0].value
+    assert at.button(key="lens-start").disabled
+
+
+def test_a_model_that_is_not_on_this_machine_is_not_fetched_by_looking(store, monkeypatch):
+    asked: list[object] = []
+
+    def fetch(*args: object, local_files_only: bool = False, **more: object) -> str:
+        asked.append(local_files_only)
+        raise LookupError("no such repository here")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    monkeypatch.setattr("app.panels.lens_form.choose_model", lambda key: "somebody/some-model")
+    at = page()
+    assert "not on this machine" in text(at)
+    assert asked
+    assert all(asked)
 
 
 def test_a_text_that_is_changed_while_it_runs_is_called_so(store):

@@ -63,7 +63,7 @@ def test_no_view_is_wider_than_a_small_dark_screen(browser: Browser, served):
 
 def test_the_url_restores_what_was_seen(page, served, browser: Browser):
     opened(page, served)
-    page.locator(".st-key-lens-lens").get_by_text("Tuned lens").click()
+    page.locator(".st-key-lens-lens").get_by_text("Tuned").click()
     page.wait_for_url(lambda url: "lens=tuned" in url)
     view(page, "Race of words")
     page.wait_for_url(lambda url: "view=race" in url and "lens=tuned" in url)
@@ -75,6 +75,47 @@ def test_the_url_restores_what_was_seen(page, served, browser: Browser):
     expect(other.locator(".st-key-lens-race .main-svg").first).to_be_visible()
     other.wait_for_url(shared)
     context.close()
+
+
+def test_what_is_measured_over_texts_is_chosen_and_is_in_the_address(page, served):
+    opened(page, served)
+    view(page, "Over many texts")
+    page.locator(".st-key-lens-measure").get_by_text("Cross-entropy").click()
+    drawn = page.locator(".st-key-lens-cross_entropy")
+    expect(drawn.get_by_text("The model itself")).to_be_visible()
+    page.wait_for_url(lambda url: "measure=cross_entropy" in url)
+    assert "Cross-entropy" in (drawn.get_by_role("figure").get_attribute("aria-label") or "")
+
+
+def test_a_cell_says_the_ten_most_probable_words_whether_it_has_a_value_or_not(page, served):
+    page.goto(f"{served}/lens?statistic=cross_entropy")
+    expect(page.locator(".st-key-lens-table .main-svg").first).to_be_visible()
+    settled(page)
+    choose(page, "lens-subject", LABEL)
+    settled(page)
+    box = page.locator(".st-key-lens-table .main-svg").first.bounding_box()
+    assert box is not None
+    for share in (0.5, 0.86):  # the last token has none after it
+        page.mouse.move(box["x"] + share * box["width"], box["y"] + 0.5 * box["height"])
+        hover = page.locator(".st-key-lens-table .hoverlayer .hovertext").first
+        expect(hover).to_be_visible()
+        expect(hover).to_contain_text("No token comes after it" if share > 0.5 else "Cross-entropy")
+
+
+def test_words_are_shown_as_tokens_and_a_wrong_one_keeps_the_form(page, served):
+    opened(page, served)
+    choose(page, "lens-new-model", "explorer-4l")
+    field = page.locator(".st-key-lens-new-words input")
+    field.fill("Seoul, Constantinople")
+    field.blur()
+    chips = page.get_by_role("group", name="Tokens that are followed")
+    expect(chips).to_contain_text("Seoul")
+    expect(page.get_by_text("only single tokens can be followed")).to_be_visible()
+    expect(page.locator(".st-key-lens-start button")).to_be_disabled()
+    field.fill("Seoul, .")
+    field.blur()
+    expect(page.locator(".st-key-lens-start button")).to_be_enabled()
+    expect(chips).to_contain_text(".")
 
 
 def test_a_text_is_read_by_the_lenses_of_a_model_that_had_none(page, served, server: Server):

@@ -1,0 +1,70 @@
+"""Colours of the tables of lenses: how far along them values are, their ticks, text that stands out."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+EVEN = 0.179  # luminance (WCAG 2) on which black and white stand out alike, each at 4.6 : 1
+CLOSEST = 0.11  # of the bar of colours, between ticks
+
+Stretch = Literal["linear", "root", "log"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values along colours.
+
+    Attributes:
+        low, high: values at the ends; of a logarithm, low is 1.
+        stretch: colours go by the values, by their roots (so that small ones differ), or by their logarithms.
+    """
+
+    low: float
+    high: float
+    stretch: Stretch = "linear"
+
+    def shares(self, values: np.ndarray) -> np.ndarray:
+        """Return how far along the colours values are, from 0 to 1; nan stays nan."""
+        low, high, at = (self._at(np.asarray(x, float)) for x in (self.low, self.high, values))
+        return np.clip((at - low) / (high - low if high > low else 1.0), 0, 1)
+
+    def ticks(self) -> dict[str, Any]:
+        """Return round values as ticks of a bar from 0 to 1."""
+        values = {"linear": self._even, "root": self._far_apart, "log": self._decades}[self.stretch]()
+        shown = [f"{round(value, 9):,g}" for value in values]
+        return {"tickvals": self.shares(np.array(values)).tolist(), "ticktext": shown}
+
+    def _at(self, values: np.ndarray) -> np.ndarray:
+        return {"linear": np.asarray, "root": np.sqrt, "log": np.log10}[self.stretch](values)
+
+    def _even(self) -> list[float]:
+        length = self.high - self.low or 1.0
+        power = 10.0 ** math.floor(math.log10(length))
+        step = next(times * power for times in (0.2, 0.5, 1, 2) if length / (times * power) <= 6)
+        return [self.low + i * step for i in range(math.floor(length / step + 1e-9) + 1)]
+
+    def _decades(self) -> list[float]:
+        steps = (1, 2, 5) if self.high < 10 else (1,)  # within a decade powers of ten alone are too few
+        powers = range(math.floor(math.log10(self.high)) + 1)
+        return [value for power in powers for step in steps if (value := step * 10.0**power) <= self.high]
+
+    def _far_apart(self) -> list[float]:
+        """Return round values from the highest down, and the lowest."""
+        found = [self.low]
+        top = math.floor(math.log10(self.high)) if self.high > 0 else 0
+        for value in (times * 10.0**power for power in range(top, top - 4, -1) for times in (5, 2, 1)):
+            at = self.shares(np.array([value, *found]))
+            if self.low < value <= self.high and np.abs(at[1:] - at[0]).min() >= CLOSEST:
+                found.append(value)
+        return found
+
+
+def stands_out_dark(colours: list[list[Any]], shares: np.ndarray) -> np.ndarray:
+    """Return where black text stands out more than white on colours ("#RRGGBB") at shares of a scale."""
+    stops = [place for place, _ in colours]
+    channels = np.array([[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for _, colour in colours])
+    found = np.stack([np.interp(shares, stops, channel) for channel in channels.T], -1)
+    linear = np.where(found <= 0.04045, found / 12.92, ((found + 0.055) / 1.055) ** 2.4)
+    return linear @ np.array([0.2126, 0.7152, 0.0722]) > EVEN
