@@ -13,6 +13,8 @@ from app.data import Shelf, model_name
 from engine.errors import RequestError
 from engine.lenses.base import LENSES, lenses
 from engine.lenses.reading import stride
+from engine.lenses.requests import DEFAULTS
+from engine.lenses.settings import LensTraining
 from engine.models import find_model, weights_hash
 from engine.request import Request
 from engine.runs import Run
@@ -125,6 +127,23 @@ def trainings(shelf: Shelf, model: str) -> list[Run]:
     """Return the runs that trained lenses of a model, whatever its weights were then."""
     runs = shelf.others.values()
     return [run for run in runs if run.request.kind == "train-lenses" and run.request.model == model]
+
+
+def trained_by_default(shelf: Shelf, model: str) -> bool:
+    """Return whether lenses of a model that is on this machine are trained as a reading has them trained.
+
+    Told from the runs alone: to complete a request asks the hub for a model that came from there.
+    """
+    filled_in = {"length", "middle"}  # by the engine, as the model allows
+    default = LensTraining.model_validate(DEFAULTS).model_dump(exclude=filled_in)
+    weights = present_weights(model)
+    return any(
+        run.request.weights_hash == weights
+        and run.request.seed == 0
+        and run.request.lens_training is not None
+        and run.request.lens_training.model_dump(exclude=filled_in) == default
+        for run in trainings(shelf, model)
+    )
 
 
 def trained_run(shelf: Shelf, reading: Reading) -> Run | None:

@@ -5,15 +5,14 @@ from typing import Any
 import streamlit as st
 from pydantic import ValidationError
 
-from app.data import shelf, store
+from app.data import shelf
 from app.errors import show_error
 from app.figures.style import Look
 from app.jobs import queue
-from app.panels.lens_data import reading_key
+from app.panels.lens_data import reading_key, trained_by_default
 from app.panels.subject import choose_model, require_model, start_button
 from app.panels.tokens import token_chip, tokens_of
 from engine.errors import CircuitExplorerError, RequestError
-from engine.lenses.requests import default_training
 from engine.models.catalogue import on_this_machine
 from engine.models.tokens import Tokens
 from engine.request import Request
@@ -164,18 +163,6 @@ def _circuit(model: str) -> dict[str, Any] | None:
     return {"run": chosen, "edges": run.result["summary"].get("edges_requested") or run.request.edges}
 
 
-@st.cache_data(max_entries=8, show_spinner=False, ttl=20)
-def _is_trained(model: str) -> bool:
-    """Return whether the lenses of a model that is on this machine are trained."""
-    try:
-        asked = Request.model_validate(
-            {"kind": "lens", "model": model, "task": "text", "ablation": "none", "lens": {"text": "a"}}
-        )
-        return default_training(asked, store()).run_id() in store()
-    except CircuitExplorerError:  # its weights cannot be read: the form says so when it is sent
-        return True
-
-
 def _first_training(model: str, tokens: Tokens | None) -> None:
     """Say what comes before the text is read."""
     if not model or (tokens is None and on_this_machine(model)):
@@ -185,7 +172,7 @@ def _first_training(model: str, tokens: Tokens | None) -> None:
             "This model is not on this machine: it is fetched when the form is sent, and its lenses are "
             "trained first, once."
         )
-    elif not _is_trained(model):
+    elif not trained_by_default(shelf(), model):
         st.caption("The lenses of this model are trained first, once: that takes some minutes.")
 
 

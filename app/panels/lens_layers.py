@@ -29,15 +29,16 @@ def race(run: Run, scheme: Look) -> None:
             "After",
             range(len(text)),
             key="lens-after",
-            format_func=lambda i: f"{i}: {text[i].strip() or '␣'}",
+            format_func=lambda i: f"{i}: {_shown(text[i])}",
             help="The token whose next word is foretold.",
             width=220,
             persist_state="session",
         )
-    st.caption(about_lens(lens))
+    st.caption(f"**{lens_title(lens)}**: {about_lens(lens)}")
     words, values = _followed(run, lens, after)
     names = _names(words)
     rows = [row_name(place) for place in run.result["places"]]
+    st.markdown(f"**Probability of each word after “{plain(_shown(text[after]))}”, by layer**")
     plotly_view(
         lines_figure(
             [Line(name, i, values[:, i]) for i, name in enumerate(names)],
@@ -73,9 +74,13 @@ def _followed(run: Run, lens: str, after: int) -> tuple[list[str], np.ndarray]:
     return [word_of(run, token) for token in best], found
 
 
+def _shown(word: str) -> str:
+    return word.strip() or "␣"
+
+
 def _names(words: list[str]) -> list[str]:
     """Return what words are called: without spaces around them, unless two would be called alike."""
-    names = [word.strip() or "␣" for word in words]
+    names = [_shown(word) for word in words]
     return [name if names.count(name) == 1 else repr(word) for name, word in zip(names, words, strict=True)]
 
 
@@ -111,6 +116,7 @@ def over_texts(run: Run, scheme: Look) -> None:
     ]
     own = result["model"].get(measure)  # none of the KL, which is to it
     of_model = None if own is None else Line(MODEL, 0, *_numbers([own] * len(rows)).T)
+    st.markdown(f"**{title}, by layer**")
     plotly_view(
         lines_figure(lines, rows, axis, scheme, log=measure in LOG, level=of_model),
         f"lens-{measure}",

@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.panels.lens_data import reading_key
 from engine.lenses.base import LENSES
+from engine.models import shipped_models, weights_hash
 from tests.app.drawing import figure, open_page, text, views
 from tests.app.fake_lens import (
     CROSS_ENTROPY,
@@ -256,19 +257,29 @@ def test_a_text_that_is_too_long_is_refused_before_the_job_is_sent(asked):
     assert at.button(key="lens-start").disabled
 
 
-def test_a_model_that_is_not_on_this_machine_is_not_fetched_by_looking(store, monkeypatch):
-    asked: list[object] = []
+@pytest.mark.parametrize(("there", "said"), [(False, "not on this machine"), (True, "are trained first")])
+def test_looking_at_a_model_of_the_hub_asks_the_hub_for_nothing(store, monkeypatch, there, said):
+    looked: list[bool] = []
 
     def fetch(*args: object, local_files_only: bool = False, **more: object) -> str:
-        asked.append(local_files_only)
-        raise LookupError("no such repository here")
+        looked.append(local_files_only)
+        if not there:
+            raise LookupError("no such repository here")
+        return str(shipped_models()["explorer-4l"])
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
     monkeypatch.setattr("app.panels.lens_form.choose_model", lambda key: "somebody/some-model")
-    at = page()
-    assert "not on this machine" in text(at)
-    assert asked
-    assert all(asked)
+    assert said in text(page())
+    assert looked
+    assert all(looked)
+
+
+def test_the_form_says_whether_lenses_are_trained_first(store):
+    said = "are trained first, once: that takes some minutes"
+    assert said in text(page())
+    digest = weights_hash(shipped_models()["explorer-4l"])
+    write_training(store, model="explorer-4l", weights_hash=digest)
+    assert said not in text(page())
 
 
 def test_a_text_that_is_changed_while_it_runs_is_called_so(store):
