@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 from pydantic import ValidationError
 
-from app.data import shelf
+from app.data import open_run, shelf, title_of
 from app.errors import show_error
 from app.figures.style import Look
 from app.jobs import queue
@@ -155,12 +155,26 @@ def _circuit(model: str) -> dict[str, Any] | None:
         [NOTHING, *runs],
         key="lens-new-circuit",
         format_func=lambda run_id: "the whole model" if run_id == NOTHING else there.label(run_id),
-        help="The text runs through a circuit of this run, at the size it was asked for.",
+        help="The text runs through a circuit of this run.",
     )
     if chosen == NOTHING or chosen not in there.runs:
         return None
-    run = there.runs[chosen]
-    return {"run": chosen, "edges": run.result["summary"].get("edges_requested") or run.request.edges}
+    run, opened = there.runs[chosen], open_run(chosen)
+    sizes = list(opened.sizes)
+    edges = st.selectbox(
+        "Edges",
+        sizes,
+        index=sizes.index(opened.size),
+        format_func=lambda asked: f"{opened.sizes[asked]:,} of {opened.graph.n_edges:,}",
+        key=f"lens-new-edges-{chosen}",
+        help="Of the circuit, without edges that lead nowhere.",
+    )
+    if (ablation := run.request.ablation) not in STANDS:
+        st.caption(
+            f"It was found under {title_of('ablation', ablation).lower()} ablation. Here what it leaves out "
+            "writes a constant, under which it may say little."
+        )
+    return {"run": chosen, "edges": edges}
 
 
 def _first_training(model: str, tokens: Tokens | None) -> None:

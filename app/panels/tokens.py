@@ -20,12 +20,6 @@ def tokens_of(model: str) -> Tokens:
     return load_tokens(model)
 
 
-def tokens_after(tokens: Tokens, prompt: str, text: str) -> list[int]:
-    """Return the tokens that a text adds to a prompt; [] if it adds none, or changes those before it."""
-    before, after = tokens.encode(prompt), tokens.encode(prompt + text)
-    return after[len(before) :] if after[: len(before)] == before else []
-
-
 def continuation(tokens: Tokens, prompt: str, typed: str) -> str:
     """Return a text that was typed as it continues a prompt.
 
@@ -35,7 +29,8 @@ def continuation(tokens: Tokens, prompt: str, typed: str) -> str:
     if not bare[:1].isalnum():
         return bare
     spaced = f" {bare}"
-    return bare if tokens_after(tokens, prompt, bare) and not tokens_after(tokens, prompt, spaced) else spaced
+    goes_on = tokens.continuation_ids
+    return bare if goes_on(prompt, bare) and not goes_on(prompt, spaced) else spaced
 
 
 def token_chip(token: str, marked: bool, scheme: Look) -> str:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.errors import show_error
 from app.figures.style import Look
-from app.panels.tokens import continuation, token_chip, token_line, tokens_after, tokens_of
+from app.panels.tokens import continuation, token_chip, token_line, tokens_of
 from app.text import plain
 from engine.errors import CircuitExplorerError
 from engine.models.catalogue import find_model, on_this_machine
@@ -78,7 +78,7 @@ def _tokens(tokens: Tokens, fields: dict[str, Any], scheme: Look) -> None:
     # Of the wrong answer nothing counts but its first token.
     for label, text, n in (("answer", answer, None), ("wrong answer", wrong, 1)):
         if text:
-            strings = tokens.token_strings(tokens_after(tokens, prompt, text)[:n])
+            strings = tokens.token_strings(tokens.continuation_ids(prompt, text)[:n])
             chips = [token_chip(token, False, scheme) for token in strings]
             lines.append(token_line(f"Tokens of the {label} that count", label, chips, scheme))
     st.html("".join(lines))

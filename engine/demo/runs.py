@@ -69,6 +69,7 @@ READ: tuple[LensReading, ...] = (
     ),
     LensReading(text="The capital of South Korea is", words=[" Seoul", " Tokyo"], ablated=["m0"]),
 )
+READ_IN = ("ioi", "mean")  # in whose circuit the second is read, too: lenses put means in the place of edges
 ASKED_TWICE = ("boolean-instruction", "boolean-few-shot")  # by an instruction and by three examples
 
 
@@ -132,9 +133,13 @@ def trace_facts(store: RunStore) -> None:
 
 
 def read_texts(store: RunStore) -> None:
-    """Train the lenses and let them read texts, one of them in the first shipped circuit, too."""
-    first = next(one for one in store.list() if _is_first(one.request))
-    part = Part(run=first.run_id, edges=first.request.target_edges(0))
+    """Train the lenses and let them read texts, one of them in a circuit, too."""
+    found = next(
+        one
+        for one in store.list()
+        if one.request.kind == "discover" and (one.request.task, one.request.ablation) == READ_IN
+    )
+    part = Part(run=found.run_id, edges=SIZES[4])
     in_circuit = READ[1].model_copy(update={"circuit": part})
     for reading in (*READ, in_circuit):
         run(Request(kind="lens", model=MODEL, task="text", ablation="none", lens=reading), _report, store)

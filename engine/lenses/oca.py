@@ -19,7 +19,7 @@ from engine.lenses.settings import LensTraining
 from engine.lenses.without_attention import carry_on
 from engine.models.transformer import Transformer
 
-RATE = 0.05  # of the first step, in the spread of the means
+RATE = 0.2  # of the first step, in the spread of the means
 
 
 @lenses.register("oca")

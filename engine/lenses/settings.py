@@ -57,7 +57,7 @@ class LensTraining(BaseModel):
     )
     batch: int = Field(default=512, ge=1, le=2**20, title="Batch", description="Positions in a step, about.")
     tuned_steps: int = Field(default=250, ge=1, le=100_000, title="Steps, tuned")
-    oca_steps: int = Field(default=200, ge=1, le=100_000, title="Steps, OCA")
+    oca_steps: int = Field(default=800, ge=1, le=100_000, title="Steps, OCA")
     linear_steps: int = Field(default=250, ge=1, le=100_000, title="Steps, linear OCA")
     directions: int = Field(
         default=32,

@@ -47,8 +47,13 @@ class Tokens:
 
     def continuation_id(self, prompt: str, answer: str) -> int | None:
         """Return the id of `answer` if it adds exactly one token to `prompt` and changes none, else None."""
-        before, after = self.encode(prompt), self.encode(prompt + answer)
-        return after[-1] if len(after) == len(before) + 1 and after[:-1] == before else None
+        added = self.continuation_ids(prompt, answer)
+        return added[0] if len(added) == 1 else None
+
+    def continuation_ids(self, prompt: str, text: str) -> list[int]:
+        """Return the token ids that `text` adds to `prompt`; [] if it adds none, or changes those before."""
+        before, after = self.encode(prompt), self.encode(prompt + text)
+        return after[len(before) :] if after[: len(before)] == before else []
 
     def token_strings(self, ids: list[int]) -> list[str]:
         """Return the text of every token, spaces as they are."""

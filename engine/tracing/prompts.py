@@ -144,8 +144,7 @@ def _continuation(tokens: Tokens, prompt: str, answer: str) -> list[int]:
     Raises:
         RequestError: it adds none, or changes the tokens before it.
     """
-    before, after = tokens.encode(prompt), tokens.encode(prompt + answer)
-    if len(after) <= len(before) or after[: len(before)] != before:
+    if not (added := tokens.continuation_ids(prompt, answer)):
         spaced = "" if answer.startswith(" ") else "; should it start with a space?"
         raise RequestError(f"the answer {answer!r} does not continue the prompt token by token{spaced}")
-    return after[len(before) :]
+    return added

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 from app.panels.lens_data import reading_key
 from engine.lenses.base import LENSES
 from engine.models import shipped_models, weights_hash
+from engine.request import Part
 from tests.app.drawing import figure, open_page, text, views
 from tests.app.fake_lens import (
     CROSS_ENTROPY,
@@ -19,6 +20,7 @@ from tests.app.fake_lens import (
     write_reading,
     write_training,
 )
+from tests.app.fake_run import SIZE, SIZES, write_fake_run
 
 
 def page(**query: str) -> AppTest:
@@ -236,6 +238,23 @@ def test_the_form_asks_for_what_was_typed(asked):
     (request,) = asked
     assert request.lens is not None
     assert (request.lens.words, request.lens.ablated) == ([" Paris", " Rome", "."], ["a2.h3", "m1"])
+
+
+def test_the_text_runs_through_a_circuit_of_the_size_that_was_chosen(store, asked):
+    under_counterfactual, under_mean = (
+        write_fake_run(store, ablation=one) for one in ("counterfactual", "mean")
+    )
+    at = page()
+    at.selectbox(key="lens-new-circuit").set_value(under_counterfactual).run()
+    assert any("it may say little" in caption.value for caption in at.caption)
+    at.selectbox(key="lens-new-circuit").set_value(under_mean).run()
+    assert not any("it may say little" in caption.value for caption in at.caption)
+    sizes = at.selectbox(key=f"lens-new-edges-{under_mean}")
+    assert sizes.value == SIZE
+    sizes.set_value(SIZES[1])
+    at.button(key="lens-start").click().run()
+    assert asked[0].lens is not None
+    assert asked[0].lens.circuit == Part(run=under_mean, edges=SIZES[1])
 
 
 def test_a_word_that_is_not_one_token_is_refused_before_the_job_is_sent(asked):

@@ -1,26 +1,27 @@
 """How what is typed continues a prompt."""
 
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from app.panels.tokens import continuation, tokens_after
+from app.panels.tokens import continuation
+from engine.models.shape import ModelShape
+from engine.models.tokens import Tokens
 
 PIECES = ["“", " “", "Paris", " Paris", " “ ", ".", "'s", " is", "is", "x"]
 
 
-def encode(text: str) -> list[str]:
+def encode(text: str, add_special_tokens: bool) -> dict[str, list[str]]:
     """The longest piece that fits, from left to right."""
     found = []
     while text:
         piece = max((piece for piece in PIECES if text.startswith(piece)), key=len)
         found.append(piece)
         text = text[len(piece) :]
-    return found
+    return {"input_ids": found}
 
 
-TOKENS: Any = SimpleNamespace(encode=encode)
+TOKENS: Any = Tokens("pieces", cast(ModelShape, None), encode)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,6 @@ def test_a_word_gets_its_space_and_nothing_else_does(prompt, typed, text):
 
 
 def test_a_text_that_changes_the_tokens_before_it_adds_none():
-    assert tokens_after(TOKENS, "x is “", "Paris") == ["Paris"]
-    assert tokens_after(TOKENS, "x is “", " Paris") == []
-    assert tokens_after(TOKENS, "x is", "") == []
+    assert TOKENS.continuation_ids("x is “", "Paris") == ["Paris"]
+    assert TOKENS.continuation_ids("x is “", " Paris") == []
+    assert TOKENS.continuation_ids("x is", "") == []
