@@ -5,9 +5,10 @@
     tensors.safetensors    discover, import: "scores" [n_edges]; discover, own prompts: "attention.<i>"
                            [n_layers, n_heads, S, S]; importance: "kl", "answer", "wrong_answer"
                            [n_nodes, n_prompts], and "constants.<input|heads|mlps>" if they were trained;
-                           stability: "frequency" [n_edges]; trace: "effects" [S, C, draws, 3] of a prompt, or
-                           [n_prompts, classes, C, 3] of a task with "clean" and "corrupted" [n_prompts, 3], C
-                           layers or heads layer by layer, and "constants" [classes · L + 1, D] if trained;
+                           stability: "frequency" [n_edges]; trace: "effects" and "restored" [S, C, draws,
+                           3] of a prompt, or "effects" [n_prompts, classes, C, 3] of a task with "clean" and
+                           "corrupted" [n_prompts, 3], C layers or heads layer by layer, and "constants"
+                           [classes · L + 1, D] if trained;
                            train-lenses: "kl.<lens>" [n_texts, n_places] and "<lens>.<parameter>"; lens: see
                            `engine.lenses.reading`
     circuit.json           discover, import: the circuit at the requested size
@@ -275,7 +276,7 @@ def _shapes_of_trace(tensors: Tensors, result: TraceResult) -> dict[str, tuple[i
     if len(found) != 4 or 0 in found:
         raise FaultError("tensors.safetensors has no 'effects' of four dimensions")
     if not result.classes:
-        return {"effects": (len(result.traced[0].tokens), *found[1:3], 3)}
+        return dict.fromkeys(("effects", "restored"), (len(result.traced[0].tokens), *found[1:3], 3))
     columns = len(next(iter(result.classes.values())).share)
     shapes = dict.fromkeys(("clean", "corrupted"), (n, 3))
     if missing := shapes.keys() - tensors.shapes.keys():

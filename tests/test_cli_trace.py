@@ -91,6 +91,26 @@ def test_optimal_constants_are_trained_once_for_all_prompts(capsys: pytest.Captu
     assert tensors["constants"].shape == (6 * 4 + 1, 256)
 
 
+@pytest.mark.parametrize("corruption", ["gaussian", "optimal"])
+def test_effects_are_against_the_corrupted_value_that_is_printed(
+    capsys: pytest.CaptureFixture[str], corruption: str
+) -> None:
+    """A subject of one token that is restored before layer 0 is the clean prompt, under any constant."""
+    options = ["--model", "explorer-4l", "--prompt", "The capital of France is", "--subject", "France"]
+    options += ["--corruption", corruption]
+    if corruption == "optimal":
+        options += [x for name in ("steps=5", "prompts=60") for x in ("--set", name)] + ["--n-prompts", "5"]
+    status, found, _ = trace(capsys, *options)
+    assert status == 0
+    assert found is not None
+    first, end = found["subject"]
+    assert end == first + 1
+    effects, paired = found["effects"], found["paired_effects"]
+    assert found["corrupted"] + effects[first][0] == pytest.approx(found["clean"], abs=1e-5)
+    same = all(one == pytest.approx(other, abs=1e-6) for one, other in zip(effects, paired, strict=True))
+    assert same == (corruption == "gaussian")
+
+
 def test_any_model_can_be_traced_by_noise(capsys: pytest.CaptureFixture[str], tiny_folder: Path) -> None:
     """Noise needs no facts; single heads are shown layer by layer."""
     options = ["--model", str(tiny_folder), "--prompt", "w1 w2 w3 w4", "--subject", "w2 w3"]

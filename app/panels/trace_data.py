@@ -164,6 +164,11 @@ def effects_of(run: Run, metric: str) -> np.ndarray:
     return np.array([[np.nan if one is None else one["mean"] for one in row] for row in estimates])
 
 
+def restored_of(run: Run, metric: str) -> np.ndarray:
+    """Return what the answer to a prompt is worth with every state restored, the mean over draws, [S, C]."""
+    return run.tensors["restored"][..., METRICS.index(metric)].mean(2)
+
+
 def settings_text(run: Run) -> str:
     """Return the settings that tell runs of one corruption apart, in words."""
     settings = run.request.ablation_settings

@@ -19,6 +19,7 @@ from app.panels.trace_data import (
     corruption_title,
     effects_of,
     key_of,
+    restored_of,
 )
 from app.panels.trace_difference import LABEL, STAR, STARRED, differences, is_clear, pairing_note
 from app.panels.trace_profiles import numbers_of
@@ -73,7 +74,11 @@ def maps_panel(subject: TraceSubject, shown: Shown, scheme: Look) -> None:
                 _map(panel, shown, columns, across, span, selected, scheme, clears=panel is panels[0])
     _notes(subject, shown, panels)
     if selected is not None:
-        _cell(shown, grids, columns, selected)
+        restored = {
+            name: _shaped(shown, restored_of(run, shown.metric), at)
+            for name, run in (shown.runs if subject.own else {}).items()
+        }
+        _cell(shown, grids, restored, columns, selected)
     _table(panels, columns)
 
 
@@ -180,18 +185,22 @@ def _on_cell(event: dict[str, Any]) -> None:
 def _cell(
     shown: Shown,
     grids: Mapping[str, np.ndarray],
+    restored: Mapping[str, np.ndarray],
     columns: list[str],
     at: tuple[int, int],
 ) -> None:
-    """Say what the selected cell is worth under each corruption."""
+    """Say what the selected cell is worth under each corruption, of a prompt restored and not."""
     layer, column = at
     what = f"head {layer}.{column}" if shown.state == "head" else f"layer {layer}, {columns[column].strip()}"
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{plain(what)}**", width="content")
         for name, grid in grids.items():
             effect = float(grid[at])
-            text = "no such token" if np.isnan(effect) else f"{effect:+.3g}"
-            st.markdown(f"{plain(corruption_title(name))}: **{text}**", width="content")
+            text = "**no such token**" if np.isnan(effect) else f"**{effect:+.3g}**"
+            if name in restored:
+                value = float(restored[name][at])
+                text += f" ({value:.3g} restored, {value - effect:.3g} not)"
+            st.markdown(f"{plain(corruption_title(name))}: {text}", width="content")
         st.button(
             "Clear",
             key="trace-clear",

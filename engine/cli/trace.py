@@ -62,7 +62,12 @@ def trace(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Corrupt a prompt's subject, restore one clean state, and see how much of the answer comes back."""
+    """Corrupt a prompt's subject, restore one clean state, and see how much of the answer comes back.
+
+    In the JSON of a prompt "effects" are the restored probability minus the corrupted one. Under optimal
+    ablation every class of token and layer has a constant of its own, and "paired_effects", like the page,
+    the table and the averages over a task, are against the same constant with nothing restored.
+    """
     of_corruption: dict[str, Any] = split_settings(settings or [], methods=False)[1]
     if noise is not None:
         if corruption != "gaussian":
@@ -103,22 +108,25 @@ def _print_prompt(run: Run, json: bool) -> None:
     assert run.request.trace is not None
     traced, ends = run.result["traced"][0], (run.result["clean"], run.result["corrupted"])
     clean, corrupted = (end["probability"]["mean"] for end in ends)
-    effects = run.tensors["effects"].mean(2)[..., 0]
+    paired, restored = (run.tensors[name].mean(2)[..., 0] for name in ("effects", "restored"))
     if json:
-        about = {"run_id": run.run_id, "folder": str(run.folder)}
+        # The one pair of numbers sets every cell against the one corrupted value that is printed; the other,
+        # as on the page, against the cell's own constant, which is the same for noise.
+        effects = (restored - corrupted).tolist()
+        about = {"paired_effects": paired.tolist(), "run_id": run.run_id, "folder": str(run.folder)}
         said = {
             "tokens": traced["tokens"],
             "answer": traced["answer"],
             "clean": clean,
             "corrupted": corrupted,
         }
-        print_json(said | {"effects": effects.tolist(), "subject": traced["subject"]} | about)
+        print_json(said | {"effects": effects, "subject": traced["subject"]} | about)
         return
     print(f"{'run':12}{run.folder}\np({traced['answer']!r}): clean {clean:.4f}, corrupted {corrupted:.4f}")
     columns = f"layer by layer{', head by head' * (run.request.trace.state == 'head')}"
     print(f"{'token':16}effect of restoring it, {columns}")
     first, end = traced["subject"]
-    for i, (token, row) in enumerate(zip(traced["tokens"], effects, strict=True)):
+    for i, (token, row) in enumerate(zip(traced["tokens"], paired, strict=True)):
         print(f"{token + ' *' * (first <= i < end):16}" + " ".join(f"{value:7.3f}" for value in row))
 
 

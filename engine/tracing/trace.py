@@ -235,7 +235,8 @@ def _of_prompt(model: Model, found: Traces) -> tuple[dict[str, Any], dict[str, n
     # The interval of the corrupted values is over draws.
     ends = {"clean": _estimates(found.clean[None]), "corrupted": _estimates(found.corrupted)}
     result = {"traced": [_said(model, found.prompt)], **ends, "classes": {}}
-    return result, {"effects": found.effects.astype(np.float32)}
+    arrays = {"effects": found.effects, "restored": found.restored}
+    return result, {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
 def _of_task(

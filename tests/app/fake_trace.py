@@ -62,7 +62,9 @@ def write_trace(
         effects = np.zeros((len(TOKENS), columns, 3, len(METRICS)), dtype=np.float32)
         effects[SUBJECT[0] :] = rng.uniform(-0.05, 0.8, effects[SUBJECT[0] :].shape)
         one = about | {"traced": [_traced()], "clean": _ends(0.9), "corrupted": _ends(0.1), "classes": {}}
-        return store.write(request, one | {"n_drawn": 1}, {"effects": effects})
+        return store.write(
+            request, one | {"n_drawn": 1}, {"effects": effects, "restored": np.float32(0.1) + effects}
+        )
     effects = rng.uniform(-0.05, 0.8, (PROMPTS, len(CLASSES), columns, len(METRICS))).astype(np.float32)
     effects[PROMPTS // 2 :, 1] = np.nan  # half of the subjects have no token in the middle
     ends = {

@@ -145,7 +145,8 @@ def test_a_cell_that_is_clicked_says_what_it_is_worth(store):
     at = page()
     at.session_state["trace-cell"] = (2, 5)
     at.run()
-    assert f"**{values(at, MAPS[1])[2, 5]:+.3g}**" in text(at)
+    effect = values(at, MAPS[1])[2, 5]
+    assert f"**{effect:+.3g}** ({0.1 + effect:.3g} restored, 0.1 not)" in text(at)
     at.button(key="trace-clear").click().run()
     assert f"**{values(at, MAPS[1])[2, 5]:+.3g}**" not in text(at)
 

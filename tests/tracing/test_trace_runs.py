@@ -70,6 +70,7 @@ def test_altered_traces_are_refused(
         ("effects", np.zeros((3, 3), dtype=np.float32), "four dimensions"),
         ("effects", np.zeros((7, 4, 3, 2), dtype=np.float32), "is expected"),
         ("effects", np.zeros((9, 4, 3, 3), dtype=np.float32), "is expected"),
+        ("restored", np.zeros((7, 4, 2, 3), dtype=np.float32), "is expected"),
         ("effects", np.zeros((7, 4, 3, 3), dtype=np.int32), "floats are expected"),
     ],
 )
