@@ -187,7 +187,10 @@ def _first_training(model: str, tokens: Tokens | None) -> None:
             "trained first, once."
         )
     elif not trained_by_default(shelf(), model):
-        st.caption("The lenses of this model are trained first, once: that takes some minutes.")
+        st.caption(
+            "The lenses of this model are trained first, once: minutes for a small model or on a GPU, hours "
+            "for one of a hundred million parameters without."
+        )
 
 
 def _submit(model: str, reading: dict[str, Any]) -> None:

@@ -294,7 +294,7 @@ def test_looking_at_a_model_of_the_hub_asks_the_hub_for_nothing(store, monkeypat
 
 
 def test_the_form_says_whether_lenses_are_trained_first(store):
-    said = "are trained first, once: that takes some minutes"
+    said = "are trained first, once: minutes for"
     assert said in text(page())
     digest = weights_hash(shipped_models()["explorer-4l"])
     write_training(store, model="explorer-4l", weights_hash=digest)
