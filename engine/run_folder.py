@@ -180,6 +180,8 @@ def open_folder(folder: Path, shipped: bool) -> Run:
     if circuit is not None or (folder / "tensors.safetensors").exists():
         tensors = _open_tensors(folder / "tensors.safetensors")
     _check_shapes(tensors, form, graph)
+    if isinstance(form, TraceResult):
+        _check_heads(tensors, form, request)
     return Run(folder.name, folder, shipped, request, result, circuit, tensors)
 
 
@@ -266,9 +268,13 @@ def _check_trace(result: TraceResult, request: Request) -> None:
     """Check that a trace is of what its request asks for."""
     if request.trace is None or (request.trace.prompt is None) != bool(result.classes):
         raise FaultError("result.json is of a prompt where its request is of a task, or the other way round")
-    columns = [len(one.share) for one in result.classes.values()]
-    if request.trace.state == "head" and any(n % result.n_heads for n in columns):
-        raise FaultError(f"result.json has {columns[0]} columns for {result.n_heads} heads")
+
+
+def _check_heads(tensors: Tensors, result: TraceResult, request: Request) -> None:
+    """Check that single heads, which are drawn layer by layer, fill whole layers."""
+    columns = tensors.shapes["effects"][2 if result.classes else 1]
+    if request.trace is not None and request.trace.state == "head" and columns % result.n_heads:
+        raise FaultError(f"its effects have {columns} columns for {result.n_heads} heads")
 
 
 def _shapes_of_trace(tensors: Tensors, result: TraceResult) -> dict[str, tuple[int, ...]]:

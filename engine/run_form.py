@@ -310,7 +310,7 @@ class TrainLensesResult(Record):
     length: Count
     positions: dict[Literal["training", "validation", "held_out"], Count]
     places: Annotated[list[Place], Field(min_length=1, max_length=_MOST)]
-    lenses: dict[str, LensMeasured]
+    lenses: Annotated[dict[str, LensMeasured], Field(min_length=1, max_length=_MOST)]
     model: dict[str, Estimate]
     faithfulness: Annotated[list[Faithful], Field(max_length=100_000)] = []
     history: dict[str, list[FiniteFloat]]
@@ -376,6 +376,9 @@ def misfit(result: Record, names: list[str]) -> str | None:
         for name, one in result.lenses.items():
             if {len(one.kl), len(one.cross_entropy), len(one.entropy)} != {len(result.places)}:
                 return f"the lens '{name}' is not measured at every place"
+        for row in result.faithfulness:
+            if row.place not in result.places or row.lens not in result.lenses:
+                return f"the faithfulness of '{row.lens}' at '{row.place}' is of no lens or place it has"
     if isinstance(result, LensResult) and [i for i in result.places if i == "output"] != result.places[-1:]:
         return "the last of its places, and no other, is to be the output"
     return None
@@ -407,6 +410,9 @@ def _misfit_of_trace(result: TraceResult) -> str | None:
     lengths |= {len(row) for one in result.classes.values() for row in one.effects.values()}
     if len(lengths) > 1 or 0 in lengths:
         return "the effects of its classes have different lengths"
+    effects = [row for one in result.classes.values() for row in one.effects.values()]
+    if effects and all(one is None for row in effects for one in row):
+        return "no class of tokens has effects"
     for prompt in result.traced:
         first, end = prompt.subject
         if not first < end <= len(prompt.tokens) == len(prompt.classes):

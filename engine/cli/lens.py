@@ -13,6 +13,7 @@ from engine.cli.common import (
     make_request,
     print_json,
     progress,
+    split_settings,
 )
 from engine.runs import Run, RunStore
 
@@ -27,6 +28,14 @@ def lens(
     middle: Annotated[
         bool, typer.Option("--middle", help="Also in the middle of layers, l + 0.5, before their MLP.")
     ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="KEY=VALUE of training: tuned_from=FOLDER, texts=FILE, oca_steps=200, …; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, max=10, help="Predictions at each place.")] = 10,
     bos: Bos = None,
     dtype: Dtype = None,
@@ -35,22 +44,22 @@ def lens(
 ) -> None:
     """Read a text by a lens: its predictions at every layer and token, and how far they are from the model's.
 
-    Layer l is the stream before layer l; the last is the model's own output. Lenses are trained once a model.
+    Layer l is the stream before layer l; the last is the model's own output. Lenses are trained once a model
+    and setting.
     """
-    request = make_request(
-        kind="lens",
-        model=model,
-        task="text",
-        ablation="none",
-        bos=bos,
-        dtype=dtype,
-        lens={"text": text, "lenses": [lens], "middle": middle},
-    )
+    about = {"model": model, "task": "text", "ablation": "none", "dtype": dtype}
+    reading = {"text": text, "lenses": [lens], "middle": middle}
+    request = make_request(kind="lens", lens=reading, bos=bos, **about)
+    of_training = split_settings(settings or [], methods=False)[1]
     store = RunStore(runs_dir)
     with progress() as report:
         from engine.experiments import run as carry_out  # torch and the model library take seconds to import
         from engine.lenses.reading import stride as strided
 
+        if of_training:
+            training = make_request(kind="train-lenses", lens_training=of_training, **about)
+            trained = carry_out(training, report, store)
+            request = make_request(kind="lens", lens=reading | {"trained": trained}, bos=bos, **about)
         run = store.get(carry_out(request, report, store))
     found = _table(run, lens, strided(run.result["places"], stride), top)
     if json:

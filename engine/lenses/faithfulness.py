@@ -10,8 +10,8 @@ at the same position: those that are long enough are cut to the median number of
 
 Directions are random, v ~ N(0, Σ), or aligned with the lens: right singular vectors r of W A, where
 Σ + 3e-4 = A Aᵀ and W is the lens as a linear map, brought back to the stream as A r. The step s is as long,
-in the root mean square, as noise of covariance Σ that costs the model 0.2 nats. Two numbers say how alike the
-reactions are:
+in the root mean square, as noise of covariance Σ that costs the model 0.2 nats, ten standard deviations at
+most. Two numbers say how alike the reactions are:
 
     magnitude    the correlation of log E KL(p ‖ p') and log E KL(q ‖ q') over directions, E over texts
                  (of resample: over texts, without E)

@@ -37,7 +37,7 @@ def lens(model: Model, request: Request, store: RunStore, report: Report) -> Fou
     places = all_places(model.shape, asked.middle)
     within = part_of(report, 20, 100, 100)
     streams = _streams(model, request, asked, tokens, places, store, part_of(report, 0, 20, 100))
-    finals: dict[str, Tensor] = {}
+    by: list[tuple[Lens, Parameters, Tensor]] = []
     for name in asked.lenses:
         one, parameters = lenses.get(name), {}
         if one.has_parameters:
@@ -53,9 +53,20 @@ def lens(model: Model, request: Request, store: RunStore, report: Report) -> Fou
             at_places = (
                 at_places + stream_means(model, torch.tensor([tokens], device=model.device), places)[:, 0]
             )
-        with torch.no_grad():
-            finals[name] = one.final(model.transformer, parameters, places, at_places)
-    arrays = read(model.transformer, finals, streams.final[0], tokens, raced, within)
+        by.append((one, parameters, at_places))
+
+    def finals(here: slice) -> Tensor:
+        # A lens reads no other position, so a long text is read some positions at a time.
+        return torch.stack(
+            [
+                one.final(model.transformer, parameters, places, at_places[:, here])
+                for one, parameters, at_places in by
+            ]
+        )
+
+    arrays = read(
+        model.transformer, asked.lenses, finals, len(places), streams.final[0], tokens, raced, within
+    )
     said = {int(i) for name in asked.lenses for i in np.unique(arrays[f"top_ids.{name}"])}
     result = {
         "text": asked.text,
@@ -83,7 +94,10 @@ def parameters_of(model: Model, run: Run, name: str, one: Lens, places: list[Pla
         array = run.tensors.get(f"{name}.{key}")
         # A run may come from anywhere.
         if array is None or array.shape != tuple(like.shape) or array.dtype.kind != "f":
-            raise RequestError(f"run '{run.run_id}' has no '{name}.{key}' of shape {list(like.shape)}")
+            raise RequestError(
+                f"run '{run.run_id}' has no '{name}.{key}' of shape {list(like.shape)}: if it is older than "
+                "this lens, delete it, and lenses are trained again"
+            )
         found[key] = torch.from_numpy(array).to(model.device)
     return at(found, [known.index(place) for place in places])
 

@@ -3,6 +3,7 @@
 Rows are the places in order, and last the model's own output, where all lenses say the same.
 """
 
+from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
@@ -13,7 +14,7 @@ from engine.discovery.base import Report
 from engine.lenses.shapes import TOP
 from engine.models.transformer import Transformer
 
-_ELEMENTS = 2**26  # log-probabilities at once
+_ELEMENTS = 2**26  # log-probabilities at once, or numbers in the MLPs that a lens runs
 
 Arrays = dict[str, np.ndarray]
 
@@ -31,7 +32,9 @@ def stride(rows: list[str], every: int) -> list[int]:
 @torch.no_grad()
 def read(
     transformer: Transformer,
-    finals: dict[str, Tensor],
+    names: list[str],
+    finals: Callable[[slice], Tensor],
+    n_places: int,
     output: Tensor,
     tokens: list[int],
     raced: list[int],
@@ -40,7 +43,9 @@ def read(
     """Return what lenses say of a text of S tokens.
 
     Args:
-        finals: by lens, what it makes of the stream at every place, [P, S, D].
+        names: of the lenses.
+        finals: gives what each lens makes of the streams at some positions, [n, P, positions, D].
+        n_places: P.
         output: the final stream itself, [S, D].
         tokens: the text's; the one after a position is its next token.
         raced: tokens whose probability is followed.
@@ -51,22 +56,23 @@ def read(
         last position) and its "cross_entropy.<lens>" (nan there); "top_ids.<lens>" and "top_p.<lens>"
         [P + 1, S, 10], best first; "raced.<lens>" [P + 1, S, n_raced]. Between a row and the next, [P, S]:
         "step_kl.<lens>" (KL(next row ‖ row)) and "step_js.<lens>". Between lenses, [n, n, P + 1, S] in the
-        order of `finals`: "lens_kl" (KL(first ‖ second)) and "lens_js".
+        order of `names`: "lens_kl" (KL(first ‖ second)) and "lens_js".
     """
-    names, stack = list(finals), torch.stack(list(finals.values()))  # [n, P, S, D]
-    at_once = max(1, _ELEMENTS // (len(transformer.unembedding) * (3 * len(names) + 2)))
+    logits = len(transformer.unembedding) * (3 * len(names) + 2)
+    streams = n_places * (transformer.blocks[0].w_in.shape[1] + len(names) * transformer.shape.d_model)
+    at_once = max(1, _ELEMENTS // max(logits, streams))
     nexts = torch.tensor([*tokens[1:], 0], device=output.device)
     ids = torch.tensor(raced, dtype=torch.long, device=output.device)
     parts: list[dict[str, list[Tensor]]] = []
     for first in range(0, len(tokens), at_once):
         here = slice(first, first + at_once)
-        model = transformer.unembed(output[here]).float().log_softmax(-1)
+        model, stack = transformer.unembed(output[here]).float().log_softmax(-1), finals(here)
         rows: dict[str, list[Tensor]] = {}
         before = None
-        for i in range(stack.shape[1] + 1):
-            report(first * stack.shape[1] + i * at_once, len(tokens) * stack.shape[1], "reading")
-            if i < stack.shape[1]:
-                log_q = transformer.unembed(stack[:, i, here]).float().log_softmax(-1)
+        for i in range(n_places + 1):
+            report(first * n_places + i * at_once, len(tokens) * n_places, "reading")
+            if i < n_places:
+                log_q = transformer.unembed(stack[:, i]).float().log_softmax(-1)
             else:
                 log_q = model.expand(len(names), -1, -1)
             found = _row(log_q, model, nexts[here], ids) | _between(log_q)

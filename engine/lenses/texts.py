@@ -211,7 +211,8 @@ def _next_logits(
 
 
 def file_rows(tokens: Tokens, path: Path, length: int) -> list[list[int]]:
-    """Return the texts of a file, token ids of equal length; they begin with BOS if the model has one.
+    """Return the texts of a file, token ids of equal length; they begin with the model's BOS, else its end of text,
+    if it has one.
 
     Raises:
         RequestError: the file cannot be read, is no UTF-8, or has too few texts of this length.

@@ -34,9 +34,9 @@ class Corrupter(ABC):
     n_versions: int
 
     @abstractmethod
-    def streams(self, prompts: Sequence[Traced], clean: Tensor) -> Tensor:
-        """Return the streams before layer 0 of every version, [P, n_versions, S, D], for clean ones
-        [P, S, D]; only the subject's tokens differ."""
+    def streams(self, prompts: Sequence[Traced], clean: Tensor, versions: Sequence[int]) -> Tensor:
+        """Return the streams before layer 0 of some versions, [P, versions, S, D], for clean ones [P, S, D];
+        only the subject's tokens differ."""
 
     @abstractmethod
     def versions(self, token_class: int | None, layer: int | None) -> Sequence[int]:

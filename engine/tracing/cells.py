@@ -117,30 +117,27 @@ def cell_values(
     transformer: Transformer,
     group: Group,
     corrupted: States,
-    cells: Sequence[Cell],
+    cells: Tensor,
     n_versions: int,
     state: State,
     window: int,
     report: Report = silent,
 ) -> Tensor:
-    """Return what the answers are worth in every cell, [n_cells, 3].
+    """Return what the answers are worth in every cell, [n_cells, 3]; gradients flow to the corrupted passes.
 
     Args:
         corrupted: passes over every version of every prompt of the group, [P · n_versions, …].
+        cells: one at least, [n_cells, 5] with the fields of `Cell`.
     """
-    found = [torch.empty(0)] * len(cells)
-    layers = transformer.shape.n_layers - 1
-    by_position: dict[int, list[int]] = {}
-    for i in sorted(range(len(cells)), key=lambda i: cells[i].layer):
-        by_position.setdefault(cells[i].position, []).append(i)
-    done, most = 0, most_passes(transformer, group.length, group.answers.shape[1])
-    for position, members in by_position.items():
-        for some in (members[i : i + most] for i in range(0, len(members), most)):
+    cells, layers = cells.to(group.answers.device), transformer.shape.n_layers - 1
+    order, found, done = [], [], 0
+    most = most_passes(transformer, group.length, group.answers.shape[1])
+    for position in cells[:, 2].unique().tolist():
+        here = (cells[:, 2] == position).nonzero().squeeze(1)
+        for some in here[cells[here, 3].argsort(stable=True)].split(most):
             report(done, len(cells), "restoring states")
             done += len(some)
-            prompts, versions, _, layer, heads = torch.tensor(
-                [cells[i] for i in some], device=group.answers.device
-            ).unbind(1)
+            prompts, versions, _, layer, heads = cells[some].unbind(1)
             first = layer - window // 2
             passes = Passes(
                 prompts,
@@ -150,7 +147,6 @@ def cell_values(
                 heads,
             )
             stream = restored(transformer, group.clean, corrupted, position, passes, state)
-            values = answer_values(transformer, stream, group.answers[prompts], group.wrong[prompts])
-            for i, value in zip(some, values, strict=True):
-                found[i] = value
-    return torch.stack(found)
+            found.append(answer_values(transformer, stream, group.answers[prompts], group.wrong[prompts]))
+            order.append(some)
+    return torch.cat(found)[torch.cat(order).argsort()]

@@ -38,14 +38,14 @@ class NoiseDraws(Corrupter):
     def __init__(self, transformer: Transformer, scale: float, draws: int, seed: int) -> None:
         self.transformer, self.scale, self.n_versions, self.seed = transformer, scale, draws, seed
 
-    def streams(self, prompts: Sequence[Traced], clean: Tensor) -> Tensor:
-        """Return the draws; see the base class."""
-        found = clean.unsqueeze(1).repeat(1, self.n_versions, 1, 1)
+    def streams(self, prompts: Sequence[Traced], clean: Tensor, versions: Sequence[int]) -> Tensor:
+        """Return some draws; see the base class."""
+        found = clean.unsqueeze(1).repeat(1, len(versions), 1, 1)
         for row, prompt in zip(found, prompts, strict=True):
             first, end = prompt.subject
             generator = prompt_generator(prompt.tokens, self.seed)
             noise = torch.randn((self.n_versions, end - first, clean.shape[-1]), generator=generator)
-            row[:, first:end] += self.transformer.centre(self.scale * noise.to(row))
+            row[:, first:end] += self.transformer.centre(self.scale * noise[list(versions)].to(row))
         return found
 
     def versions(self, token_class: int | None, layer: int | None) -> Sequence[int]:

@@ -56,15 +56,15 @@ class Constants(Corrupter):
     def __init__(self, transformer: Transformer, values: Tensor) -> None:
         self.transformer, self.values, self.n_versions = transformer, values, len(values)
 
-    def streams(self, prompts: Sequence[Traced], clean: Tensor) -> Tensor:
-        """Return the prompts with every constant; gradients flow to them; see the base class."""
-        found = []
+    def streams(self, prompts: Sequence[Traced], clean: Tensor, versions: Sequence[int]) -> Tensor:
+        """Return the prompts with some constants; gradients flow to them; see the base class."""
+        found, values = [], self.values[list(versions)]
         for row, prompt in zip(clean, prompts, strict=True):
             first, end = prompt.subject
-            new = self.values.unsqueeze(1).expand(-1, end - first, -1)
+            new = values.unsqueeze(1).expand(-1, end - first, -1)
             if self.transformer.positions is not None:
                 new = new + self.transformer.positions[first:end]
-            before, after = (part.expand(self.n_versions, *part.shape) for part in (row[:first], row[end:]))
+            before, after = (part.expand(len(values), *part.shape) for part in (row[:first], row[end:]))
             found.append(torch.cat([before, self.transformer.centre(new).to(row), after], 1))
         return torch.stack(found)
 
@@ -160,8 +160,8 @@ class _Training:
                 group["lr"] = s.rate * spread * (1 - step / s.steps)
             optimiser.zero_grad()
             some = self.training[order.pop()]
-            cells = self._cells(some, self.generator) if len(values) > 1 else []
-            self._lost(values, some, cells)
+            cells = self._cells(some, self.generator)
+            self._lost(values, some, cells if len(values) > 1 else cells[:0])
             optimiser.step()
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == s.steps:
                 now = self._validate(values.detach())
@@ -175,8 +175,9 @@ class _Training:
         for name, value in zip(history, (step, now.nanmean(), least.nanmean()), strict=True):
             history[name].append(float(value))
 
-    def _cells(self, prompts: list[Traced], generator: torch.Generator) -> list[Cell]:
-        """Return cells of all classes and layers of every prompt; of several tokens or heads one is drawn."""
+    def _cells(self, prompts: list[Traced], generator: torch.Generator) -> Tensor:
+        """Return cells of all classes and layers of every prompt, [n_cells, 5]; of several tokens or heads
+        one is drawn."""
         shape, found = self.transformer.shape, []
         for i, prompt in enumerate(prompts):
             of_class: dict[int, list[int]] = {}
@@ -190,49 +191,57 @@ class _Training:
                     )
                     version = token_class * shape.n_layers + layer
                     found.append(Cell(i, version, positions[position], layer, head))
-        return found
+        return torch.tensor(found, device=self.transformer.embedding.device)
 
-    def _lost(self, values: Tensor, prompts: list[Traced], cells: list[Cell]) -> Tensor:
-        """Return the mean loss of probability with every constant, [n]; nan where it has no cell.
+    def _lost(self, values: Tensor, prompts: list[Traced], cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the probability that every constant loses, added up over its cells, and how many these are,
+        [n] each.
 
-        Constants go through the model some at a time, as many as fit into memory; where `values` takes
-        gradients, those of each loss are added to it on the way.
+        Prompts and constants go through the model some at a time, as many as fit into memory; where `values`
+        takes gradients, those of the loss of a prompt of a batch are added to it on the way.
         """
-        group, found = make_group(self.transformer, prompts), torch.full_like(values[:, 0], torch.nan)
-        passes = most_passes(
-            self.transformer, group.length, group.answers.shape[1], gradient=values.requires_grad
-        )
-        most = max(1, passes // (2 * len(prompts)))  # a pass with nothing restored, and one with a state
-        used = sorted({cell.version for cell in cells})
-        for some in [[len(values) - 1], *(used[i : i + most] for i in range(0, len(used), most))]:
-            place = {version: i for i, version in enumerate(some)}
-            here = [cell._replace(version=place[cell.version]) for cell in cells if cell.version in place]
-            lost = self._lost_of(values[some], group, here)
-            if lost.requires_grad:
-                lost.sum().backward()
-            found[some] = lost.detach()
-        return found
+        n, length = len(values), len(prompts[0].tokens) + len(prompts[0].answer) - 1
+        passes = most_passes(self.transformer, length, len(prompts[0].answer), gradient=values.requires_grad)
+        passes //= 2  # each with a state restored goes on from one with nothing restored
+        most = max(1, min(len(prompts), passes))
+        total, count = (torch.zeros(n, device=values.device) for _ in range(2))
+        for begin in range(0, len(prompts), most):
+            group = make_group(self.transformer, prompts[begin : begin + most])
+            here = cells[(cells[:, 0] >= begin) & (cells[:, 0] < begin + most)].clone()
+            here[:, 0] -= begin
+            used = here[:, 1].unique()
+            parts = used.split(max(1, passes // most)) if len(used) else ()
+            for versions in (used.new_tensor([n - 1]), *parts):
+                some = here[torch.isin(here[:, 1], versions)]
+                lost, of = self._lost_of(values, group, versions, some)
+                if lost.requires_grad:
+                    (lost.sum() / self.settings.batch_size).backward()
+                total.index_add_(0, of, lost.detach())
+                count.index_add_(0, of, torch.ones_like(lost))
+        return total, count
 
-    def _lost_of(self, values: Tensor, group: Group, cells: list[Cell]) -> Tensor:
-        """Return the mean loss with each of some constants, [n], in its cells; without any, with nothing
-        restored."""
-        n, p, clean = len(values), self.problem, group.values[:, 0]
-        streams = Constants(self.transformer, values).streams(group.prompts, group.clean.streams[0])
+    def _lost_of(
+        self, values: Tensor, group: Group, versions: Tensor, cells: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the probability lost in every cell, which have these versions, and its version; without any
+        cells, that of every prompt with nothing restored."""
+        n, p, clean = len(versions), self.problem, group.values[:, 0]
+        corrupter = Constants(self.transformer, values[versions])
+        streams = corrupter.streams(group.prompts, group.clean.streams[0], range(n))
         corrupted = states(self.transformer, streams.flatten(0, 1))
-        if not cells:
-            nothing = answer_values(self.transformer, corrupted.end, group.answers, group.wrong)
-            return (clean - nothing[:, 0]).relu().mean(0, keepdim=True)
-        found = cell_values(self.transformer, group, corrupted, cells, n, p.state, p.window)[:, 0]
-        prompts, versions = torch.tensor(cells, device=found.device)[:, :2].unbind(1)
-        nothings = torch.zeros(n, device=found.device)
-        count = nothings.index_add(0, versions, torch.ones_like(found))
-        return nothings.index_add(0, versions, (clean[prompts] - found).relu()) / count
+        if not len(cells):
+            nothing = answer_values(self.transformer, corrupted.end, group.answers, group.wrong)[:, 0]
+            return (clean - nothing).relu(), versions.expand(len(clean))
+        own = cells.clone()
+        own[:, 1] = torch.searchsorted(versions, cells[:, 1].contiguous())
+        found = cell_values(self.transformer, group, corrupted, own, n, p.state, p.window)[:, 0]
+        return (clean[cells[:, 0]] - found).relu(), cells[:, 1]
 
     @torch.no_grad()
     def _validate(self, values: Tensor) -> Tensor:
-        """Return the mean loss with every constant on the prompts held out, [n]."""
-        looks = zip(self.held_out, self.looked_at, strict=True)
-        lost = torch.stack([self._lost(values, some, cells * (len(values) > 1)) for some, cells in looks])
-        weights = torch.tensor([len(some) for some in self.held_out], device=lost.device)
-        there = weights.unsqueeze(1) * ~lost.isnan()
-        return (lost.nan_to_num() * there).sum(0) / there.sum(0)
+        """Return the mean loss with every constant on the prompts held out, [n]; nan where it has no cell."""
+        total, count = (torch.zeros(len(values), device=values.device) for _ in range(2))
+        for some, cells in zip(self.held_out, self.looked_at, strict=True):
+            lost, n = self._lost(values, some, cells if len(values) > 1 else cells[:0])
+            total, count = total + lost, count + n
+        return total / count

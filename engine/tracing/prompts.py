@@ -91,9 +91,9 @@ def own_prompt(
     span, ids = subject_tokens(tokens, prompt, subject, bos), tokens.prompt_ids(prompt, bos)
     answers = [] if answer is None else _continuation(tokens, prompt, answer)
     wrongs = [-1] if wrong is None else _continuation(tokens, prompt, wrong)
-    if (length := len(ids) + len(answers)) > tokens.shape.n_ctx:
+    if (length := len(ids) + max(len(answers) - 1, 0)) > tokens.shape.n_ctx:  # nothing follows the last
         raise RequestError(
-            f"prompt and answer are {length} tokens; the model's context is {tokens.shape.n_ctx}"
+            f"prompt and answer take {length} positions; the model's context is {tokens.shape.n_ctx}"
         )
     return Traced(prompt, ids, span, answers, wrongs[0])
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from engine.discovery.base import Report, part_of, silent
 from engine.errors import RequestError
@@ -22,7 +23,6 @@ from engine.tasks.base import Split
 from engine.tracing.base import Corrupter, TraceProblem, corruptions
 from engine.tracing.cells import (
     METRICS,
-    Cell,
     Group,
     alike,
     answer_values,
@@ -111,58 +111,75 @@ def traces(
 
     Tokens before the subject are the same corrupted as clean, so restoring them changes nothing.
     """
-    n, shape = corrupter.n_versions, transformer.shape
-    streams = corrupter.streams(group.prompts, group.clean.streams[0])
-    heads = range(shape.n_heads) if state == "head" else range(1)
-    cells = [
-        Cell(i, version, position, layer, head)
+    n, heads = corrupter.n_versions, transformer.shape.n_heads if state == "head" else 1
+    grids = [
+        _cells(i, prompt, corrupter, transformer.shape.n_layers, heads)
         for i, prompt in enumerate(group.prompts)
-        for position in range(prompt.subject[0], len(prompt.tokens))
-        for layer in range(shape.n_layers)
-        for head in heads
-        for version in corrupter.versions(prompt.token_class(position), layer)
     ]
+    cells = torch.cat([grid.flatten(0, -2) for grid in grids])
     bare = np.empty((len(group.prompts), n, len(METRICS)), np.float32)
     values = np.empty((len(cells), len(METRICS)), np.float32)
     # All versions at once, but for a prompt so long that its own do not fit.
     most = max(1, most_bases(transformer, group.length) // len(group.prompts))
     for begin in range(0, n, most):
         end = min(begin + most, n)
-        corrupted = states(transformer, streams[:, begin:end].flatten(0, 1))
+        streams = corrupter.streams(group.prompts, group.clean.streams[0], range(begin, end))
+        corrupted = states(transformer, streams.flatten(0, 1))
         answers, wrong = (x.repeat_interleave(end - begin, 0) for x in (group.answers, group.wrong))
         found = answer_values(transformer, corrupted.end, answers, wrong)
         bare[:, begin:end] = found.view(-1, end - begin, len(METRICS)).cpu().numpy()
-        here = [i for i, cell in enumerate(cells) if begin <= cell.version < end]
-        some = [cells[i]._replace(version=cells[i].version - begin) for i in here]
+        here = (cells[:, 1] >= begin) & (cells[:, 1] < end)
+        if not bool(here.any()):  # versions of classes that no prompt has, or of nothing restored
+            continue
+        some = cells[here]
+        some[:, 1] -= begin
         within = part_of(report, begin, end, n)
         found = cell_values(transformer, group, corrupted, some, end - begin, state, window, within)
-        values[here] = found.cpu().numpy()
-    bares = bare[[cell.prompt for cell in cells], [cell.version for cell in cells]]
-    done = 0
-    for i, prompt in enumerate(group.prompts):
-        nothing = bare[i, list(corrupter.versions(None, None))]
-        after, columns = len(prompt.tokens) - prompt.subject[0], shape.n_layers * len(heads)
-        here = slice(done, done + after * columns * len(nothing))
-        grids = []
-        for some in (values, bares):
-            grid = np.tile(nothing, (len(prompt.tokens), columns, 1, 1))
-            grid[prompt.subject[0] :] = some[here].reshape(after, columns, len(nothing), -1)
-            grids.append(grid)
+        values[here.numpy()] = found.cpu().numpy()
+    bares, done = bare[cells[:, 0].numpy(), cells[:, 1].numpy()], 0
+    for i, (prompt, grid) in enumerate(zip(group.prompts, grids, strict=True)):
+        nothing, first = bare[i, list(corrupter.versions(None, None))], prompt.subject[0]
+        here = slice(done, done + grid[..., 0].numel())
         done = here.stop
-        yield Traces(prompt, grids[0], grids[1], nothing, group.values[i].cpu().numpy())
+        whole = []
+        for some in (values, bares):
+            own = np.tile(nothing, (len(prompt.tokens), grid.shape[1] * heads, 1, 1))
+            own[first:] = some[here].reshape(*own[first:].shape)
+            whole.append(own)
+        yield Traces(prompt, whole[0], whole[1], nothing, group.values[i].cpu().numpy())
+
+
+def _cells(i: int, prompt: Traced, corrupter: Corrupter, n_layers: int, n_heads: int) -> Tensor:
+    """Return the cells of a prompt of a group, [tokens from the subject on, L, H, versions of a cell, 5]."""
+    positions = torch.arange(prompt.subject[0], len(prompt.tokens))
+    versions = torch.tensor(
+        [
+            [list(corrupter.versions(prompt.token_class(position), layer)) for layer in range(n_layers)]
+            for position in positions.tolist()
+        ]
+    )
+    shape = (len(positions), n_layers, n_heads, versions.shape[-1])
+    fields = (
+        torch.tensor(i),
+        versions.unsqueeze(2),
+        positions.view(-1, 1, 1, 1),
+        torch.arange(n_layers).view(-1, 1, 1),
+        torch.arange(n_heads).view(-1, 1),
+    )
+    return torch.stack([field.expand(shape) for field in fields], -1)
 
 
 def known(transformer: Transformer, prompts: list[Traced]) -> list[Traced]:
-    """Return the prompts whose answer the model gives, token by token."""
-    found = []
+    """Return the prompts whose answer the model gives, token by token, in the order they came in."""
+    knows: set[int] = set()
     longest = max((len(prompt.tokens) + len(prompt.answer) - 1 for prompt in prompts), default=1)
     for some in alike(prompts, most_bases(transformer, longest)):
         group = make_group(transformer, some)
         with torch.no_grad():
             said = transformer.unembed(group.clean.end[:, -group.answers.shape[1] :]).argmax(-1)
         right = (said == group.answers).all(1).tolist()
-        found += [prompt for prompt, knows in zip(group.prompts, right, strict=True) if knows]
-    return found
+        knows |= {id(prompt) for prompt, known in zip(some, right, strict=True) if known}
+    return [prompt for prompt in prompts if id(prompt) in knows]
 
 
 def before_trace(request: Request, store: RunStore) -> Request | None:

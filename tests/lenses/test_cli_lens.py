@@ -8,6 +8,8 @@ import pytest
 
 from engine.cli import main
 from engine.lenses import requests
+from engine.runs import RunStore
+from tests.lenses.test_imported import save
 from tests.lenses.test_lens_runs import SMALL
 
 
@@ -56,9 +58,32 @@ def test_for_a_person(capsys: pytest.CaptureFixture[str], tiny_folder: Path):
     assert lines[-1].split() == ["0.000"] * 3
 
 
+def test_settings_train_lenses_of_their_own(
+    capsys: pytest.CaptureFixture[str], tiny_folder: Path, tmp_path: Path
+):
+    settings = [f"{key}={value}" for key, value in (SMALL | {"tuned_from": save(tmp_path / "own")}).items()]
+    own = [x for setting in settings for x in ("--set", setting)]
+    _, found, _ = lens(capsys, tiny_folder, "--lens", "tuned", *own)
+    _, plain, _ = lens(capsys, tiny_folder, "--lens", "tuned")
+    requests_of = [json.loads((Path(one["folder"]) / "request.json").read_text()) for one in (found, plain)]
+    trained, by_default = (one["lens"]["trained"] for one in requests_of)
+    training = RunStore().get(trained).request.lens_training
+    assert training is not None
+    assert training.tuned_from == str(tmp_path / "own")
+    assert trained != by_default
+    assert found["kl"][0] != plain["kl"][0]
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
-    [(["--lens", "tund"], "did you mean 'tuned'"), (["--stride", "0"], "stride"), (["--text", ""], "text")],
+    [
+        (["--set", "oca_stesp=3"], "oca_stesp"),
+        (["--set", "oca_steps=0"], "oca_steps"),
+        (["--set", "oca_steps"], "KEY=VALUE is needed"),
+        (["--lens", "tund"], "did you mean 'tuned'"),
+        (["--stride", "0"], "stride"),
+        (["--text", ""], "text"),
+    ],
 )
 def test_wrong_requests(capsys: pytest.CaptureFixture[str], tiny_folder: Path, options: list[str], says: str):
     status, found, line = lens(capsys, tiny_folder, *options)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from engine.lenses.reading import stride
 from engine.models import Model
 from engine.request import Request
 from engine.runs import Run, RunStore
+from tests.altered import alter
 from tests.tiny import FAMILIES, save_tiny
 
 SMALL = {
@@ -135,11 +137,22 @@ def test_every_lens_is_the_model_at_its_output_and_differences_are_zero_there(re
 
 def test_positions_in_parts_are_the_same(tiny_model: Model, monkeypatch: pytest.MonkeyPatch):
     generator = torch.Generator().manual_seed(0)
-    finals = {name: torch.randn((3, 5, 24), generator=generator) for name in ("logit", "tuned")}
+    finals = torch.randn((2, 3, 5, 24), generator=generator)
     output, tokens = torch.randn((5, 24), generator=generator), [0, 4, 9, 2, 7]
-    whole = reading_of(tiny_model.transformer, finals, output, tokens, [3], silent)
+    asked: list[slice] = []
+
+    def some(here: slice) -> torch.Tensor:
+        asked.append(here)
+        return finals[:, :, here]
+
+    def read_all() -> dict[str, np.ndarray]:
+        names = ["logit", "tuned"]
+        return reading_of(tiny_model.transformer, names, some, 3, output, tokens, [3], silent)
+
+    whole = read_all()
     monkeypatch.setattr("engine.lenses.reading._ELEMENTS", 61 * 8 * 2)
-    parts = reading_of(tiny_model.transformer, finals, output, tokens, [3], silent)
+    parts = read_all()
+    assert [(here.start, here.stop) for here in asked[1:]] == [(0, 2), (2, 4), (4, 6)]
     assert whole.keys() == parts.keys()
     for name, array in whole.items():
         assert np.allclose(array, parts[name], atol=1e-5, equal_nan=True)
@@ -254,6 +267,25 @@ def test_places_that_are_none_are_refused(read: Run, tmp_path: Path, places: lis
     shutil.copytree(read.folder, folder)
     (folder / "result.json").write_text(json.dumps(read.result | {"places": places}))
     with pytest.raises(RequestError, match="places"):
+        RunStore(tmp_path).get(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda r: r.update(lenses={}), "lenses"),
+        (lambda r: r["faithfulness"][0].update(place="7"), "of no lens or place"),
+        (lambda r: r["faithfulness"][0].update(lens="other"), "of no lens or place"),
+        (lambda r: r["lenses"]["oca"]["entropy"].pop(), "not measured at every place"),
+    ],
+)
+def test_altered_trainings_are_refused(
+    trained: Run, tmp_path: Path, change: Callable[[dict[str, Any]], object], says: str
+):
+    folder = tmp_path / trained.run_id
+    shutil.copytree(trained.folder, folder)
+    alter(folder, change)
+    with pytest.raises(RequestError, match=says):
         RunStore(tmp_path).get(folder)
 
 

@@ -1,5 +1,7 @@
 """Training of the constants of optimal ablation tracing: against naive passes, and in parts."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ from engine.tracing.base import TraceProblem, corruptions
 from engine.tracing.cells import Cell, make_group, most_bases, most_passes
 from engine.tracing.optimal import Constants, Settings, _Training
 from engine.tracing.prompts import Traced
-from engine.tracing.trace import traces
+from engine.tracing.trace import known, traces
 from tests.reference import open_hooks
 from tests.tracing.test_traces import naive_values, noise
 
@@ -54,11 +56,12 @@ def test_the_loss_is_the_mean_of_naive_passes(tiny_model: Model, state: State, w
     some = own.training[0]
     looked_at = own._cells(some, torch.Generator().manual_seed(3))
     values = constants(tiny_model, 6 * tiny_model.shape.n_layers + 1)
-    lost = own._lost(values, some, looked_at)
+    total, count = own._lost(values, some, looked_at)
     group = make_group(tiny_model.transformer, some)
-    streams = Constants(tiny_model.transformer, values).streams(some, group.clean.streams[0])
+    corrupter = Constants(tiny_model.transformer, values)
+    streams = corrupter.streams(some, group.clean.streams[0], range(len(values)))
     naive: dict[int, list[float]] = {}
-    for cell in looked_at:
+    for cell in map(Cell._make, looked_at.tolist()):
         first = cell.layer - window // 2
         layers = range(max(first, 0), min(first + window, tiny_model.shape.n_layers))
         stream = streams[cell.prompt, cell.version]
@@ -69,10 +72,10 @@ def test_the_loss_is_the_mean_of_naive_passes(tiny_model: Model, state: State, w
     for i, prompt in enumerate(some):
         found = naive_values(tiny_model, prompt, streams[i, -1], state, 0, range(0), 0)[0]
         naive.setdefault(len(values) - 1, []).append(max(0.0, float(group.values[i, 0]) - found))
-    assert {i for i, value in enumerate(lost.tolist()) if value == value} == naive.keys()
+    assert count.tolist() == [len(naive.get(version, [])) for version in range(len(values))]
     for version, each in naive.items():
-        assert float(lost[version]) == pytest.approx(sum(each) / len(each), abs=1e-5)
-    assert max(lost[list(naive)].tolist()) > 0.001
+        assert float(total[version]) == pytest.approx(sum(each), abs=1e-5)
+    assert float(total.max()) > 0.001
 
 
 def test_parts_have_the_loss_and_the_gradients_of_a_whole(
@@ -87,18 +90,19 @@ def test_parts_have_the_loss_and_the_gradients_of_a_whole(
     for bytes_ in (cells.MOST_BYTES, 1):
         monkeypatch.setattr(cells, "MOST_BYTES", bytes_)
         values = constants(tiny_model, n).requires_grad_()
-        lost = own._lost(values, some, looked_at)
+        total, _ = own._lost(values, some, looked_at)
         assert values.grad is not None
-        found.append((lost, values.grad))
+        found.append((total, values.grad))
     (whole, gradient), (parts, in_parts) = found
-    assert torch.allclose(whole, parts, atol=1e-6, equal_nan=True)
+    assert torch.allclose(whole, parts, atol=1e-6)
     assert torch.allclose(gradient, in_parts, atol=1e-6)
     # A step against the gradient of one constant lowers the loss of that one.
     worst = int(gradient.norm(dim=1).argmax())
     moved = constants(tiny_model, n)
     moved[worst] -= 0.01 * gradient[worst] / gradient[worst].norm()
-    after = own._lost(moved, some, looked_at)
-    expected = float(whole[worst]) - 0.01 * float(gradient[worst].norm())
+    after, _ = own._lost(moved, some, looked_at)
+    # Gradients are of the loss of a prompt of a batch.
+    expected = float(whole[worst]) - 0.01 * SETTINGS.batch_size * float(gradient[worst].norm())
     assert float(after[worst]) == pytest.approx(expected, abs=1e-4)
 
 
@@ -114,6 +118,25 @@ def test_training_lowers_the_loss_on_prompts_held_out(tiny_model: Model) -> None
     assert float(again.nanmean()) == pytest.approx(history["best"][-1], abs=1e-6)
 
 
+def test_all_prompts_and_cells_count_alike(tiny_model: Model) -> None:
+    """However many have the same length: the loss on prompts held out is the mean over all their cells."""
+    own = training(tiny_model, n=33)
+    assert len({len(some) for some in own.held_out}) > 1
+    values = constants(tiny_model, 6 * tiny_model.shape.n_layers + 1)
+    totals, counts = zip(
+        *(own._lost(values, *look) for look in zip(own.held_out, own.looked_at, strict=True)), strict=True
+    )
+    expected = torch.stack(totals).sum(0) / torch.stack(counts).sum(0)
+    assert torch.allclose(own._validate(values), expected, equal_nan=True)
+
+
+def test_prompts_that_are_known_keep_the_order_they_were_drawn_in(tiny_model: Model) -> None:
+    """So that the last of them, which judge constants, are like the others, not the longest."""
+    drawn = prompts(tiny_model, 12)
+    wrong = [replace(prompt, answer=[prompt.wrong]) for prompt in drawn[:3]]
+    assert known(tiny_model.transformer, [*drawn[6:], *wrong, *drawn[:6]]) == [*drawn[6:], *drawn[:6]]
+
+
 def test_too_few_prompts_are_refused(tiny_model: Model) -> None:
     """With what to do instead."""
     with pytest.raises(RequestError, match="take the corruption 'gaussian'"):
@@ -121,12 +144,15 @@ def test_too_few_prompts_are_refused(tiny_model: Model) -> None:
 
 
 @pytest.mark.parametrize("bytes_", [1, 200_000])
+@pytest.mark.parametrize("corruption", ["gaussian", "optimal"])
 def test_little_memory_gives_the_same_map(
-    tiny_model: Model, monkeypatch: pytest.MonkeyPatch, bytes_: int
+    tiny_model: Model, monkeypatch: pytest.MonkeyPatch, bytes_: int, corruption: str
 ) -> None:
-    """One version, or one pass, at a time."""
-    group = make_group(tiny_model.transformer, prompts(tiny_model)[::2])
-    corrupter = noise(tiny_model)
+    """One version, or one pass, at a time; constants of classes that no prompt has need none."""
+    group = make_group(tiny_model.transformer, prompts(tiny_model)[::6])
+    values = constants(tiny_model, 6 * tiny_model.shape.n_layers + 1)
+    trained = Constants(tiny_model.transformer, values)
+    corrupter = noise(tiny_model) if corruption == "gaussian" else trained
     whole = list(traces(tiny_model.transformer, group, corrupter, "attention", 2))
     monkeypatch.setattr(cells, "MOST_BYTES", bytes_)
     parts = list(traces(tiny_model.transformer, group, corrupter, "attention", 2))
@@ -152,7 +178,7 @@ def test_every_class_and_layer_of_a_prompt_has_a_cell(tiny_model: Model) -> None
     """One each, at a token of the class."""
     own = training(tiny_model)
     some = own.training[0]
-    found: list[Cell] = own._cells(some, torch.Generator().manual_seed(0))
+    found = [Cell._make(row) for row in own._cells(some, torch.Generator().manual_seed(0)).tolist()]
     for i, prompt in enumerate(some):
         classes = {prompt.token_class(p) for p in range(prompt.subject[0], len(prompt.tokens))}
         mine = [cell for cell in found if cell.prompt == i]

@@ -66,6 +66,20 @@ def test_own_prompts_with_answers_of_several_tokens(tokens: Tokens) -> None:
         own_prompt(tokens, "The capital of France is", "France", "", None, None)
 
 
+def test_a_prompt_can_fill_the_context(tokens: Tokens) -> None:
+    """The last token of an answer is not read, so it needs no place."""
+    begin, n = (
+        "The capital of France is",
+        tokens.shape.n_ctx - len(tokens.prompt_ids("The capital of France is")),
+    )
+    whole = begin + " is" * n
+    assert len(own_prompt(tokens, whole, "France", " Paris", None, None).tokens) == tokens.shape.n_ctx
+    assert own_prompt(tokens, whole, "France", None, None, None).answer == []
+    for prompt, answer in ((whole, " Paris is"), (whole + " is", None)):
+        with pytest.raises(RequestError, match=f"take {tokens.shape.n_ctx + 1} positions"):
+            own_prompt(tokens, prompt, "France", answer, None, None)
+
+
 def test_relations_held_out_are_in_neither_split_of_the_other(tokens: Tokens) -> None:
     """No relation is in both; at random they are."""
     by = {

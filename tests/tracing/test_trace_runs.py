@@ -1,6 +1,5 @@
 """Runs of traces are checked when they are opened: they may come from anywhere."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from engine.errors import RequestError
 from engine.runs import RunStore
+from tests.altered import alter
 from tests.app.fake_trace import write_trace
 
 
@@ -20,11 +20,10 @@ def store(tmp_path: Path) -> RunStore:
     return RunStore(tmp_path / "runs", tmp_path / "shipped")
 
 
-def alter(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the result of a run."""
-    result = json.loads((folder / "result.json").read_text())
-    change(result)
-    (folder / "result.json").write_text(json.dumps(result))
+def _empty(of_class: dict[str, Any]) -> None:
+    """Take every effect of a class away."""
+    for row in of_class["effects"].values():
+        row[:] = [None] * len(row)
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -50,6 +49,7 @@ def test_traces_are_written_and_read(store: RunStore, own: bool) -> None:
         (lambda r: r["classes"]["next"]["effects"]["probability"].pop(), "different lengths"),
         (lambda r: r.update(classes={}), "or the other way round"),
         (lambda r: r.update(n_heads=0), "n_heads"),
+        (lambda r: [_empty(one) for one in r["classes"].values()], "no class of tokens has effects"),
         (lambda r: r.pop("classes"), "classes"),
     ],
 )
@@ -87,6 +87,14 @@ def test_altered_arrays_are_refused(store: RunStore, name: str, array: np.ndarra
 def test_heads_have_as_many_columns_as_there_are(store: RunStore) -> None:
     """A picture has a row a layer and a column a head."""
     folder = store.get(write_trace(store, state="head", own=False)).folder
+    alter(folder, lambda result: result.update(n_heads=3))
+    with pytest.raises(RequestError, match="8 columns for 3 heads"):
+        store.get(folder)
+
+
+def test_heads_of_a_prompt_fill_whole_layers(store: RunStore) -> None:
+    """As those of a task."""
+    folder = store.get(write_trace(store, state="head")).folder
     alter(folder, lambda result: result.update(n_heads=3))
     with pytest.raises(RequestError, match="8 columns for 3 heads"):
         store.get(folder)

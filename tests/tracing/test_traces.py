@@ -96,7 +96,7 @@ def test_every_cell_equals_a_whole_forward_with_hooks(model: Model, state: State
     for found in traced(model, state, window, corrupter, prompts(answer=(7, 21))):
         prompt = found.prompt
         clean = model.transformer.embed(torch.tensor([prompt.tokens + prompt.answer[:-1]]))
-        streams = corrupter.streams([prompt], clean)[0]
+        streams = corrupter.streams([prompt], clean, range(DRAWS))[0]
         heads = shape.n_heads if state == "head" else 1
         for position in range(len(prompt.tokens)):
             for column in range(shape.n_layers * heads):
@@ -154,7 +154,7 @@ class Other(Corrupter):
     def __init__(self, model: Model, token: int) -> None:
         self.model, self.token = model, token
 
-    def streams(self, prompts: Sequence[Traced], clean: Tensor) -> Tensor:
+    def streams(self, prompts: Sequence[Traced], clean: Tensor, versions: Sequence[int]) -> Tensor:
         """Return the stream of the prompt with the other token."""
         (prompt,) = prompts
         tokens = list(prompt.tokens)
@@ -216,7 +216,8 @@ def test_constants_of_their_own_show_no_effect_where_there_is_none() -> None:
     assert abs(found.effects[..., 0]).max() < 1e-5
     (found,) = traced(model, "residual", 1, corrupter, [prompt])
     version = corrupter.versions(prompt.token_class(prompt.subject[0]), 0)[0]
-    stream = corrupter.streams([prompt], model.transformer.embed(torch.tensor([prompt.tokens])))[0, version]
+    clean = model.transformer.embed(torch.tensor([prompt.tokens]))
+    stream = corrupter.streams([prompt], clean, [version])[0, 0]
     alone = model.transformer.finish(stream[None], 0).softmax(-1)[0, prompt.answer[0]]
     assert found.bare[prompt.subject[0], 0, 0, 0] == pytest.approx(float(alone), abs=1e-5)
     assert found.restored[prompt.subject[0], 0, 0, 0] == pytest.approx(float(found.clean[0]), abs=1e-5)
