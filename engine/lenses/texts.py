@@ -211,8 +211,7 @@ def _next_logits(
 
 
 def file_rows(tokens: Tokens, path: Path, length: int) -> list[list[int]]:
-    """Return the texts of a file, token ids of equal length; they begin with the model's BOS, else its end of text,
-    if it has one.
+    """Return the texts of a file, token ids of equal length, that begin with BOS or else the end of text.
 
     Raises:
         RequestError: the file cannot be read, is no UTF-8, or has too few texts of this length.
