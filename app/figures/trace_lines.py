@@ -30,18 +30,28 @@ class Profile:
     starred: np.ndarray | None = None
 
 
-def profiles_figure(profiles: Sequence[Profile], title: str, scheme: Look) -> go.Figure:
+def profiles_figure(
+    profiles: Sequence[Profile],
+    title: str,
+    scheme: Look,
+    across: str = "layer",
+    places: Sequence[float] | None = None,
+) -> go.Figure:
     """Return a line for each corruption over layers, with its 95 % interval as a band.
 
     Args:
         title: of what is measured.
+        across: title of the other axis.
+        places: where the means stand on it, ascending; None takes 0, 1, 2, ….
     """
     figure = go.Figure(layout=_layout(scheme))
+    n = max((len(one.mean) for one in profiles), default=1)
+    at = np.arange(n) if places is None else np.array(places)
     for one in profiles:
         layers = np.flatnonzero(np.isfinite(one.mean))
         if not len(layers):
             continue
-        both = np.concatenate([layers, layers[::-1]])
+        both = at[np.concatenate([layers, layers[::-1]])]
         if np.isfinite(one.low[layers]).all():
             figure.add_scatter(
                 x=both,
@@ -54,7 +64,7 @@ def profiles_figure(profiles: Sequence[Profile], title: str, scheme: Look) -> go
                 showlegend=False,
             )
         figure.add_scatter(
-            x=layers,
+            x=at[layers],
             y=one.mean[layers],
             mode="lines+markers" if one.starred is None else "lines+markers+text",
             name=escape(one.name),
@@ -67,12 +77,12 @@ def profiles_figure(profiles: Sequence[Profile], title: str, scheme: Look) -> go
             hovertemplate="%{hovertext}<extra></extra>",
         )
     quiet = {"size": scheme.size(12), "color": scheme.muted}
-    n = max((len(one.mean) for one in profiles), default=1)
+    margin = 0.3 * float(at[-1] - at[0]) / max(1, n - 1) or 0.3
     figure.update_xaxes(
         **_axis(scheme),
-        title={"text": "layer", "font": quiet, "standoff": 4},
-        tickvals=list(range(0, n, 1 if n <= 24 else 4)),
-        range=[-0.3, n - 0.7],
+        title={"text": across, "font": quiet, "standoff": 4},
+        tickvals=at[:: 1 if n <= 24 else 4].tolist(),
+        range=[float(at[0]) - margin, float(at[-1]) + margin],
     )
     figure.update_yaxes(**_axis(scheme) | _zero(scheme), title={"text": title, "font": quiet, "standoff": 6})
     return figure

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import state
 from app.data import model_name, shelf
+from app.figures.style import Look
 from app.jobs import queue
 from app.panels.jobs import jobs_panel
 from app.panels.subjects import choose_subject
@@ -25,6 +26,7 @@ from app.panels.trace_data import (
 from app.panels.trace_form import trace_form
 from app.panels.trace_heads import heads_panel
 from app.panels.trace_maps import cell_of, maps_panel
+from app.panels.trace_noise import noise_panel
 from app.presentation import page_look
 from app.text import plain
 from engine.runs import Run
@@ -78,7 +80,7 @@ def page() -> None:
             icon=":material/timeline:",
         )
         return
-    st.title(plain(f"Causal tracing: {subject.label.split(' · ')[0]}"), anchor=False)
+    st.title(plain(f"Causal tracing: {subject.title}"), anchor=False)
     st.caption(WHAT)
     with st.expander("Noise or constants, and which layer is meant", icon=":material/help:"):
         st.markdown(WHY)
@@ -87,15 +89,26 @@ def page() -> None:
         st.info("Its first trace is being made; progress is on the left.", icon=":material/hourglass:")
         return
     _ends(subject, shown)
+    _figures(subject, shown, scheme)
+    noise_panel(subject, shown, scheme)
+    _write_url(subject, shown, first=next(iter(there)))
+
+
+def _figures(subject: TraceSubject, shown: Shown, scheme: Look) -> None:
+    """Draw the maps, and of a task what there is over its prompts."""
+    if not subject.own and not shown.classes:
+        st.info("No effect was measured at any class of tokens: take more prompts.")
+        _provenance(subject, shown)
+        return
     maps_panel(subject, shown, scheme)
     _provenance(subject, shown)
-    if not subject.own:
-        if shown.state == "head":
-            heads_panel(shown, st.session_state["trace-class"], scheme)
-        else:
-            average_panel(shown, scheme)
-        _provenance(subject, shown)
-    _write_url(subject, shown, first=next(iter(there)))
+    if subject.own:
+        return
+    if shown.state == "head":
+        heads_panel(shown, st.session_state["trace-class"], scheme)
+    else:
+        average_panel(shown, scheme)
+    _provenance(subject, shown)
 
 
 def _ends(subject: TraceSubject, shown: Shown) -> None:

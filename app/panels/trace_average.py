@@ -9,9 +9,10 @@ from app.figures.style import Look
 from app.figures.trace_lines import intervals_figure, peaks_figure, profiles_figure
 from app.panels.ablations_tables import as_table, number_columns
 from app.panels.trace_choice import Shown, choose_class, segmented
-from app.panels.trace_data import EFFECT
+from app.panels.trace_data import EFFECT, corruption_title
 from app.panels.trace_difference import difference_panel
 from app.panels.trace_profiles import profile_of, table_rows
+from app.text import plain
 from engine.runs import Run
 from engine.tracing.cells import METRICS
 from engine.tracing.effects import peaks
@@ -28,10 +29,14 @@ LEAST = 0.01  # of an effect that counts, however little was lost
 
 def average_panel(shown: Shown, scheme: Look) -> None:
     """Draw one class of tokens over layers, then all classes."""
-    classes = [name for name in shown.classes if shown.first.result["classes"][name]["share"][0] is not None]
+    lossy = {name: found for name, run in shown.runs.items() if (found := _classes_lost(run))}
+    classes = [name for name in shown.classes if any(name in found for found in lossy.values())]
     if not classes:
         st.info("No probability was lost, so there is nothing to recover: take more noise or prompts.")
         return
+    if without := [corruption_title(name) for name in shown.runs if name not in lossy]:
+        names = " and ".join(without)
+        st.caption(plain(f"Under {names} no probability was lost, so there is no share recovered."))
     with st.container(horizontal=True):
         token_class = choose_class(shown)
         measure = segmented("Measure", "trace-measure", list(MEASURES), MEASURES, "effect", MEASURED)
@@ -48,6 +53,11 @@ def average_panel(shown: Shown, scheme: Look) -> None:
         difference_panel(shown, shown.pair, token_class, scheme)
     with right:
         _concentration(shown, classes, scheme)
+
+
+def _classes_lost(run: Run) -> list[str]:
+    """Return the classes of tokens of the prompts that lost any probability."""
+    return [name for name, one in run.result["classes"].items() if one["share"][0] is not None]
 
 
 def _profiles(shown: Shown, token_class: str, measure: str, scheme: Look) -> None:
@@ -82,7 +92,8 @@ def _peaks(shown: Shown, token_class: str, scheme: Look) -> None:
         there = ~np.isnan(effects[:, 0])
         found = peaks(effects[there], np.maximum(PEAK_FROM * lost[there], LEAST))
         n_layers = effects.shape[1]
-        share = np.array([(found == layer).mean() for layer in [*range(n_layers), -1]])
+        # Without such a token in any prompt there are no bars.
+        share = np.array([(found == layer).sum() for layer in [*range(n_layers), -1]]) / max(1, len(found))
         profile = profile_of(run, [None], scheme)
         counts.append((profile, share))
         for i, peak in zip(np.flatnonzero(there), found, strict=True):

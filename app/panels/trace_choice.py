@@ -1,6 +1,6 @@
 """What the page "Causal tracing" is about: the subject, and which of its traces are side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from app.panels.trace_data import (
     key_of,
     metric_words,
     settings_text,
+    shape_of,
 )
 from app.text import plain
 from engine.runs import Run
@@ -30,7 +31,8 @@ class Shown:
         state, window: what was restored.
         metric: what effects are measured in.
         words: the same within a sentence.
-        runs: one for each corruption that there is one of, the optimal one first.
+        runs: one for each corruption that there is one of, the optimal one first, all of one shape.
+        unlike: what is left out, for its tokens, layers or heads are not those of the first.
     """
 
     state: str
@@ -38,6 +40,7 @@ class Shown:
     metric: str
     words: str
     runs: dict[str, Run]
+    unlike: tuple[Run, ...]
 
     @property
     def first(self) -> Run:
@@ -52,9 +55,9 @@ class Shown:
 
     @property
     def classes(self) -> list[str]:
-        """The classes of tokens that there are any of; none of a prompt."""
-        found = self.first.result["classes"].items()
-        return [name for name, one in found if one["effects"][self.metric][0] is not None]
+        """The classes of tokens that any run has effects of; none of a prompt."""
+        found = [run.result["classes"] for run in self.runs.values()]
+        return [name for name in found[0] if any(one[name]["effects"][self.metric][0] for one in found)]
 
 
 def choose_shown(subject: TraceSubject) -> Shown | None:
@@ -68,22 +71,26 @@ def choose_shown(subject: TraceSubject) -> Shown | None:
         windows = sorted(window for one, window in asked if one == state)
         window = windows[0]
         if len(windows) > 1:
-            window = _select("Window", "trace-window", windows, "Layers restored at once.")
+            window = select("Window", "trace-window", windows, window, why="Layers restored at once.")
         metric = segmented("Effect on", "trace-metric", list(METRIC_NAMES), METRIC_NAMES, "probability")
-        runs = {}
+        runs, unlike = {}, []
         for corruption in subject.corruptions():
             found = subject.of(state, window, corruption)
+            if runs:  # a run may come from anywhere
+                shape = shape_of(next(iter(runs.values())))
+                unlike += [run for run in found if shape_of(run) != shape]
+                found = [run for run in found if shape_of(run) == shape]
             if len(found) > 1:
                 by_id = {run.run_id: run for run in found}
                 label = f"{plain(corruption_title(corruption))}, settings"
-                texts = {run_id: settings_text(run) or "no settings" for run_id, run in by_id.items()}
+                texts = {run.run_id: settings_text(run, found) or "no settings" for run in found}
                 key = f"trace-{key_of(corruption)}"
-                runs[corruption] = by_id[_select(label, key, list(by_id), None, texts)]
+                runs[corruption] = by_id[select(label, key, list(by_id), next(iter(by_id)), texts)]
             elif found:
                 runs[corruption] = found[0]
     if not runs:
         return None
-    return Shown(state, window, metric, metric_words(subject.request, metric), runs)
+    return Shown(state, window, metric, metric_words(subject.request, metric), runs, tuple(unlike))
 
 
 def choose_class(shown: Shown) -> str:
@@ -101,8 +108,7 @@ def segmented(
     why: str | None = None,
 ) -> str:
     """Draw a row of options and return the one that is chosen, at the beginning the `first`."""
-    if st.session_state.get(key) not in options:
-        st.session_state[key] = first
+    _begin(key, options, first)
     found = st.segmented_control(
         label,
         options,
@@ -115,11 +121,16 @@ def segmented(
     return found or first
 
 
-def _select(
-    label: str, key: str, options: list[Option], why: str | None, names: dict[Option, str] | None = None
+def select(
+    label: str,
+    key: str,
+    options: Sequence[Option],
+    first: Option,
+    names: Mapping[Option, str] | None = None,
+    why: str | None = None,
 ) -> Option:
-    if st.session_state.get(key) not in options:
-        st.session_state[key] = options[0]
+    """Draw a list of options and return the one that is chosen, at the beginning the `first`."""
+    _begin(key, options, first)
     return st.selectbox(
         label,
         options,
@@ -129,3 +140,9 @@ def _select(
         width=240,
         persist_state="session",
     )
+
+
+def _begin(key: str, options: Sequence[Option], first: Option) -> None:
+    """Choose the first option where nothing is chosen that there is: an address can ask for anything."""
+    if st.session_state.get(key) not in options:
+        st.session_state[key] = first

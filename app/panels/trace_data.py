@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,12 +36,14 @@ class TraceSubject:
 
     Attributes:
         key: what the address calls it.
-        label: what the page calls it.
+        title: what the page calls it.
+        label: what the chooser calls it: no two are alike.
         request: one of the requests about it.
         runs: the finished ones.
     """
 
     key: str
+    title: str
     label: str
     request: Request
     runs: tuple[Run, ...]
@@ -52,7 +54,8 @@ class TraceSubject:
         return self.request.trace is not None and self.request.trace.prompt is not None
 
     def of(self, state: str, window: int, corruption: str) -> list[Run]:
-        """Return the runs of one state, window and corruption, those with default settings first."""
+        """Return the runs of one state, window and corruption, those with default settings first, and of
+        these those that hold out what is held out by default."""
         found = [
             run
             for run in self.runs
@@ -60,7 +63,9 @@ class TraceSubject:
             and (run.request.trace.state, run.request.trace.window) == (state, window)
             and run.request.ablation == corruption
         ]
-        return sorted(found, key=lambda run: (not _has_defaults(run.request), run.run_id))
+        return sorted(
+            found, key=lambda run: (not _has_defaults(run.request), holdout_of(run) != "random", run.run_id)
+        )
 
     def corruptions(self) -> list[str]:
         """Return the corruptions of its runs, in the order of `corruption_names`; last those not known here,
@@ -134,24 +139,25 @@ def subjects(shelf: Shelf, asked: Iterable[Request]) -> dict[str, TraceSubject]:
     for request in asked:
         if request.kind == "trace":
             requests.setdefault(subject_key(request), request)
-    labels = {key: label_of(request) for key, request in requests.items()}
+    titles = {key: _title_of(request) for key, request in requests.items()}
+    labels = {key: f"{titles[key]} · {model_name(request.model)}" for key, request in requests.items()}
     found = {}
     for key, request in requests.items():
         several = list(labels.values()).count(labels[key]) > 1
         label = f"{labels[key]} · {key.rsplit('-', 1)[-1]}" if several else labels[key]
-        found[key] = TraceSubject(key, label, request, tuple(runs.get(key, ())))
+        found[key] = TraceSubject(key, titles[key], label, request, tuple(runs.get(key, ())))
     return found
 
 
-def label_of(request: Request) -> str:
-    """Return what a subject is called."""
+def _title_of(request: Request) -> str:
+    """Return what a subject is called, of whatever model."""
     assert request.trace is not None
     if request.trace.prompt is not None:
         answers = (("→", request.trace.answer), ("against", request.trace.wrong_answer))
         typed = "".join(f" {word} “{answer.strip()}”" for word, answer in answers if answer)
-        return f"“{request.trace.prompt}”{typed} · {model_name(request.model)}"
+        return f"“{request.trace.prompt}”{typed}"
     split = "" if request.trace.holdout == "random" else " · relations held out"
-    return f"{title_of('task', request.task)}, all prompts{split} · {model_name(request.model)}"
+    return f"{title_of('task', request.task)}, all prompts{split}"
 
 
 def effects_of(run: Run, metric: str) -> np.ndarray:
@@ -169,10 +175,29 @@ def restored_of(run: Run, metric: str) -> np.ndarray:
     return run.tensors["restored"][..., METRICS.index(metric)].mean(2)
 
 
-def settings_text(run: Run) -> str:
-    """Return the settings that tell runs of one corruption apart, in words."""
-    settings = run.request.ablation_settings
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())
+def shape_of(run: Run) -> tuple[int, ...]:
+    """Return what runs side by side have in common: tokens or classes of them, columns, heads of a layer."""
+    effects = run.tensors.shapes["effects"]
+    return *(effects[1:3] if run.result["classes"] else effects[:2]), run.result["n_heads"]
+
+
+def holdout_of(run: Run) -> str:
+    """Return what the task's test prompts keep from training."""
+    assert run.request.trace is not None
+    return run.request.trace.holdout
+
+
+def settings_text(run: Run, among: Sequence[Run] = ()) -> str:
+    """Return the settings that tell a run of a corruption from others, in words.
+
+    Args:
+        among: the runs of this corruption to choose from; if they differ in what is held out, that is said.
+    """
+    settings = run.request.ablation_settings.items()
+    parts = [f"{name.replace('_', ' ')} {value}" for name, value in settings]
+    if len({holdout_of(one) for one in among}) > 1:
+        parts.insert(0, HELD_OUT[holdout_of(run)])  # a chooser may show no more than the beginning
+    return ", ".join(parts)
 
 
 def training_text(request: Request) -> str:

@@ -40,8 +40,9 @@ def in_common(one: Run, other: Run) -> tuple[list[int], list[int]]:
 def differences(pair: tuple[Run, Run], token_class: str, metric: str) -> list[Summary | None]:
     """Return the mean paired difference of effects in every column of a class, with its interval; [] if the
     runs traced no prompt in common."""
-    folders = (str(pair[0].folder), str(pair[1].folder))
-    return _differences(folders, token_class, metric, pair)
+    # The time is part of the key: a run that was deleted and imported again may be another.
+    key = tuple((str(run.folder), run.folder.stat().st_mtime_ns) for run in pair)
+    return _differences(key, token_class, metric, pair)
 
 
 def is_clear(difference: Summary | None) -> bool:
@@ -92,7 +93,7 @@ def difference_panel(shown: Shown, pair: tuple[Run, Run], token_class: str, sche
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _differences(
-    folders: tuple[str, str], token_class: str, metric: str, _pair: tuple[Run, Run]
+    key: tuple[tuple[str, int], ...], token_class: str, metric: str, _pair: tuple[Run, Run]
 ) -> list[Summary | None]:
     places = in_common(*_pair)
     if not places[0]:

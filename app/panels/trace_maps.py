@@ -12,7 +12,7 @@ from app.components.plotly_view import plotly_view
 from app.figures.style import Look
 from app.figures.trace_map import map_figure
 from app.panels.ablations_tables import as_table, number_columns
-from app.panels.trace_choice import Shown, choose_class
+from app.panels.trace_choice import Shown, choose_class, select
 from app.panels.trace_data import (
     TraceSubject,
     corruption_names,
@@ -112,7 +112,10 @@ def _columns(subject: TraceSubject, shown: Shown) -> tuple[int | None, list[str]
     if shown.state != "head":
         return None, rows, "" if subject.own else "class of token"
     heads = [str(head) for head in range(shown.first.result["n_heads"])]
-    return _choose_row(rows) if subject.own else rows.index(choose_class(shown)), heads, "head"
+    if not subject.own:
+        return rows.index(choose_class(shown)), heads, "head"
+    names = {i: f"{i}: {row.strip()}" for i, row in enumerate(rows)}
+    return select("Restored at", "trace-row", list(names), len(rows) - 1, names), heads, "head"
 
 
 def _shaped(shown: Shown, effects: np.ndarray, at: int | None) -> np.ndarray:
@@ -137,29 +140,21 @@ def _difference(subject: TraceSubject, shown: Shown, pair: tuple[Run, Run], at: 
 
 def _notes(subject: TraceSubject, shown: Shown, panels: list[Panel]) -> None:
     """Say what is not here, and what stars are."""
-    if missing := [corruption_title(name) for name in corruption_names() if name not in shown.runs]:
+    there = {*shown.runs, *(run.request.ablation for run in shown.unlike)}
+    if missing := [corruption_title(name) for name in corruption_names() if name not in there]:
         verb, them = ("is", "it") if len(missing) == 1 else ("are", "them")
         st.caption(
             plain(
                 f"{' and '.join(missing)} {verb} not traced here yet: choose {them} in the form on the left."
             )
         )
+    if shown.unlike:
+        first = corruption_title(next(iter(shown.runs)))
+        ids = ", ".join(f"run {run.run_id}" for run in shown.unlike)
+        st.caption(plain(f"Left out for other tokens, layers or heads than under {first}: {ids}."))
     if not subject.own and shown.pair is not None:
         starred = any(panel.difference for panel in panels)
         st.caption(f"{STAR if starred else ''} {pairing_note(*shown.pair)}")
-
-
-def _choose_row(rows: list[str]) -> int:
-    if st.session_state.get("trace-row") not in range(len(rows)):
-        st.session_state["trace-row"] = len(rows) - 1
-    return st.selectbox(
-        "Restored at",
-        range(len(rows)),
-        key="trace-row",
-        format_func=lambda i: f"{i}: {rows[i].strip()}",
-        width=240,
-        persist_state="session",
-    )
 
 
 def cell_of(text: str) -> tuple[int, int]:

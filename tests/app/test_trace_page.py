@@ -121,10 +121,10 @@ def test_the_state_and_the_metric_of_the_address_are_shown(store):
 def test_runs_of_other_settings_can_be_chosen(store):
     usual, loud = write_trace(store), write_trace(store, settings={"noise": 5.0})
     at = page()
-    assert usual in text(at)
-    assert loud not in text(at)
+    assert f", run {usual}" in text(at)
+    assert f", run {loud}" not in text(at)
     at.selectbox(key="trace-gaussian").select(loud).run()
-    assert loud in text(at)
+    assert f", run {loud}" in text(at)
     assert at.query_params["gaussian"] == loud
     assert "Optimal ablation is not traced here yet" in text(at)
 
@@ -300,6 +300,149 @@ def test_without_a_prompt_in_common_the_page_says_why_there_is_no_difference(sto
     assert "on no prompt in common" in text(at)
     assert set(MAPS[:2]) <= set(views(at))
     assert not {"trace-map-difference", "trace-difference"} & set(views(at))
+
+
+@pytest.mark.parametrize("unlike", [{"tokens": [*TOKENS, " the"]}, {"layers": LAYERS - 1}])
+@pytest.mark.parametrize("state", ["residual", "head"])
+def test_runs_of_other_tokens_or_layers_are_left_out_and_told_of(store, state, unlike):
+    """Runs are imported from anywhere: nothing else says that two of one prompt have the same shape."""
+    write_trace(store, "optimal", state)
+    other = write_trace(store, "gaussian", state, **unlike)
+    at = page()
+    assert [key for key in views(at) if key.startswith("trace-map")] == [MAPS[0]]
+    assert f"Left out for other tokens, layers or heads than under Optimal ablation: run {other}." in said(at)
+    assert "not traced here yet" not in said(at)
+    same = write_trace(store, "gaussian", state, settings={"noise": 5.0})
+    at = page()
+    assert set(MAPS) <= set(views(at))
+    assert same in text(at)
+    assert f"run {other}." in said(at)
+
+
+@pytest.mark.parametrize("state", ["residual", "head"])
+def test_runs_of_a_task_of_other_layers_are_left_out_and_told_of(store, state):
+    write_trace(store, "optimal", state, own=False)
+    other = write_trace(store, "gaussian", state, own=False, layers=LAYERS - 1)
+    at = page()
+    assert "trace-map-optimal" in views(at)
+    assert not {*MAPS[1:], "trace-difference"} & set(views(at))
+    assert f"than under Optimal ablation: run {other}." in said(at)
+
+
+@pytest.mark.parametrize("state", ["residual", "head"])
+def test_without_any_effect_the_page_says_so(store, state):
+    for corruption in PAIR:
+        run = store.get(write_trace(store, corruption, state, own=False))
+        for one in run.result["classes"].values():  # in memory alone: no such folder has to be opened
+            one["effects"] = {metric: [None] * len(row) for metric, row in one["effects"].items()}
+            one["share"], one["concentration"] = [None] * len(one["share"]), None
+    at = page()
+    assert "No effect was measured" in at.info[0].value
+    assert not views(at)
+    assert "run trace-" in said(at)
+
+
+def test_a_corruption_that_loses_nothing_hides_no_other(store):
+    runs = [
+        write_trace(store, corruption, own=False, corrupted=corrupted)
+        for corruption, corrupted in zip(PAIR, (0.9, 0.1), strict=True)
+    ]
+    at = page(measure="share")
+    assert not at.info
+    assert "Under Optimal ablation no probability was lost" in said(at)
+    shares = store.get(runs[1]).result["classes"]["last"]["share"]
+    drawn = [one["name"] for one in figure(at, "trace-profiles")["data"] if one.get("name")]
+    assert drawn == ["Gaussian noise"]
+    assert line(at, "trace-profiles", drawn[0])["y"] == pytest.approx([one["mean"] for one in shares])
+    assert {"trace-peaks", "trace-concentration", "trace-difference"} <= set(views(at))
+
+
+def test_a_class_that_one_corruption_alone_has_is_shown(store):
+    run = store.get(write_trace(store, "optimal", own=False))
+    for name, one in run.result["classes"].items():
+        if name == "last":
+            one["effects"] = {metric: [None] * LAYERS for metric in METRICS}
+            one["share"], one["concentration"] = [None] * LAYERS, None
+    write_trace(store, "gaussian", own=False)
+    at = page(**{"class": "last"})
+    assert at.button_group(key="trace-class").value == "last"
+    drawn = [one["name"] for one in figure(at, "trace-profiles")["data"] if one.get("name")]
+    assert drawn == ["Gaussian noise"]
+
+
+def test_without_any_probability_lost_the_page_says_so(store):
+    for corruption in PAIR:
+        write_trace(store, corruption, own=False, corrupted=0.9)
+    at = page()
+    assert "No probability was lost" in at.info[0].value
+    assert "trace-profiles" not in views(at)
+
+
+def test_a_run_that_replaces_another_has_a_difference_of_its_own(store):
+    runs = [write_trace(store, corruption, own=False) for corruption in PAIR]
+    at = page()
+    before = line(at, "trace-difference", "Optimal less Gaussian")["y"]
+    store.delete(runs[0])
+    assert write_trace(store, "optimal", own=False, seed=1) == runs[0]
+    at.run()
+    one, other = (effects(store, run, "last").mean(0) for run in runs)
+    after = line(at, "trace-difference", "Optimal less Gaussian")["y"]
+    assert after == pytest.approx(one - other, abs=1e-6)
+    assert after != pytest.approx(before, abs=1e-3)
+
+
+def test_runs_that_differ_in_what_is_held_out_are_told_apart(store):
+    write_trace(store, "gaussian")
+    usual, other = (write_trace(store, "optimal", holdout=held) for held in ("random", "relations"))
+    at = page()
+    chooser = at.selectbox(key="trace-optimal")
+    assert chooser.value == usual
+    assert [option.split(", ")[0] for option in chooser.options] == [
+        "ways of asking held out at random",
+        "whole relations held out",
+    ]
+    chooser.select(other).run()
+    assert "whole relations held out" in said(at)
+    assert at.query_params["optimal"] == other
+
+
+def test_runs_that_hold_out_the_same_have_settings_alone_in_their_chooser(store):
+    for settings in ({}, {"noise": 5.0}):
+        write_trace(store, settings=settings)
+    assert all("held out" not in option for option in page().selectbox(key="trace-gaussian").options)
+
+
+def test_the_title_has_the_whole_prompt_and_no_model(store):
+    write_trace(store, prompt="Rock · Paper · South Korea is")
+    assert said(page()).splitlines()[-1] == "Causal tracing: “Rock · Paper · South Korea is”"
+
+
+def test_the_title_of_a_task_says_what_is_held_out(store):
+    at = about(store, write_trace(store, own=False, holdout="relations"))
+    assert said(at).splitlines()[-1] == "Causal tracing: Facts, all prompts · relations held out"
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_several_levels_of_noise_have_a_line_beside_what_is_clean(store, own):
+    write_trace(store, "optimal", own=own)
+    runs = [
+        write_trace(store, own=own, settings={"noise": noise}, corrupted=corrupted)
+        for noise, corrupted in ((5.0, 0.05), (3.0, 0.2), (1.0, 0.6))
+    ]
+    write_trace(store, own=own, settings={"noise": 7.0}, layers=LAYERS - 1)  # left out everywhere
+    at = page()
+    drawn = line(at, "trace-noise", "Gaussian noise")
+    assert (drawn["x"], drawn["y"]) == ([1.0, 3.0, 5.0], [0.6, 0.2, 0.05])
+    assert line(at, "trace-noise", "Clean")["y"] == [0.9] * 3
+    listed = table(at, "every level of noise")
+    assert listed["noise"].tolist() == [1.0, 3.0, 5.0] * 2
+    assert all(run in said(at).split("With nothing restored")[1] for run in runs)
+
+
+def test_one_level_of_noise_has_no_line(store):
+    for state in ("residual", "mlp"):
+        write_trace(store, state=state)
+    assert "trace-noise" not in views(page())
 
 
 def test_a_logit_difference_of_an_answer_that_was_typed_is_said_to_be_of_its_first_token(store):

@@ -60,6 +60,20 @@ def test_a_profile_has_stars_above_their_layers():
     assert named(profiles_figure([profile([0.1])], "effect", LIGHT)).text is None
 
 
+def test_lines_stand_where_they_are_put_and_over_layers_if_nowhere():
+    figure: Any = profiles_figure([profile([0.1, np.nan, 0.3])], "p", LIGHT, "noise", [0.5, 1, 8])
+    assert list(named(figure).x) == [0.5, 8]
+    low, high = figure.layout.xaxis.range
+    assert low < 0.5
+    assert high > 8
+    assert (figure.layout.xaxis.title.text, list(figure.layout.xaxis.tickvals)) == ("noise", [0.5, 1, 8])
+    figure = profiles_figure([profile([0.1, 0.2, 0.3])], "p", LIGHT)
+    assert (list(figure.layout.xaxis.tickvals), list(figure.layout.xaxis.range)) == (
+        [0, 1, 2],
+        pytest.approx([-0.3, 2.3]),
+    )
+
+
 @pytest.mark.parametrize("means", [[[0.5, 0.2], [0.3, 0.9]], [[-0.5, -0.2], [-0.3, np.nan]], [[0.0, 0.0]]])
 def test_intervals_and_0_are_within_the_axis(means):
     profiles = [profile(mean) for mean in means]
