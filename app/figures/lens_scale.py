@@ -27,8 +27,9 @@ class Scale:
 
     def shares(self, values: np.ndarray) -> np.ndarray:
         """Return how far along the colours values are, from 0 to 1; nan stays nan."""
-        low, high, at = (self._at(np.asarray(x, float)) for x in (self.low, self.high, values))
-        return np.clip((at - low) / (high - low if high > low else 1.0), 0, 1)
+        within = np.clip(values, self.low, self.high)  # no root or logarithm of less
+        low, high, at = (self._at(np.asarray(x, float)) for x in (self.low, self.high, within))
+        return (at - low) / (high - low if high > low else 1.0)
 
     def ticks(self) -> dict[str, Any]:
         """Return round values as ticks of a bar from 0 to 1."""

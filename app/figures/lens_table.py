@@ -146,9 +146,10 @@ def top_text(row: str, token: str, words: Sequence[str], shares: Sequence[float]
         more: a last line.
     """
     widest = max(len(repr(word)) for word in words)
+    bars = np.clip(np.nan_to_num(shares), 0, 1) * SHARES  # a run that was imported may say anything
     lines = [
-        _fixed(repr(word).ljust(widest + 1) + f"{share:.1%}".rjust(6) + f" {'█' * round(SHARES * share)}")
-        for word, share in zip(words, shares, strict=True)
+        _fixed(repr(word).ljust(widest + 1) + f"{share:.1%}".rjust(6) + f" {'█' * round(bar)}")
+        for word, share, bar in zip(words, shares, bars.tolist(), strict=True)
     ]
     body = "<br>".join(lines)
     head = f"<b>{escape(row)}</b>, after {escape(repr(token))}"

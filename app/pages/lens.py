@@ -9,9 +9,10 @@ from app.data import model_name, shelf
 from app.figures.style import Look
 from app.jobs import queue
 from app.panels.jobs import jobs_panel
-from app.panels.lens_choice import about_lens
+from app.panels.lens_choice import about_lens, choose_option
 from app.panels.lens_data import (
     Reading,
+    all_lenses,
     changed,
     lens_title,
     present_weights,
@@ -27,7 +28,6 @@ from app.panels.lens_tables import one_lens, two_lenses
 from app.panels.subjects import choose_subject
 from app.presentation import page_look
 from app.text import plain
-from engine.lenses.base import LENSES, lenses
 from engine.runs import Run
 
 VIEWS = {
@@ -103,14 +103,13 @@ def _reading(reading: Reading, first: str, scheme: Look) -> None:
     st.title(plain(f"Lens: {reading.title}"), anchor=False)
     st.caption(WHAT)
     with st.expander("What each lens does", icon=":material/help:"):
-        names = [*LENSES, *(name for name in lenses.names() if name not in LENSES)]
-        st.markdown("\n".join(f"- **{lens_title(name)}**: {about_lens(name)}" for name in names))
+        st.markdown("\n".join(f"- **{lens_title(name)}**: {about_lens(name)}" for name in all_lenses()))
         st.markdown(WHY)
     if reading.run is None:
         st.info("It is being read; progress is on the left.", icon=":material/hourglass:")
         return
     notice = st.container()
-    view = _choose_view()
+    view = choose_option("View", "lens-view", list(VIEWS), VIEWS.__getitem__, label_visibility="collapsed")
     _show(view, reading, reading.run, scheme)
     _write_url(view, reading, reading.run, first)
     with notice:
@@ -125,21 +124,6 @@ def _changed_since(reading: Reading) -> None:
             "read it with the model as it is now; its lenses are trained anew.",
             icon=":material/update:",
         )
-
-
-def _choose_view() -> str:
-    if st.session_state.get("lens-view") not in VIEWS:
-        st.session_state["lens-view"] = "one"
-    view = st.segmented_control(
-        "View",
-        list(VIEWS),
-        key="lens-view",
-        format_func=VIEWS.__getitem__,
-        required=True,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    return view or "one"
 
 
 def _show(view: str, reading: Reading, run: Run, scheme: Look) -> None:

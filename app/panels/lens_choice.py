@@ -1,7 +1,7 @@
 """Choosers of the page "Lens", and what each lens is in one sentence."""
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -38,41 +38,44 @@ def choose_lens(run: Run, label: str, key: str, first: str, narrow: bool = False
         narrow: take little room.
     """
     names = run.result["lenses"]
-    if (wanted := st.session_state.get(key)) not in names:
-        if wanted is not None:
-            st.warning(
-                f"{plain(lens_title(wanted[:80]))} did not read this text: press **Read** on the left to "
-                "have it read by every lens. This is another one.",
-                icon=":material/search_off:",
-            )
-        st.session_state[key] = first if first in names else names[0]
+    if (wanted := st.session_state.get(key)) is not None and wanted not in names:
+        st.warning(
+            f"{plain(lens_title(wanted[:80]))} did not read this text: press **Read** on the left to "
+            "have it read by every lens. This is another one.",
+            icon=":material/search_off:",
+        )
+    begin = first if first in names else names[0]
     if narrow:
-        return st.selectbox(label, names, key=key, format_func=lens_title, width=180, persist_state="session")
-    found = st.segmented_control(
-        label,
-        names,
-        key=key,
-        format_func=lambda name: lens_title(name).removesuffix(" lens"),  # five of them fill the line
-        required=True,
-        persist_state="session",
-    )
-    return found or names[0]
+        return choose_option(label, key, names, lens_title, begin, width=180)
+    # Five of them fill the line.
+    return choose_option(label, key, names, lambda name: lens_title(name).removesuffix(" lens"), begin)
 
 
-def choose_option(label: str, key: str, options: Sequence[Option], words: dict[Option, str]) -> Option:
-    """Draw a chooser of one of a few things and return it, the first of them at first.
+def choose_option(
+    label: str,
+    key: str,
+    options: Sequence[Option],
+    called: Callable[[Option], str],
+    first: Option | None = None,
+    width: int | None = None,
+    **more: Any,
+) -> Option:
+    """Draw a chooser of one of several things and return it.
 
     Args:
-        words: what they are called; one that is not among them is called as it is.
+        called: what an option is called.
+        first: the one to begin with; None for the first of them.
+        width: of a list that folds, px; None has all of them side by side.
+        more: `help` and the like, as Streamlit takes them.
     """
-    if st.session_state.get(key) not in options:
-        st.session_state[key] = options[0]
+    begin = options[0] if first is None else first
+    if st.session_state.get(key) not in options:  # an address may ask for anything
+        st.session_state[key] = begin
+    more |= {"key": key, "persist_state": "session"}
+    if width is not None:
+        return st.selectbox(label, options, format_func=called, width=width, **more)
+    # Names side by side are read as markdown.
     found = st.segmented_control(
-        label,
-        options,
-        key=key,
-        format_func=lambda option: words.get(option, str(option)),
-        required=True,
-        persist_state="session",
+        label, options, format_func=lambda option: plain(called(option)), required=True, **more
     )
-    return options[0] if found is None else found
+    return begin if found is None else found

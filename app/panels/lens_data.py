@@ -14,8 +14,8 @@ from engine.errors import RequestError
 from engine.lenses.base import LENSES, lenses
 from engine.lenses.reading import stride
 from engine.lenses.requests import DEFAULTS
-from engine.lenses.settings import LensTraining
-from engine.models import find_model, weights_hash
+from engine.lenses.texts import LENGTH
+from engine.models import ModelShape, find_model, weights_hash
 from engine.request import Request
 from engine.runs import Run
 
@@ -129,21 +129,30 @@ def trainings(shelf: Shelf, model: str) -> list[Run]:
     return [run for run in runs if run.request.kind == "train-lenses" and run.request.model == model]
 
 
-def trained_by_default(shelf: Shelf, model: str) -> bool:
-    """Return whether lenses of a model that is on this machine are trained as a reading has them trained.
+def default_training(shelf: Shelf, model: str, shape: ModelShape) -> Run | None:
+    """Return the run whose lenses a reading takes that asks for none; None if it is not here.
 
-    Told from the runs alone: to complete a request asks the hub for a model that came from there.
+    The model is on this machine. The engine fills requests in alike, but may ask the hub for the model.
     """
-    filled_in = {"length", "middle"}  # by the engine, as the model allows
-    default = LensTraining.model_validate(DEFAULTS).model_dump(exclude=filled_in)
-    weights = present_weights(model)
-    return any(
-        run.request.weights_hash == weights
-        and run.request.seed == 0
-        and run.request.lens_training is not None
-        and run.request.lens_training.model_dump(exclude=filled_in) == default
-        for run in trainings(shelf, model)
+    settings = {"length": min(LENGTH, shape.n_ctx), "middle": not shape.parallel} | DEFAULTS
+    asked = {"kind": "train-lenses", "model": model, "task": "text", "ablation": "none"}
+    request = Request.model_validate(
+        {**asked, "weights_hash": present_weights(model), "lens_training": settings}
     )
+    return shelf.others.get(request.run_id())
+
+
+def lenses_to_read(trained: Run | None) -> list[str]:
+    """Return the lenses that can read a text: all of them, if they are trained or will be.
+
+    Args:
+        trained: the run with their parameters; None if it is still to be made.
+    """
+    return [
+        name
+        for name in all_lenses()
+        if trained is None or name in trained.result["lenses"] or not lenses.get(name).has_parameters
+    ]
 
 
 def trained_run(shelf: Shelf, reading: Reading) -> Run | None:
@@ -157,8 +166,13 @@ def trained_run(shelf: Shelf, reading: Reading) -> Run | None:
     return next((run for run in same if run.run_id == wanted), same[0] if same else None)
 
 
+def all_lenses() -> list[str]:
+    """Return the names of all lenses known here, those that come with the program first."""
+    return [*LENSES, *(name for name in lenses.names() if name not in LENSES)]
+
+
 def lens_title(name: str) -> str:
-    """Return the title of a lens; of one that is not known here, its name."""
+    """Return the title of a lens; of one that is not known here its name, which others chose."""
     return lenses.get(name).title if name in lenses.names() else name
 
 
@@ -169,7 +183,8 @@ def in_a_sentence(title: str) -> str:
 
 def lens_place(name: str) -> int:
     """Return the place of a lens in the order of colours."""
-    return LENSES.index(name) if name in LENSES else len(LENSES)
+    names = all_lenses()
+    return names.index(name) if name in names else len(names)
 
 
 def rows_shown(run: Run, every: int) -> list[int]:
@@ -180,13 +195,18 @@ def rows_shown(run: Run, every: int) -> list[int]:
 def statistic(run: Run, name: str, lens: str) -> np.ndarray:
     """Return a statistic of a lens at every row and token, [rows, S]; nan where it has no value."""
     if name == "probability":
-        return run.tensors[f"top_p.{lens}"][..., 0]
-    values = run.tensors[f"{name}.{lens}"].astype(float)
+        return finite(run.tensors[f"top_p.{lens}"][..., 0])
+    values = finite(run.tensors[f"{name}.{lens}"])
     if name.startswith("step_"):
         return np.vstack([values, np.full((1, values.shape[1]), np.nan)])
     if name == "next_rank":
         values[values == 0] = np.nan  # nothing follows the last token
     return values
+
+
+def finite(values: np.ndarray) -> np.ndarray:
+    """Return values as floats, nan for those that are not finite: a run that was imported may have any."""
+    return np.where(np.isfinite(values), values, np.nan).astype(float)
 
 
 def word_of(run: Run, token: int) -> str:

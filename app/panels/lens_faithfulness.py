@@ -31,12 +31,13 @@ MEASURES = {"direction": "Direction similarity", "magnitude": "Magnitude correla
 
 def faithfulness(run: Run, scheme: Look) -> None:
     """Draw both measures of every lens at every layer, under one intervention."""
-    rows = run.result["faithfulness"]
+    known = run.result["places"]  # a run that was imported may have rows of others
+    rows = [row for row in run.result["faithfulness"] if row["place"] in known]
     if not rows:
         st.info("These lenses were trained without a test of faithfulness.", icon=":material/science:")
         return
     rows, what = _chosen(rows)
-    places = [place for place in run.result["places"] if any(row["place"] == place for row in rows)]
+    places = [place for place in known if any(row["place"] == place for row in rows)]
     names = [row_name(place) for place in places]
     st.caption(what)
     for column, (measure, title) in zip(st.columns(2, gap="medium"), MEASURES.items(), strict=True):
@@ -62,14 +63,14 @@ def _chosen(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
     """Draw the choosers; return the rows of what was chosen, and what it is in words."""
     with st.container(horizontal=True):
         there = [kind for kind in INTERVENTIONS if any(row["intervention"] == kind for row in rows)]
-        kind = choose_option("Intervention", "lens-intervention", there, INTERVENTIONS)
+        kind = choose_option("Intervention", "lens-intervention", there, INTERVENTIONS.__getitem__)
         here = [row for row in rows if row["intervention"] == kind]
         if kind == "resample":
             counts = sorted({row["n_directions"] for row in here})
-            n = choose_option("Directions at once", "lens-resampled", counts, {})
+            n = choose_option("Directions at once", "lens-resampled", counts, str)
             return [row for row in here if row["n_directions"] == n], WHAT[kind]
         there = [of for of in DIRECTIONS if any(row["directions"] == of for row in here)]
-        of = choose_option("Directions", "lens-directions", there, DIRECTIONS)
+        of = choose_option("Directions", "lens-directions", there, DIRECTIONS.__getitem__)
     here = [row for row in here if row["directions"] == of]
     return here, f"{WHAT[kind]} {OF[of]} {here[0]['n_directions']} of them."
 

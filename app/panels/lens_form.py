@@ -9,9 +9,10 @@ from app.data import open_run, shelf, title_of
 from app.errors import show_error
 from app.figures.style import Look
 from app.jobs import queue
-from app.panels.lens_data import reading_key, trained_by_default
+from app.panels.lens_data import all_lenses, default_training, lens_title, lenses_to_read, reading_key
 from app.panels.subject import choose_model, require_model, start_button
-from app.panels.tokens import token_chip, tokens_of
+from app.panels.tokens import token_chip, token_line, tokens_of
+from app.text import plain
 from engine.errors import CircuitExplorerError, RequestError
 from engine.models.catalogue import on_this_machine
 from engine.models.tokens import Tokens
@@ -68,17 +69,20 @@ def lens_form(scheme: Look) -> None:
         key="lens-new-middle",
         help="Also between a layer's attention and its MLP, where a block has these one after the other.",
     )
-    _first_training(model, tokens)
+    names = _lenses(model, tokens)
     if not start_button("Read", "lens-start", disabled=words is None or not ready):
         return
-    reading = {
+    nodes = [node.strip() for node in ablated.split(",") if node.strip()]
+    reading: dict[str, Any] = {
         "text": text,
+        "lenses": names,
         "words": words,
-        "ablated": [node.strip() for node in ablated.split(",") if node.strip()],
-        "ablation": ablation,
+        "ablated": nodes,
         "circuit": circuit,
         "middle": middle,
     }
+    if nodes or circuit is not None:  # else it changes nothing, and would make the same reading another run
+        reading["ablation"] = ablation
     try:
         _submit(model, reading)
     except CircuitExplorerError as error:
@@ -115,10 +119,8 @@ def _words(tokens: Tokens | None, typed: str, scheme: Look) -> list[str] | None:
     found = {word: word_token(tokens, word) for word in words}
     followed = list(dict.fromkeys(token for token in found.values() if token is not None))
     if followed:
-        chips = "".join(token_chip(token, False, scheme) for token in followed)
-        st.html(
-            f"<div role='group' aria-label='Tokens that are followed' style='font-size:.86rem'>{chips}</div>"
-        )
+        chips = (token_chip(token, False, scheme) for token in followed)
+        st.html(token_line("Tokens that are followed", "", chips, scheme))
     refused = [word for word, token in found.items() if token is None]
     for word in refused:
         parts = tokens.token_strings(tokens.encode(_within(word)))
@@ -171,26 +173,36 @@ def _circuit(model: str) -> dict[str, Any] | None:
     )
     if (ablation := run.request.ablation) not in STANDS:
         st.caption(
-            f"It was found under {title_of('ablation', ablation).lower()} ablation. Here what it leaves out "
-            "writes a constant, under which it may say little."
+            f"It was found under {plain(title_of('ablation', ablation).lower())} ablation. Here what it "
+            "leaves out writes a constant, under which it may say little."
         )
     return {"run": chosen, "edges": edges}
 
 
-def _first_training(model: str, tokens: Tokens | None) -> None:
-    """Say what comes before the text is read."""
+def _lenses(model: str, tokens: Tokens | None) -> list[str]:
+    """Say what comes before the text is read, and what does not read it; return the lenses that do."""
+    names = all_lenses()
     if not model or (tokens is None and on_this_machine(model)):
-        return
+        return names
     if tokens is None:
         st.caption(
             "This model is not on this machine: it is fetched when the form is sent, and its lenses are "
             "trained first, once."
         )
-    elif not trained_by_default(shelf(), model):
+    elif (trained := default_training(shelf(), model, tokens.shape)) is None:
         st.caption(
             "The lenses of this model are trained first, once: minutes for a small model or on a GPU, hours "
             "for one of a hundred million parameters without."
         )
+    elif late := [name for name in names if name not in lenses_to_read(trained)]:
+        st.caption(
+            plain(
+                f"Not read by {', '.join(lens_title(name) for name in late)}: run {trained.run_id}, which "
+                "trained the lenses of this model, has none."
+            )
+        )
+        return lenses_to_read(trained)
+    return names
 
 
 def _submit(model: str, reading: dict[str, Any]) -> None:

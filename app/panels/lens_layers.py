@@ -23,20 +23,19 @@ def race(run: Run, scheme: Look) -> None:
     text = run.result["tokens"]
     with st.container(horizontal=True):
         lens = choose_lens(run, "Lens", "lens-lens", "oca")
-        if st.session_state.get("lens-after") not in range(len(text)):
-            st.session_state["lens-after"] = len(text) - 1
-        after = st.selectbox(
+        after = choose_option(
             "After",
+            "lens-after",
             range(len(text)),
-            key="lens-after",
-            format_func=lambda i: f"{i}: {_shown(text[i])}",
-            help="The token whose next word is foretold.",
+            lambda i: f"{i}: {_shown(text[i])}",
+            first=len(text) - 1,
             width=220,
-            persist_state="session",
+            help="The token whose next word is foretold.",
         )
-    st.caption(f"**{lens_title(lens)}**: {about_lens(lens)}")
+    st.caption(f"**{plain(lens_title(lens))}**: {about_lens(lens)}")
     words, values = _followed(run, lens, after)
-    names = _names(words)
+    quoted = _numbered([repr(word) for word in words])
+    names = _names(words, quoted)
     rows = [row_name(place) for place in run.result["places"]]
     st.markdown(f"**Probability of each word after “{plain(_shown(text[after]))}”, by layer**")
     plotly_view(
@@ -56,7 +55,7 @@ def race(run: Run, scheme: Look) -> None:
             "These are the words on top at any layer; without a point one is not among the ten most probable "
             "there. Words typed into the form are followed everywhere instead."
         )
-    table = pd.DataFrame(values, columns=pd.Index([repr(word) for word in words]))
+    table = pd.DataFrame(values, columns=pd.Index(quoted))
     table.insert(0, "layer", rows)
     as_table(table, "lens-race-table", "Probability of each word", number_columns(*table.columns[1:]))
 
@@ -78,10 +77,22 @@ def _shown(word: str) -> str:
     return word.strip() or "␣"
 
 
-def _names(words: list[str]) -> list[str]:
-    """Return what words are called: without spaces around them, unless two would be called alike."""
+def _numbered(names: list[str]) -> list[str]:
+    """Return names with a number on those that repeat: several tokens have the same text."""
+    return [
+        name if names.count(name) == 1 else f"{name} ({names[: i + 1].count(name)})"
+        for i, name in enumerate(names)
+    ]
+
+
+def _names(words: list[str], quoted: list[str]) -> list[str]:
+    """Return what words are called: without spaces around them, unless two would be called alike.
+
+    Args:
+        quoted: what tells them apart, each another.
+    """
     names = [_shown(word) for word in words]
-    return [name if names.count(name) == 1 else repr(word) for name, word in zip(names, words, strict=True)]
+    return [name if names.count(name) == 1 else other for name, other in zip(names, quoted, strict=True)]
 
 
 MEASURES = {
@@ -107,7 +118,7 @@ MODEL = "The model itself"
 def over_texts(run: Run, scheme: Look) -> None:
     """Draw how near each lens is to the model at every layer over many texts, and its parameters."""
     result = run.result
-    measure = choose_option("Measure", "lens-measure", list(MEASURES), MEASURES)
+    measure = choose_option("Measure", "lens-measure", list(MEASURES), MEASURES.__getitem__)
     title, axis = MEASURES[measure], AXES[measure]
     rows = [row_name(place) for place in result["places"]]
     lines = [

@@ -12,11 +12,12 @@ from app.figures.lens_scale import Scale
 from app.figures.lens_table import Cells, lens_figure, top_text
 from app.figures.style import Look
 from app.panels.ablations_tables import as_table, number_columns
-from app.panels.lens_choice import about_lens, choose_lens
+from app.panels.lens_choice import about_lens, choose_lens, choose_option
 from app.panels.lens_data import (
     RANKS,
     STATISTICS,
     UNBOUNDED,
+    finite,
     in_a_sentence,
     lens_title,
     row_name,
@@ -24,24 +25,18 @@ from app.panels.lens_data import (
     word_of,
 )
 from app.panels.lens_part import Part, choose_part
+from app.text import plain
 from engine.runs import Run
 
 ROW = 30  # px
+# What a statistic compares a cell with: at the end there is none.
+AFTER = {"step_js": "row", "step_kl": "row", "cross_entropy": "token", "next_rank": "token"}
 DISTANCES = {"lens_js": "JS between both (nats)", "lens_kl": "KL(first ‖ second) (nats)"}
 
 
 def choose_statistic() -> str:
     """Draw the chooser of what colours show and return it."""
-    if st.session_state.get("lens-statistic") not in STATISTICS:
-        st.session_state["lens-statistic"] = "probability"
-    return st.selectbox(
-        "Colour",
-        list(STATISTICS),
-        key="lens-statistic",
-        format_func=STATISTICS.__getitem__,
-        width=290,
-        persist_state="session",
-    )
+    return choose_option("Colour", "lens-statistic", list(STATISTICS), STATISTICS.__getitem__, width=290)
 
 
 def one_lens(run: Run, scheme: Look) -> None:
@@ -58,8 +53,8 @@ def two_lenses(run: Run, scheme: Look) -> None:
     names = run.result["lenses"]
     if len(names) == 1:
         st.info(
-            f"Only the {lens_title(names[0])} read this text: press **Read** on the left to have it read by "
-            "every lens.",
+            f"Only the {plain(lens_title(names[0]))} read this text: press **Read** on the left to have it "
+            "read by every lens.",
             icon=":material/compare:",
         )
         return
@@ -67,28 +62,21 @@ def two_lenses(run: Run, scheme: Look) -> None:
         one = choose_lens(run, "First", "lens-first", "oca", narrow=True)
         other = choose_lens(run, "Second", "lens-second", "tuned", narrow=True)
         name = choose_statistic()
-        if st.session_state.get("lens-distance") not in DISTANCES:
-            st.session_state["lens-distance"] = "lens_js"
-        distance = st.selectbox(
-            "Difference",
-            list(DISTANCES),
-            key="lens-distance",
-            format_func=DISTANCES.__getitem__,
-            width=260,
-            persist_state="session",
+        distance = choose_option(
+            "Difference", "lens-distance", list(DISTANCES), DISTANCES.__getitem__, width=260
         )
         part = choose_part(run)
     _table(run, [one, other], name, part, ["lens-table-first", "lens-table-second"], scheme)
-    values = part.of(run.tensors[distance][names.index(one), names.index(other)].astype(float))
+    values = part.of(finite(run.tensors[distance][names.index(one), names.index(other)]))
     cells = Cells(
         values,
-        [[f"{value:.2f}" for value in row] for row in values.tolist()],
+        [["–" if np.isnan(value) else f"{value:.2f}" for value in row] for row in values.tolist()],
         [
-            [f"{row_name(run.result['places'][i])}: {value:.3g} nats" for value in row]
+            [f"{row_name(run.result['places'][i])}: {_in_nats(value)}" for value in row]
             for i, row in zip(part.rows, values.tolist(), strict=True)
         ],
     )
-    scale = Scale(0.0, float(values.max(initial=0.0)), "linear" if distance == "lens_js" else "root")
+    scale = Scale(0.0, float(np.nanmax(values, initial=0.0)), "linear" if distance == "lens_js" else "root")
     title = f"{lens_title(one)} and {lens_title(other)}: {DISTANCES[distance]}"
     _draw(run, cells, part, title, scale, "lens-difference", scheme)
     as_table(
@@ -104,7 +92,7 @@ def _table(run: Run, shown: Sequence[str], name: str, part: Part, keys: Sequence
     of_lens = {lens: part.of(statistic(run, name, lens)) for lens in shown}
     scale = _scale(name, list(of_lens.values()))
     for lens, key in zip(shown, keys, strict=True):
-        st.caption(f"**{lens_title(lens)}**: {about_lens(lens)}")
+        st.caption(f"**{plain(lens_title(lens))}**: {about_lens(lens)}")
         values = of_lens[lens]
         ids, shares = (part.of(run.tensors[f"{part_name}.{lens}"]) for part_name in ("top_ids", "top_p"))
         words = [[[word_of(run, token) for token in cell] for cell in row] for row in ids.tolist()]
@@ -141,10 +129,14 @@ def _listed(words: Sequence[str], shares: Sequence[float]) -> str:
     return " · ".join(f"{word.strip() or '␣'} {share:.1%}" for word, share in zip(words, shares, strict=True))
 
 
+def _in_nats(value: float) -> str:
+    return "no value" if np.isnan(value) else f"{value:.3g} nats"
+
+
 def _said(name: str, value: float) -> str:
     """Return a statistic of a cell in words."""
     if np.isnan(value):
-        return "No row comes after it" if name.startswith("step_") else "No token comes after it"
+        return f"No {AFTER[name]} comes after it" if name in AFTER else f"{STATISTICS[name]}: no value"
     shown = f"{value:.1%}" if name == "probability" else f"{value:,.0f}" if name in RANKS else f"{value:.3g}"
     return f"{STATISTICS[name]}: {shown}"
 

@@ -2,21 +2,32 @@
 
 from collections.abc import Iterable
 from html import escape
+from pathlib import Path
 
 import streamlit as st
 
 from app.figures.style import Look
+from engine.models import find_model
 from engine.models.load import load_tokens
 from engine.models.tokens import Tokens
 
+TEXT_FILES = ("*.json", "*.txt", "*.model")  # of a model: its tokenizer and configuration
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the tokenizer")
+
 def tokens_of(model: str) -> Tokens:
-    """Return the text side of a model.
+    """Return the text side of a model, as its files are now.
 
     Raises:
-        RequestError: there is no such model.
+        RequestError: there is no such model on this machine.
     """
+    folder = find_model(model, download=False)
+    files = sorted(path for ending in TEXT_FILES for path in folder.glob(ending) if path.is_file())
+    return _tokens_at(model, tuple((path, path.stat().st_mtime_ns) for path in files))
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the tokenizer")
+def _tokens_at(model: str, stamps: tuple[tuple[Path, int], ...]) -> Tokens:
+    """Return the text side of a model as it was when its files had these times of change."""
     return load_tokens(model)
 
 

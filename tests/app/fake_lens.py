@@ -84,9 +84,14 @@ def write_reading(
     words: tuple[str, ...] = (),
     trained: str | None = None,
     model: str = "fake-4l",
+    spoilt: tuple[str, float] | None = None,
     **lens: Any,
 ) -> str:
-    """Write a reading of a text of seven tokens and return the run's id."""
+    """Write a reading of a text of seven tokens and return the run's id.
+
+    Args:
+        spoilt: an array, and what it says of the first token at the first layer.
+    """
     reading = {"text": text, "words": list(words), "trained": trained, **lens}
     request = Request.model_validate({"kind": "lens", "lens": reading, **MODEL, "model": model})
     assert request.lens is not None
@@ -109,6 +114,8 @@ def write_reading(
         if name.startswith("next_rank."):
             tensors[name] += 1
             tensors[name][:, -1] = 0
+    if spoilt is not None:
+        tensors[spoilt[0]][..., 0, 0] = spoilt[1]
     result = {
         "text": text,
         "tokens": TOKENS,

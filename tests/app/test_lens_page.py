@@ -1,15 +1,25 @@
 """The wiring of the page "Lens"; what is clicked is tested in browser/."""
 
 import base64
+import json
+import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.data import shelf
 from app.panels.lens_data import reading_key
-from engine.lenses.base import LENSES
+from app.panels.tokens import tokens_of
+from app.text import plain
+from engine.lenses.base import LENSES, lenses
+from engine.lenses.mean import MeanLens
+from engine.lenses.requests import completed_lens
 from engine.models import shipped_models, weights_hash
-from engine.request import Part
+from engine.request import LensReading, Part, Request
+from engine.runs import RunStore
 from tests.app.drawing import figure, open_page, text, views
 from tests.app.fake_lens import (
     CROSS_ENTROPY,
@@ -22,9 +32,18 @@ from tests.app.fake_lens import (
 )
 from tests.app.fake_run import SIZE, SIZES, write_fake_run
 
+PICTURE = "![x](https://example.org/a.png)"  # a name that somebody chose
+
 
 def page(**query: str) -> AppTest:
     return open_page("lens", **query)
+
+
+def write_default_training(store: RunStore, **about: Any) -> None:
+    """Write lenses of the demo model, trained as for a text that is to be read; `about` says what differs."""
+    filled_in = {"length": 64, "middle": True}  # by the engine
+    default = {"model": "explorer-4l", "weights_hash": weights_hash(shipped_models()["explorer-4l"])}
+    write_training(store, **{**default, "lens_training": filled_in, **about})
 
 
 def test_without_readings_the_page_says_what_to_do(store):
@@ -89,6 +108,19 @@ def test_words_are_followed_or_those_on_top(store):
     assert "words on top" in text(at)
 
 
+@pytest.mark.parametrize("words", [(" Seoul", " Tokyo"), ()])
+def test_words_of_several_tokens_are_told_apart(store, monkeypatch, words):
+    monkeypatch.setattr("tests.app.fake_lens.WORDS", ["�"] * 11)
+    run = write_reading(store, words=words)
+    if words:
+        shelf().others[run].result["raced"] = ["�", "�"]
+    at = page(view="race")
+    names = [trace["name"] for trace in figure(at, "lens-race")["data"]]
+    assert len(names) > 1
+    assert names == [f"'�' ({i})" for i in range(1, len(names) + 1)]
+    assert at.dataframe[0].value.columns.tolist() == ["layer", *names]
+
+
 def test_all_lenses_are_shown_over_texts_with_their_parameters(store):
     write_training(store)
     write_reading(store)
@@ -143,6 +175,30 @@ def test_cells_without_a_value_say_why(store, statistic):
     assert "comes after it" in hover[-1][-1]
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize(
+    ("query", "array", "picture"),
+    [
+        ({"statistic": "kl", "lens": "logit"}, "kl.logit", "lens-table"),
+        ({"statistic": "entropy", "lens": "logit"}, "entropy.logit", "lens-table"),
+        ({"view": "two", "first": "logit", "second": "mean"}, "lens_js", "lens-difference"),
+        (
+            {"view": "two", "first": "logit", "second": "mean", "distance": "lens_kl"},
+            "lens_kl",
+            "lens-difference",
+        ),
+    ],
+)
+def test_what_is_not_finite_has_no_value(store, query, array, picture, value):
+    write_reading(store, spoilt=(array, value))
+    at = page(**query)
+    hover = hovers(at, picture)
+    assert "no value" in hover[0][0]
+    assert "no value" not in hover[1][0]
+    highest = figure(at, picture)["layout"]["coloraxis"]["colorbar"]["ticktext"]
+    assert max(float(text) for text in highest) <= 1
+
+
 def test_the_stride_keeps_the_last_row_and_is_in_the_address(store):
     write_reading(store)
     at = page(every="3")
@@ -176,6 +232,17 @@ def test_a_lens_that_did_not_read_the_text_is_named(store):
     assert "OCA lens did not read this text" in at.warning[0].value
     assert figure(at, "lens-table")["data"]
     assert "Only the Logit lens" in page(view="two").info[0].value
+
+
+@pytest.mark.parametrize("view", ["one", "two", "race"])
+@pytest.mark.parametrize("others", [[], ["logit"]])
+def test_the_name_of_a_lens_of_others_is_no_markdown(store, view, others):
+    write_reading(store, lenses=[PICTURE, *others])
+    at = page(view=view, lens=PICTURE, first=PICTURE, second="logit")
+    said = [element.value for part in (at.caption, at.markdown, at.info, at.warning) for element in part]
+    said += [option for chooser in at.segmented_control for option in chooser.options]
+    assert any(plain(PICTURE) in one for one in said)
+    assert not any(PICTURE in one for one in said)
 
 
 @pytest.mark.parametrize("view", ["texts", "faithfulness"])
@@ -219,6 +286,20 @@ def test_faithfulness_is_shown_for_what_was_chosen_with_intervals(store, interve
     assert "8 of them" in text(at)
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_rows_of_places_that_the_lenses_have_not_are_left_out(store, kept):
+    trained = write_training(store)
+    write_reading(store)
+    result = shelf().others[trained].result
+    rows = [row for row in result["faithfulness"] if row["place"] != "1"]
+    result["faithfulness"] = [row if kept and row["place"] == "0" else row | {"place": "77"} for row in rows]
+    at = page(view="faithfulness")
+    if kept:
+        assert set(at.dataframe[0].value["layer"]) == {"L0"}
+    else:
+        assert "without a test" in at.info[0].value
+
+
 def test_resampling_is_chosen_by_how_many_directions(store):
     write_training(store)
     write_reading(store)
@@ -238,6 +319,43 @@ def test_the_form_asks_for_what_was_typed(asked):
     (request,) = asked
     assert request.lens is not None
     assert (request.lens.words, request.lens.ablated) == ([" Paris", " Rome", "."], ["a2.h3", "m1"])
+    assert request.lens.lenses == LensReading(text="x").lenses  # of any other list runs have other names
+
+
+@pytest.mark.parametrize(("nodes", "ablation"), [("", "mean"), ("m1", "zero")])
+def test_an_ablation_of_nothing_is_not_asked_for(asked, nodes, ablation):
+    at = page()
+    at.text_input(key="lens-new-ablated").set_value(nodes)
+    at.selectbox(key="lens-new-ablation").set_value("zero")
+    at.button(key="lens-start").click().run()
+    assert asked[0].lens is not None
+    assert asked[0].lens.ablation == ablation
+
+
+def lens_of_ones_own(monkeypatch: pytest.MonkeyPatch, has_parameters: bool) -> None:
+    """Register a lens "own"."""
+
+    class Own(MeanLens):
+        title = "Own lens"
+
+    monkeypatch.setattr(Own, "has_parameters", has_parameters)
+    monkeypatch.setitem(lenses._items, "own", Own())
+
+
+@pytest.mark.parametrize("has_parameters", [True, False])
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_lens_of_ones_own_reads_unless_it_came_after_the_training(
+    store, asked, monkeypatch, has_parameters, trained
+):
+    if trained:
+        write_default_training(store)
+    lens_of_ones_own(monkeypatch, has_parameters)
+    at = page()
+    late = trained and has_parameters
+    assert ("Not read by Own lens" in text(at)) == late
+    at.button(key="lens-start").click().run()
+    assert asked[0].lens is not None
+    assert asked[0].lens.lenses == [*LENSES, *(() if late else ("own",))]
 
 
 def test_the_text_runs_through_a_circuit_of_the_size_that_was_chosen(store, asked):
@@ -255,6 +373,23 @@ def test_the_text_runs_through_a_circuit_of_the_size_that_was_chosen(store, aske
     at.button(key="lens-start").click().run()
     assert asked[0].lens is not None
     assert asked[0].lens.circuit == Part(run=under_mean, edges=SIZES[1])
+
+
+def test_the_name_of_an_ablation_of_others_is_no_markdown(store):
+    run = write_fake_run(store, ablation="![x](a.png)")
+    at = page()
+    at.selectbox(key="lens-new-circuit").set_value(run).run()
+    said = next(one.value for one in at.caption if "it may say little" in one.value)
+    assert plain("![x](a.png)") in said
+
+
+def test_a_tokenizer_is_loaded_again_where_its_files_have_changed(tmp_path: Path):
+    folder = shutil.copytree(shipped_models()["explorer-4l"], tmp_path / "model")
+    before = tokens_of(str(folder))
+    assert tokens_of(str(folder)) is before
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"n_positions": 48}))
+    assert (before.shape.n_ctx, tokens_of(str(folder)).shape.n_ctx) == (64, 48)
 
 
 def test_a_word_that_is_not_one_token_is_refused_before_the_job_is_sent(asked):
@@ -293,12 +428,30 @@ def test_looking_at_a_model_of_the_hub_asks_the_hub_for_nothing(store, monkeypat
     assert all(looked)
 
 
-def test_the_form_says_whether_lenses_are_trained_first(store):
-    said = "are trained first, once: minutes for"
-    assert said in text(page())
-    digest = weights_hash(shipped_models()["explorer-4l"])
-    write_training(store, model="explorer-4l", weights_hash=digest)
-    assert said not in text(page())
+@pytest.mark.parametrize(
+    ("about", "first"),
+    [
+        ({}, False),
+        ({"dtype": "bfloat16"}, True),
+        ({"bos": False}, True),
+        ({"n_prompts": 100}, True),
+        ({"seed": 1}, True),
+        ({"weights_hash": "1" * 64}, True),
+        ({"lens_training": {"length": 32, "middle": True}}, True),
+        ({"lens_training": {"length": 64, "middle": False}}, True),
+        ({"lens_training": {"length": 64, "middle": True, "directions": 0}}, True),
+    ],
+)
+def test_the_form_says_whether_lenses_are_trained_first(store, about, first):
+    write_default_training(store, **about)
+    assert ("are trained first, once: minutes for" in text(page())) == first
+
+
+def test_the_default_training_is_the_one_that_the_engine_asks_for(store):
+    asked = {"kind": "train-lenses", "model": "explorer-4l", "task": "text", "ablation": "none"}
+    request = completed_lens(Request.model_validate(asked | {"lens_training": {}}), store)
+    write_default_training(store)
+    assert shelf().others[request.run_id()].request == request
 
 
 def test_a_text_that_is_changed_while_it_runs_is_called_so(store):

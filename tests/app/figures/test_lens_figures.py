@@ -9,7 +9,7 @@ import pytest
 from app.figures.attention import DARK_SCALE, LIGHT_SCALE
 from app.figures.lens_lines import FLOOR, Line, lines_figure
 from app.figures.lens_scale import CLOSEST, Scale, stands_out_dark
-from app.figures.lens_table import Cells, lens_figure, top_text
+from app.figures.lens_table import SHARES, Cells, lens_figure, top_text
 from app.figures.style import DARK, LIGHT
 
 ROWS, TOKENS = ["L0", "L1", "output"], ["The", " end"]
@@ -63,6 +63,7 @@ def test_colours_go_by_logarithms_or_roots_and_are_labelled_in_values():
     assert Scale(1, 1, "log").ticks()["ticktext"] == ["1"]
     root = Scale(0, 50, "root")
     assert root.shares(np.array([0, 12.5, 50])).tolist() == pytest.approx([0, 0.5, 1])
+    assert root.shares(np.array([-1, 51, np.nan])).tolist() == pytest.approx([0, 1, np.nan], nan_ok=True)
     assert dict(zip(root.ticks()["ticktext"], root.ticks()["tickvals"], strict=True))["50"] == 1
     assert min(np.diff(sorted(root.ticks()["tickvals"]))) >= CLOSEST
     assert Scale(0, 1).ticks()["ticktext"] == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
@@ -81,6 +82,11 @@ def test_a_bar_stands_for_each_probability():
     first, second = (line.count("█") for line in said.split("<br>")[1:3])
     assert first == 2 * second > 0
     assert "&lt;b&gt;" in said
+
+
+def test_a_bar_of_what_is_no_probability_is_no_longer_than_the_longest():
+    said = top_text("L1", " end", ["a", "b", "c"], [np.nan, np.inf, 1e9], "")
+    assert [line.count("█") for line in said.split("<br>")[1:4]] == [0, SHARES, SHARES]
 
 
 def test_what_lines_are_compared_with_is_level_and_dashed():
