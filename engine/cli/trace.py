@@ -108,7 +108,8 @@ def _print_prompt(run: Run, json: bool) -> None:
     assert run.request.trace is not None
     traced, ends = run.result["traced"][0], (run.result["clean"], run.result["corrupted"])
     clean, corrupted = (end["probability"]["mean"] for end in ends)
-    paired, restored = (run.tensors[name].mean(2)[..., 0] for name in ("effects", "restored"))
+    arrays = (run.tensors[name][..., 0].astype(float) for name in ("effects", "restored"))
+    paired, restored = (array.mean(2) for array in arrays)
     if json:
         # The one pair of numbers sets every cell against the one corrupted value that is printed; the other,
         # as on the page, against the cell's own constant, which is the same for noise.
