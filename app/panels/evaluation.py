@@ -51,5 +51,6 @@ def evaluation_choice(opened: Opened) -> tuple[Run, str]:
 
 def _start(opened: Opened) -> None:
     under = st.session_state["under"]
-    if under != opened.request.ablation:
+    # A click while the page turns to another run brings this run's wording of a choice, which is none there.
+    if under in ablations.names() and under != opened.request.ablation:
         start([evaluation_request(opened.run, under)])

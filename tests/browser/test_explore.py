@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Server, settled
+from tests.browser.conftest import Server, double_click, settled
 
 pytestmark = pytest.mark.browser
 
@@ -121,8 +121,7 @@ def test_zoom_outlives_the_slider_and_another_run(page, server):
     page.get_by_role("option", name=re.compile("mean · seed 1 · fake-4l")).click()
     expect(page).to_have_url(re.compile(f"run={server.other}"))
     assert page.evaluate(RANGE) == pytest.approx(zoomed)
-    page.mouse.dblclick(x + 120, y)
-    page.wait_for_function(f"() => JSON.stringify(({RANGE})()) === {str(home).replace(' ', '')!r}")
+    double_click(page, x + 120, y, lambda: page.evaluate(RANGE) == home)
 
 
 def test_zoom_and_selection_outlive_a_visit_to_another_page(page, server):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import serve, settled
+from tests.browser.conftest import double_click, serve, settled
 
 pytestmark = pytest.mark.browser
 
@@ -111,9 +111,7 @@ def test_linked_views_move_together_while_the_pointer_moves(graphs):
     settled(graphs)
     assert ranges(graphs) == zoomed
 
-    graphs.mouse.move(x, y)
-    graphs.mouse.dblclick(x, y)
-    until_ranges(graphs, f"JSON.stringify(now) === JSON.stringify({home})")
+    double_click(graphs, x, y, lambda: ranges(graphs) == home)
 
 
 def test_esc_is_reported_once_by_linked_views(graphs):
