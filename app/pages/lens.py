@@ -9,7 +9,7 @@ from app.data import model_name, shelf
 from app.figures.style import Look
 from app.jobs import queue
 from app.panels.jobs import jobs_panel
-from app.panels.lens_choice import about_lens, choose_option
+from app.panels.lens_choice import about_lens
 from app.panels.lens_data import (
     Reading,
     all_lenses,
@@ -25,6 +25,7 @@ from app.panels.lens_form import lens_form
 from app.panels.lens_layers import over_texts, race
 from app.panels.lens_part import last_tokens, least_stride, tokens_of_url, url_of_tokens
 from app.panels.lens_tables import one_lens, two_lenses
+from app.panels.options import choose_option
 from app.panels.subjects import choose_subject
 from app.presentation import page_look
 from app.text import plain

@@ -1,11 +1,9 @@
 """Choosers of the page "Lens", and what each lens is in one sentence."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
-
 import streamlit as st
 
 from app.panels.lens_data import lens_title
+from app.panels.options import choose_option
 from app.text import plain
 from engine.lenses.base import lenses
 from engine.runs import Run
@@ -18,8 +16,6 @@ SOURCES = {
     "oca": "Li and Janson 2024, arXiv 2409.09951",
     "linear-oca": "Li and Janson 2024, arXiv 2409.09951",
 }
-
-Option = TypeVar("Option", str, int)
 
 
 def about_lens(name: str) -> str:
@@ -49,33 +45,3 @@ def choose_lens(run: Run, label: str, key: str, first: str, narrow: bool = False
         return choose_option(label, key, names, lens_title, begin, width=180)
     # Five of them fill the line.
     return choose_option(label, key, names, lambda name: lens_title(name).removesuffix(" lens"), begin)
-
-
-def choose_option(
-    label: str,
-    key: str,
-    options: Sequence[Option],
-    called: Callable[[Option], str],
-    first: Option | None = None,
-    width: int | None = None,
-    **more: Any,
-) -> Option:
-    """Draw a chooser of one of several things and return it.
-
-    Args:
-        called: what an option is called.
-        first: the one to begin with; None for the first of them.
-        width: of a list that folds, px; None has all of them side by side.
-        more: `help` and the like, as Streamlit takes them.
-    """
-    begin = options[0] if first is None else first
-    if st.session_state.get(key) not in options:  # an address may ask for anything
-        st.session_state[key] = begin
-    more |= {"key": key, "persist_state": "session"}
-    if width is not None:
-        return st.selectbox(label, options, format_func=called, width=width, **more)
-    # Names side by side are read as markdown.
-    found = st.segmented_control(
-        label, options, format_func=lambda option: plain(called(option)), required=True, **more
-    )
-    return begin if found is None else found

@@ -13,8 +13,8 @@ from app.data import Shelf, model_name
 from engine.errors import RequestError
 from engine.lenses.base import LENSES, lenses
 from engine.lenses.reading import stride
-from engine.lenses.requests import DEFAULTS
-from engine.lenses.texts import LENGTH
+from engine.lenses.requests import DEFAULTS, completed_training
+from engine.lenses.settings import LensTraining
 from engine.models import ModelShape, find_model, weights_hash
 from engine.request import Request
 from engine.runs import Run
@@ -132,9 +132,9 @@ def trainings(shelf: Shelf, model: str) -> list[Run]:
 def default_training(shelf: Shelf, model: str, shape: ModelShape) -> Run | None:
     """Return the run whose lenses a reading takes that asks for none; None if it is not here.
 
-    The model is on this machine. The engine fills requests in alike, but may ask the hub for the model.
+    The model is on this machine; the engine's own `default_training` may ask the hub for it.
     """
-    settings = {"length": min(LENGTH, shape.n_ctx), "middle": not shape.parallel} | DEFAULTS
+    settings = completed_training(LensTraining.model_validate(DEFAULTS), shape)
     asked = {"kind": "train-lenses", "model": model, "task": "text", "ablation": "none"}
     request = Request.model_validate(
         {**asked, "weights_hash": present_weights(model), "lens_training": settings}

@@ -11,8 +11,8 @@ from app.components.plotly_view import plotly_view
 from app.figures.lens_lines import Line, lines_figure
 from app.figures.style import Look
 from app.panels.ablations_tables import as_table, number_columns
-from app.panels.lens_choice import choose_option
 from app.panels.lens_data import lens_place, lens_title, row_name
+from app.panels.options import choose_option
 from engine.runs import Run
 
 INTERVENTIONS = {"projection": "Projection", "steering": "Steering", "resample": "Resampling"}

@@ -12,7 +12,7 @@ from app.figures.lens_scale import Scale
 from app.figures.lens_table import Cells, lens_figure, top_text
 from app.figures.style import Look
 from app.panels.ablations_tables import as_table, number_columns
-from app.panels.lens_choice import about_lens, choose_lens, choose_option
+from app.panels.lens_choice import about_lens, choose_lens
 from app.panels.lens_data import (
     RANKS,
     STATISTICS,
@@ -25,6 +25,7 @@ from app.panels.lens_data import (
     word_of,
 )
 from app.panels.lens_part import Part, choose_part
+from app.panels.options import choose_option
 from app.text import plain
 from engine.runs import Run
 

@@ -8,7 +8,8 @@ from app.components.plotly_view import plotly_view
 from app.figures.style import Look
 from app.figures.trace_lines import intervals_figure, peaks_figure, profiles_figure
 from app.panels.ablations_tables import as_table, number_columns
-from app.panels.trace_choice import Shown, choose_class, segmented
+from app.panels.options import choose_option
+from app.panels.trace_choice import Shown, choose_class
 from app.panels.trace_data import EFFECT, corruption_title
 from app.panels.trace_difference import difference_panel
 from app.panels.trace_profiles import profile_of, table_rows
@@ -39,7 +40,9 @@ def average_panel(shown: Shown, scheme: Look) -> None:
         st.caption(plain(f"Under {names} no probability was lost, so there is no share recovered."))
     with st.container(horizontal=True):
         token_class = choose_class(shown)
-        measure = segmented("Measure", "trace-measure", list(MEASURES), MEASURES, "effect", MEASURED)
+        measure = choose_option(
+            "Measure", "trace-measure", list(MEASURES), MEASURES.__getitem__, help=MEASURED
+        )
     left, right = st.columns(2, gap="medium")
     with left:
         _profiles(shown, token_class, measure, scheme)

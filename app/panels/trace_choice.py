@@ -1,11 +1,10 @@
 """What the page "Causal tracing" is about: the subject, and which of its traces are side by side."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import streamlit as st
 
+from app.panels.options import choose_option
 from app.panels.trace_data import (
     METRIC_NAMES,
     PAIR,
@@ -20,7 +19,7 @@ from app.panels.trace_data import (
 from app.text import plain
 from engine.runs import Run
 
-Option = TypeVar("Option", str, int)
+LIST = 240  # px, of a list that folds
 
 
 @dataclass(frozen=True)
@@ -67,12 +66,14 @@ def choose_shown(subject: TraceSubject) -> Shown | None:
         return None
     states = [state for state in STATE_NAMES if any(state == one for one, _ in asked)]
     with st.container(horizontal=True, vertical_alignment="bottom", key="trace-choosers"):
-        state = segmented("Restored", "trace-state", states, STATE_NAMES, states[0])
+        state = choose_option("Restored", "trace-state", states, STATE_NAMES.__getitem__)
         windows = sorted(window for one, window in asked if one == state)
         window = windows[0]
         if len(windows) > 1:
-            window = select("Window", "trace-window", windows, window, why="Layers restored at once.")
-        metric = segmented("Effect on", "trace-metric", list(METRIC_NAMES), METRIC_NAMES, "probability")
+            window = choose_option(
+                "Window", "trace-window", windows, str, width=LIST, help="Layers restored at once."
+            )
+        metric = choose_option("Effect on", "trace-metric", list(METRIC_NAMES), METRIC_NAMES.__getitem__)
         runs, unlike = {}, []
         for corruption in subject.corruptions():
             found = subject.of(state, window, corruption)
@@ -85,7 +86,9 @@ def choose_shown(subject: TraceSubject) -> Shown | None:
                 label = f"{plain(corruption_title(corruption))}, settings"
                 texts = {run.run_id: settings_text(run, found) or "no settings" for run in found}
                 key = f"trace-{key_of(corruption)}"
-                runs[corruption] = by_id[select(label, key, list(by_id), next(iter(by_id)), texts)]
+                runs[corruption] = by_id[
+                    choose_option(label, key, list(by_id), texts.__getitem__, width=LIST)
+                ]
             elif found:
                 runs[corruption] = found[0]
     if not runs:
@@ -96,53 +99,4 @@ def choose_shown(subject: TraceSubject) -> Shown | None:
 def choose_class(shown: Shown) -> str:
     """Draw the chooser of a class of tokens, the page's only one, and return it."""
     classes = shown.classes
-    return segmented("Token", "trace-class", classes, {name: name for name in classes}, classes[-1])
-
-
-def segmented(
-    label: str,
-    key: str,
-    options: Sequence[str],
-    names: dict[str, str],
-    first: str,
-    why: str | None = None,
-) -> str:
-    """Draw a row of options and return the one that is chosen, at the beginning the `first`."""
-    _begin(key, options, first)
-    found = st.segmented_control(
-        label,
-        options,
-        key=key,
-        format_func=names.__getitem__,
-        help=why,
-        required=True,
-        persist_state="session",
-    )
-    return found or first
-
-
-def select(
-    label: str,
-    key: str,
-    options: Sequence[Option],
-    first: Option,
-    names: Mapping[Option, str] | None = None,
-    why: str | None = None,
-) -> Option:
-    """Draw a list of options and return the one that is chosen, at the beginning the `first`."""
-    _begin(key, options, first)
-    return st.selectbox(
-        label,
-        options,
-        key=key,
-        format_func=lambda option: str(option) if names is None else names[option],
-        help=why,
-        width=240,
-        persist_state="session",
-    )
-
-
-def _begin(key: str, options: Sequence[Option], first: Option) -> None:
-    """Choose the first option where nothing is chosen that there is: an address can ask for anything."""
-    if st.session_state.get(key) not in options:
-        st.session_state[key] = first
+    return choose_option("Token", "trace-class", classes, str, first=classes[-1])

@@ -12,7 +12,8 @@ from app.components.plotly_view import plotly_view
 from app.figures.style import Look
 from app.figures.trace_map import map_figure
 from app.panels.ablations_tables import as_table, number_columns
-from app.panels.trace_choice import Shown, choose_class, select
+from app.panels.options import choose_option
+from app.panels.trace_choice import LIST, Shown, choose_class
 from app.panels.trace_data import (
     TraceSubject,
     corruption_names,
@@ -115,7 +116,10 @@ def _columns(subject: TraceSubject, shown: Shown) -> tuple[int | None, list[str]
     if not subject.own:
         return rows.index(choose_class(shown)), heads, "head"
     names = {i: f"{i}: {row.strip()}" for i, row in enumerate(rows)}
-    return select("Restored at", "trace-row", list(names), len(rows) - 1, names), heads, "head"
+    at = choose_option(
+        "Restored at", "trace-row", list(names), names.__getitem__, first=len(rows) - 1, width=LIST
+    )
+    return at, heads, "head"
 
 
 def _shaped(shown: Shown, effects: np.ndarray, at: int | None) -> np.ndarray:

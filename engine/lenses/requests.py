@@ -32,7 +32,7 @@ def completed_lens(request: Request, store: RunStore) -> Request:
         raise RequestError(f"model '{request.model}' has changed since it was asked for: ask again")
     request = request.model_copy(update={"weights_hash": digest, **_FIXED})
     if request.lens_training is not None and request.kind == "train-lenses":
-        training = _completed_training(request.lens_training, shape)
+        training = completed_training(request.lens_training, shape)
         return request.model_copy(update={"lens_training": training, "lens": None})
     assert request.lens is not None
     qkv = request.qkv
@@ -77,7 +77,12 @@ def _circuit_run(run_id: str, digest: str, store: RunStore) -> Run:
     return run
 
 
-def _completed_training(settings: LensTraining, shape: ModelShape) -> LensTraining:
+def completed_training(settings: LensTraining, shape: ModelShape) -> LensTraining:
+    """Return settings with what the model allows filled in: length, middle, and hashes of files.
+
+    Raises:
+        RequestError: the model cannot have them; a file that is not there or has changed.
+    """
     length = min(LENGTH, shape.n_ctx) if settings.length is None else settings.length
     if length > shape.n_ctx:
         raise RequestError(f"texts of {length} tokens; the model reads {shape.n_ctx} at most")

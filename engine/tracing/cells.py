@@ -50,8 +50,8 @@ class Group:
 
     @property
     def length(self) -> int:
-        """Tokens of a prompt with its answer but for the last."""
-        return self.clean.end.shape[1]
+        """Positions of each prompt that are read."""
+        return self.prompts[0].length
 
 
 def most_passes(transformer: Transformer, length: int, answer: int = 1, gradient: bool = False) -> int:

@@ -200,8 +200,8 @@ class _Training:
         Prompts and constants go through the model some at a time, as many as fit into memory; where `values`
         takes gradients, those of the loss of a prompt of a batch are added to it on the way.
         """
-        n, length = len(values), len(prompts[0].tokens) + len(prompts[0].answer) - 1
-        passes = most_passes(self.transformer, length, len(prompts[0].answer), gradient=values.requires_grad)
+        n, like = len(values), prompts[0]  # all are alike
+        passes = most_passes(self.transformer, like.length, len(like.answer), gradient=values.requires_grad)
         passes //= 2  # each with a state restored goes on from one with nothing restored
         most = max(1, min(len(prompts), passes))
         total, count = (torch.zeros(n, device=values.device) for _ in range(2))

@@ -42,6 +42,11 @@ class Traced:
     wrong: int
     relation: str = ""
 
+    @property
+    def length(self) -> int:
+        """Positions that are read: the prompt's tokens and the answer's but for the last."""
+        return len(self.tokens) + max(len(self.answer) - 1, 0)
+
     def token_class(self, position: int) -> int | None:
         """Return the place in `CLASSES` of the token at a position; None before the subject."""
         first, end = self.subject
@@ -91,11 +96,12 @@ def own_prompt(
     span, ids = subject_tokens(tokens, prompt, subject, bos), tokens.prompt_ids(prompt, bos)
     answers = [] if answer is None else _continuation(tokens, prompt, answer)
     wrongs = [-1] if wrong is None else _continuation(tokens, prompt, wrong)
-    if (length := len(ids) + max(len(answers) - 1, 0)) > tokens.shape.n_ctx:  # nothing follows the last
+    found = Traced(prompt, ids, span, answers, wrongs[0])
+    if found.length > tokens.shape.n_ctx:
         raise RequestError(
-            f"prompt and answer take {length} positions; the model's context is {tokens.shape.n_ctx}"
+            f"prompt and answer take {found.length} positions; the model's context is {tokens.shape.n_ctx}"
         )
-    return Traced(prompt, ids, span, answers, wrongs[0])
+    return found
 
 
 def task_prompts(

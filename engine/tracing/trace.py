@@ -79,7 +79,7 @@ def trace(model: Model, request: Request, store: RunStore, report: Report) -> Fo
     else:
         drawn = prompts = [_own(model, asked, request.bos)]
     corrupter, history = _corrupter(model, request, store, part_of(report, 2, 70, 100))
-    longest = max(len(prompt.tokens) + len(prompt.answer) - 1 for prompt in prompts)
+    longest = max(prompt.length for prompt in prompts)
     parts = alike(prompts, max(1, most_bases(model.transformer, longest) // corrupter.n_versions))
     found: list[Traces] = []
     begin = 70 if history else 2
@@ -172,7 +172,7 @@ def _cells(i: int, prompt: Traced, corrupter: Corrupter, n_layers: int, n_heads:
 def known(transformer: Transformer, prompts: list[Traced]) -> list[Traced]:
     """Return the prompts whose answer the model gives, token by token, in the order they came in."""
     knows: set[int] = set()
-    longest = max((len(prompt.tokens) + len(prompt.answer) - 1 for prompt in prompts), default=1)
+    longest = max((prompt.length for prompt in prompts), default=1)
     for some in alike(prompts, most_bases(transformer, longest)):
         group = make_group(transformer, some)
         with torch.no_grad():
