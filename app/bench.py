@@ -24,14 +24,14 @@ from streamlit.testing.v1 import AppTest
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from app.data import FIRST, open_run, read_opened
 from app.figures.graph import circuit_figure
 from app.figures.style import LIGHT
-from engine.circuit import Circuit, circuit_to_json, top_edges
+from app.runs import FIRST, open_run, read_opened
+from engine.circuits.circuit import Circuit, circuit_to_json, top_edges
+from engine.circuits.graph import Graph, shared_graph
 from engine.cli.serve import free_port
 from engine.errors import CircuitExplorerError
-from engine.graph import Graph, shared_graph
-from engine.runs import RunStore
+from engine.runs.store import RunStore
 
 APP = Path(__file__).parent
 PATIENCE = 60  # seconds

@@ -6,9 +6,9 @@ from pathlib import Path
 from app.figures.edges import expand_handles
 from app.figures.graph import circuit_figure
 from app.figures.style import LIGHT
-from engine.circuit import Circuit
+from engine.circuits.circuit import Circuit
 from engine.discovery.base import has_signed_scores
-from engine.runs import Run
+from engine.runs.store import Run
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">

@@ -7,7 +7,6 @@ from pathlib import Path
 import streamlit as st
 from starlette.responses import FileResponse
 from starlette.routing import Route
-from streamlit.runtime.pages_manager import PagesManager
 
 from app.components.plotly_view import PLOTLY_FOLDER, PLOTLY_ROUTE
 from app.errors import show_unforeseen
@@ -15,7 +14,7 @@ from app.errors import show_unforeseen
 # Torch takes seconds to import: they are spent when the server starts, not in the first page. Nothing of it
 # is ever garbage, so it is not searched for any, now or later.
 gc.disable()
-importlib.import_module("app.jobs")
+importlib.import_module("app.requests")
 gc.freeze()
 gc.enable()
 
@@ -26,10 +25,6 @@ async def plotly_js(_request: object) -> FileResponse:
         PLOTLY_FOLDER / "plotly.min.js", headers={"Cache-Control": "public, max-age=31536000, immutable"}
     )
 
-
-# Until the shell has run once, Streamlit takes a folder `pages` for the pages of an app of the old kind, and
-# would show the first visitor of /compare that page without its frame.
-PagesManager.uses_pages_directory = False
 
 ROUTES = [Route(f"{PLOTLY_ROUTE}/plotly.min.js", plotly_js)]
 

@@ -7,8 +7,16 @@ import streamlit as st
 from app.figures.style import LIGHT
 from app.presentation import page_look, presentation_switch
 
-PAGES = Path(__file__).parent / "pages"
-ASSETS = Path(__file__).parent.parent / "assets"
+APP = Path(__file__).parent
+ASSETS = APP.parent / "assets"
+PAGES = (  # folder, title, icon, path of the address
+    ("explore", "Explore", ":material/hub:", "explore"),
+    ("compare", "Compare", ":material/compare:", "compare"),
+    ("importance", "Ablations", ":material/grid_on:", "ablations"),
+    ("trace", "Causal tracing", ":material/timeline:", "trace"),
+    ("lens", "Lens", ":material/search:", "lens"),
+    ("runs_page", "Runs", ":material/folder_open:", "runs"),
+)
 
 # Streamlit's wide layout leaves 5 rem free on both sides, a fifth of a small screen.
 STYLE = "<style>.stMainBlockContainer { padding-left: 2.2rem; padding-right: 2.2rem; }</style>"
@@ -21,14 +29,8 @@ def shell() -> None:
     wordmark = (ASSETS / "wordmark.svg").read_text(encoding="utf-8").replace(LIGHT.ink, page_look().ink)
     st.logo(wordmark, size="large", icon_image=str(ASSETS / "logo.svg"))
     pages = [
-        st.Page(
-            PAGES / "explore.py", title="Explore", icon=":material/hub:", url_path="explore", default=True
-        ),
-        st.Page(PAGES / "compare.py", title="Compare", icon=":material/compare:", url_path="compare"),
-        st.Page(PAGES / "ablations.py", title="Ablations", icon=":material/grid_on:", url_path="ablations"),
-        st.Page(PAGES / "trace.py", title="Causal tracing", icon=":material/timeline:", url_path="trace"),
-        st.Page(PAGES / "lens.py", title="Lens", icon=":material/search:", url_path="lens"),
-        st.Page(PAGES / "runs.py", title="Runs", icon=":material/folder_open:", url_path="runs"),
+        st.Page(APP / folder / "page.py", title=title, icon=icon, url_path=path, default=path == "explore")
+        for folder, title, icon, path in PAGES
     ]
     page = st.navigation(pages, position="top")
     presentation_switch(page.url_path)

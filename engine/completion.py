@@ -4,16 +4,16 @@ from pathlib import Path
 from typing import Any
 
 from engine.ablations.base import ablations
-from engine.combine import chosen_edges
+from engine.circuits.graph import Graph
 from engine.discovery.base import methods
 from engine.errors import RequestError
 from engine.findings import with_scores
-from engine.graph import Graph
-from engine.imports import kept_circuit, ranking
 from engine.lenses.requests import completed_lens
 from engine.models import find_model, shape_of_folder, weights_hash
-from engine.request import Kind, Request, Sweep
-from engine.runs import RunStore
+from engine.runs.combine import chosen_edges
+from engine.runs.imports import kept_circuit, ranking
+from engine.runs.request import Kind, Request, Sweep
+from engine.runs.store import RunStore
 from engine.settings import parse_settings
 from engine.sweep import sizes
 from engine.tasks.dataset import check_task

@@ -2,8 +2,8 @@
 
 Their parts are ordinary requests, each of which leaves a run of its own: what is finished already is not
 computed again, a job that was stopped goes on with what is left, and any number of workers can share the
-parts (`engine.jobs`). A part that cannot be carried out does not stop the others; the result says why it is
-missing.
+parts (`engine.jobs.queue`). A part that cannot be carried out does not stop the others; the result says why
+it is missing.
 """
 
 import shutil
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from engine import stability, sweep
-from engine.discovery.base import Report, part_of
 from engine.errors import Cancelled, CircuitExplorerError
-from engine.request import Kind, Request
-from engine.runs import Run, RunStore
+from engine.progress import Report, part_of
+from engine.runs.request import Kind, Request
+from engine.runs.store import Run, RunStore
 
 # (request, report, store, checkpoint) -> id of its run; `engine.experiments.run`
 RunPart = Callable[[Request, Report, RunStore, Path | None], str]

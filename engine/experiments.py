@@ -17,20 +17,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.circuit import Circuit, check_graph, circuit_to_json
+from engine.circuits.circuit import Circuit, check_graph, circuit_to_json
 from engine.completion import completed
 from engine.composite import COMPOSITES, gathered, run_parts
-from engine.discovery.base import Report, part_of
-from engine.evaluation import SHOWN, Evaluator
 from engine.findings import FINDINGS, Found, Work
 from engine.lenses.lens import before_lens, lens
 from engine.lenses.train_lenses import train_lenses
-from engine.memory import Estimate, memory_errors
 from engine.models import Model
-from engine.request import Kind, Request
-from engine.runs import RunStore
+from engine.progress import Report, part_of
+from engine.runs.request import Kind, Request
+from engine.runs.store import RunStore
 from engine.tracing.trace import before_trace, trace
-from engine.workbench import Workbench, cached_model, prepare
+from engine.workbench.evaluation import SHOWN, Evaluator
+from engine.workbench.memory import Estimate, memory_errors
+from engine.workbench.ready import Workbench, cached_model, prepare
 
 # (model, request, store, report) -> what was found
 INSTRUMENTS: dict[Kind, Callable[[Model, Request, RunStore, Report], Found]] = {

@@ -20,19 +20,20 @@ from pydantic import BaseModel
 
 from engine.ablations.base import Replacer
 from engine.ablations.constants import Constants, constant_replacer
-from engine.circuit import Circuit, check_graph, prune_dangling, top_edges
-from engine.combine import chosen_edges
-from engine.discovery.base import Problem, Report, Step, methods, part_of
+from engine.circuits.circuit import Circuit, check_graph, prune_dangling, top_edges
+from engine.discovery.base import Problem, Step, methods
 from engine.errors import RequestError
-from engine.evaluation import Evaluator, curve, edge_grid, ends
-from engine.forward import Replacement
-from engine.importance import node_importance
-from engine.imports import kept_circuit, ranking
-from engine.memory import memory_mb
-from engine.request import Kind, Request
-from engine.runs import Run, RunStore
+from engine.forward.masked import Replacement
+from engine.instruments.importance.nodes import node_importance
+from engine.progress import Report, part_of
+from engine.runs.combine import chosen_edges
+from engine.runs.imports import kept_circuit, ranking
+from engine.runs.request import Kind, Request
+from engine.runs.store import Run, RunStore
 from engine.settings import parse_settings
-from engine.workbench import Workbench
+from engine.workbench.evaluation import Evaluator, curve, edge_grid, ends
+from engine.workbench.memory import memory_mb
+from engine.workbench.ready import Workbench
 
 
 @dataclass(frozen=True)

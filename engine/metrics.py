@@ -7,14 +7,13 @@ between ablating everything and ablating nothing, (m(circuit) - m(ablated)) / (m
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
 from torch import Tensor
 
-from engine.tasks.base import Metric
-
+Metric = Literal["logit_difference", "probability_difference"]  # what a task is measured in
 RESAMPLES = 1000
 Values = dict[str, np.ndarray]  # metric name -> one value per prompt
 Summary = dict[str, Any]  # {"mean": …, "ci95": [lo, hi], "n": …}, None where undefined

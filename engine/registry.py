@@ -6,13 +6,29 @@ themselves under the name that users type. Names are unique, an unknown one is a
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Generic, TypeVar
 
 from engine.errors import unknown_name
 
 Item = TypeVar("Item")
 Class = TypeVar("Class", bound=type)
+
+
+def modules_named(package: str, name: str) -> Iterator[ModuleType]:
+    """Import the modules of one name in the folders of a package, and yield them in the folders' order.
+
+    Args:
+        package: dotted name of the package, for instance "engine.instruments".
+        name: of the module, for instance "bench"; a folder without one is passed over.
+    """
+    folder = importlib.import_module(package)
+    for found in pkgutil.iter_modules(folder.__path__):
+        module = f"{package}.{found.name}.{name}"
+        if found.ispkg and find_spec(module) is not None:
+            yield importlib.import_module(module)
 
 
 class Registry(Generic[Item]):

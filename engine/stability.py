@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from engine.circuit import Circuit
+from engine.circuits.circuit import Circuit
+from engine.circuits.overlap import Overlap, edge_overlap
 from engine.models.load import load_tokens
-from engine.overlap import Overlap, edge_overlap
-from engine.request import Chosen, Part, Request, Stability
-from engine.runs import Run, RunStore
+from engine.runs.request import Chosen, Part, Request, Stability
+from engine.runs.store import Run, RunStore
 from engine.tasks.dataset import templates
 
 ORIGIN = "the circuit"  # what the measurement of the circuit itself is called

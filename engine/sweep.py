@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from engine.discovery.base import methods
-from engine.request import Request, Sweep
-from engine.runs import Run, RunStore
+from engine.runs.request import Request, Sweep
+from engine.runs.store import Run, RunStore
 
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # MIB's
 RANDOM, RANDOM_DRAWS = "random", 3

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from engine.graph import Graph
+from engine.circuits.graph import Graph
 
 
 def open_hooks(bridge: TransformerBridge) -> TransformerBridge:

@@ -10,8 +10,8 @@ from engine.ablations.base import ablations
 from engine.discovery.base import methods
 from engine.experiments import run
 from engine.registry import Registry
-from engine.request import Request
-from engine.runs import RunStore
+from engine.runs.request import Request
+from engine.runs.store import RunStore
 from engine.tasks.base import tasks
 
 GUIDE = Path(__file__).parents[1] / "CONTRIBUTING.md"

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from engine import experiments
-from engine.circuit import circuit_from_json, top_edges
+from engine.circuits.circuit import circuit_from_json, top_edges
 from engine.errors import Cancelled, OutOfMemoryError, RequestError
 from engine.models import Model, shape_of_folder
-from engine.request import Request
-from engine.runs import RunStore
+from engine.runs.request import Request
+from engine.runs.store import RunStore
 
 EDGES = 60
 
@@ -230,14 +230,14 @@ def test_too_little_memory_is_said_before_and_during(
     asked: Request, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("engine.memory._free", lambda device: 1000)
+        patch.setattr("engine.workbench.memory._free", lambda device: 1000)
         with pytest.raises(OutOfMemoryError, match=r"about .* GB are needed on cpu.*lower --n-prompts"):
             experiments.run(asked, nothing, store)
 
     def fail(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr("engine.forward.MaskedForward.__call__", fail)
+    monkeypatch.setattr("engine.forward.masked.MaskedForward.__call__", fail)
     with pytest.raises(OutOfMemoryError, match="out of memory while working on"):
         experiments.run(asked, nothing, store)
     assert store.list() == []

@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from app.figures.names import edge_label
-from engine.circuit import Circuit
+from engine.circuits.circuit import Circuit
 
 POINTS = 20  # of a drawn curve
 HANDLES = slice(2, 18)  # the points that answer the pointer: not those under the nodes' markers

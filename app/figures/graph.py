@@ -24,9 +24,9 @@ from app.figures.places import (
     y_range,
 )
 from app.figures.style import KIND_NAMES, Look, base_layout
-from engine.circuit import Circuit
-from engine.graph import Graph
-from engine.paths import Way, traced_edges
+from engine.circuits.circuit import Circuit
+from engine.circuits.graph import Graph
+from engine.circuits.paths import Way, traced_edges
 
 MOST_EDGES = 1000  # drawn; more is slow in the browser and illegible
 WIDTHS = (0.9, 1.5, 2.5, 4.2)  # px, weakest quarter of the edges first

@@ -9,8 +9,8 @@ import numpy as np
 from app.figures.names import node_role, short_label
 from app.figures.places import edge_nodes
 from app.figures.style import Look, escape
-from engine.circuit import Circuit
-from engine.graph import Graph
+from engine.circuits.circuit import Circuit
+from engine.circuits.graph import Graph
 
 
 def node_traces(

@@ -7,7 +7,7 @@ jump with every edge and make two circuits incomparable.
 
 import numpy as np
 
-from engine.graph import Graph, reader_kind
+from engine.circuits.graph import Graph, reader_kind
 
 INPUT_Y = -1.0
 NODE_RADIUS = 0.1  # in layers: less than half a marker, whose fill then hides the ends of the edges

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from engine.forward import Replacement
+from engine.forward.masked import Replacement
 from engine.models.transformer import Transformer
 from engine.registry import Registry
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from engine.ablations.base import Ablated, Conditioning, Replacer
-from engine.forward import Replacement
+from engine.forward.masked import Replacement
 from engine.models.transformer import Run, Transformer
 
 FIRST_ABLATED = 1

@@ -4,7 +4,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from engine.ablations.base import Ablated, Ablation, Reference, Replacer, ablations, first_difference
-from engine.forward import Replacement
+from engine.forward.masked import Replacement
 from engine.models.transformer import Transformer
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from engine.ablations.base import Ablated, Ablation, Reference, Replacer, ablations
 from engine.ablations.constants import deviations, first_ablated
-from engine.forward import Replacement
+from engine.forward.masked import Replacement
 from engine.models.transformer import Transformer
 
 

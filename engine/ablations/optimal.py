@@ -18,11 +18,12 @@ from torch import Tensor
 
 from engine.ablations.base import Ablation, Conditioning, Reference, Replacer, ablations
 from engine.ablations.constants import Constants, MeanSettings, constant_replacer, means
-from engine.discovery.base import Batch, Report
-from engine.forward import MaskedForward, Replacement
-from engine.importance import ablated_alone
+from engine.forward.alone import ablated_alone
+from engine.forward.batch import Batch
+from engine.forward.masked import MaskedForward, Replacement
 from engine.metrics import kl_divergence
 from engine.models.transformer import Transformer
+from engine.progress import Report
 
 CHECK_EVERY = 20  # steps between two looks at the prompts held out
 LEAST_GAIN = 0.02  # a fall of the best KL by less than this share counts as none

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engine.ablations.base import Ablated, Ablation, Reference, Replacer, ablations, first_difference
 from engine.errors import RequestError
-from engine.forward import Replacement
+from engine.forward.masked import Replacement
 from engine.models.transformer import Transformer
 
 

@@ -16,7 +16,7 @@ def bench(
 ) -> None:
     """Measure the fast paths in units of the plain Hugging Face forward, and the dashboard's pages."""
     with progress() as report:
-        from engine.bench import BENCHES, run_bench  # torch takes seconds to import
+        from engine.bench.table import benches, run_bench
 
         table = run_bench(only or [], report)
     if json:
@@ -27,5 +27,5 @@ def bench(
     print(f"{'':24}{'F':>8}{'ms':>10}{'MB':>8}")
     for row in table["rows"]:
         # A page runs no model, so F is no measure of it.
-        units = f"{row['f_units']:.2f}" if row["name"] in BENCHES else "–"
+        units = f"{row['f_units']:.2f}" if row["name"] in benches() else "–"
         print(f"{row['name']:24}{units:>8}{1000 * row['seconds']:10.1f}{row['peak_mb']:8.0f}")

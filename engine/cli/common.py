@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from engine.errors import RequestError
-from engine.request import Request
-from engine.run_folder import first_problem
+from engine.runs.folder import first_problem
+from engine.runs.request import Request
 
 if TYPE_CHECKING:
-    from engine.discovery.base import Report  # brings torch, which `list` and `export` do without
+    from engine.progress import Report
 
 METRICS = ("kl", "faithfulness", "logit_difference", "probability_difference", "accuracy", "agreement")
 

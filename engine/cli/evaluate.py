@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from engine.circuit import Circuit, UnknownGraphError, top_edges
-from engine.circuit_file import LARGEST, read_circuit_file
+from engine.circuits.circuit import Circuit, UnknownGraphError, top_edges
+from engine.circuits.files import LARGEST, read_circuit_file
 from engine.cli.common import (
     AblationName,
     Bos,
@@ -21,7 +21,7 @@ from engine.cli.common import (
     progress,
 )
 from engine.errors import RequestError
-from engine.runs import RunStore, open_run
+from engine.runs.store import RunStore, open_run
 
 
 def evaluate(

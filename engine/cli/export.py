@@ -9,8 +9,8 @@ import typer
 
 from engine.cli.common import RunsDir
 from engine.errors import RequestError
-from engine.export import exporter
-from engine.runs import RunStore, open_run
+from engine.runs.export import exporter
+from engine.runs.store import RunStore, open_run
 
 
 def export(

@@ -20,7 +20,7 @@ from engine.cli.common import (
     progress,
     split_settings,
 )
-from engine.runs import RunStore
+from engine.runs.store import RunStore
 
 
 def importance(

@@ -15,7 +15,7 @@ from engine.cli.common import (
     progress,
     split_settings,
 )
-from engine.runs import Run, RunStore
+from engine.runs.store import Run, RunStore
 
 _WIDTH = 12  # of a column in the terminal
 

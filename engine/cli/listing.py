@@ -7,7 +7,7 @@ import typer
 
 from engine.cli.common import Json, RunsDir, print_json
 from engine.errors import unknown_name
-from engine.runs import Run, RunStore
+from engine.runs.store import Run, RunStore
 
 Row = dict[str, Any]
 

@@ -12,7 +12,7 @@ import typer
 
 from engine.cli.common import RunsDir
 from engine.errors import CircuitExplorerError, RequestError
-from engine.runs import RunStore
+from engine.runs.store import RunStore
 
 ROOT = Path(__file__).resolve().parents[2]
 _PORTS = 50  # to try after the one asked for

@@ -19,7 +19,7 @@ from engine.cli.common import (
     progress,
 )
 from engine.errors import Cancelled, CircuitExplorerError, RequestError
-from engine.runs import RunStore
+from engine.runs.store import RunStore
 
 _LOOK = 0.3  # seconds between two looks at the job
 
@@ -76,7 +76,7 @@ def sweep(
         dtype=dtype,
     )
     store = RunStore(runs_dir)
-    from engine.jobs import JobQueue  # brings the scheduler, which takes a while to import
+    from engine.jobs.queue import JobQueue
 
     with progress() as report:
         queue = JobQueue(store, workers=workers)

@@ -19,7 +19,7 @@ from engine.cli.common import (
     split_settings,
 )
 from engine.errors import RequestError
-from engine.runs import Run, RunStore
+from engine.runs.store import Run, RunStore
 
 
 def trace(

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.ablation_comparison import gaps, ratios
-from engine.bench import BENCHES
+from engine.bench.table import benches
+from engine.instruments.importance.comparison import gaps, ratios
 from engine.planted.table import recovery_table
-from engine.runs import RunStore
+from engine.runs.store import RunStore
 
 # Median share of Δ under another ablation that optimal constants leave, in per cent (Li & Janson 2024).
 PUBLISHED = {"zero": 11.1, "mean": 33.0, "resample": 17.7}
@@ -27,7 +27,7 @@ def bench_table(bench: dict[str, Any]) -> str:
     """Return the benchmark table in Markdown; of a page, which runs no model, without units of F."""
     lines = ["| | F | ms | memory above the model |", "|---|---|---|---|"]
     for row in bench["rows"]:
-        units = f"{row['f_units']:.2f}" if row["name"] in BENCHES else "–"
+        units = f"{row['f_units']:.2f}" if row["name"] in benches() else "–"
         lines.append(
             f"| {row['name']} | {units} | {1000 * row['seconds']:.0f} | {row['peak_mb'] / 1000:.2f} GB |"
         )

@@ -19,12 +19,12 @@ from pathlib import Path
 from dask.system import CPU_COUNT
 
 from engine.ablations.base import ablations
-from engine.combine import combinations
 from engine.errors import RequestError
 from engine.experiments import run
-from engine.jobs import JobQueue
-from engine.request import LensReading, Part, Request, Stability, State, Sweep, Trace
-from engine.runs import SHIPPED_RUNS, RunStore
+from engine.jobs.queue import JobQueue
+from engine.runs.combine import combinations
+from engine.runs.request import LensReading, Part, Request, Stability, State, Sweep, Trace
+from engine.runs.store import SHIPPED_RUNS, RunStore
 from engine.tracing.base import corruptions
 
 MODEL, METHOD = "explorer-4l", "edge-pruning"

@@ -29,9 +29,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.checkpoints import load_checkpoint, save_checkpoint
-from engine.discovery.base import Discovery, Method, Problem, Report, Step, methods
+from engine.discovery.base import Discovery, Method, Problem, Step, methods
 from engine.discovery.edge_removal import Greedy, Prompts, ReaderTests
-from engine.liveness import edge_matrix
+from engine.forward.liveness import edge_matrix
+from engine.progress import Report
 
 
 class Settings(BaseModel):

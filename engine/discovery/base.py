@@ -16,43 +16,11 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from engine.ablations.constants import Constants
-from engine.forward import MaskedForward, Replacement
-from engine.models.transformer import Run
+from engine.forward.batch import Batch
+from engine.forward.masked import MaskedForward, Replacement
+from engine.metrics import Metric
+from engine.progress import Report
 from engine.registry import Registry
-from engine.tasks.base import Metric
-
-# report(done, total, message): progress goes out through it; it raises `Cancelled` to stop the work.
-Report = Callable[[int, int, str], None]
-
-
-def silent(done: int, total: int, message: str) -> None:
-    """Report to nobody."""
-
-
-def part_of(report: Report, first: int, last: int, whole: int, prefix: str = "") -> Report:
-    """Return a report that fills the part from `first` to `last` of another one's `whole`."""
-
-    def part(done: int, total: int, message: str) -> None:
-        share = first + (last - first) * done / max(total, 1)
-        report(round(1000 * share / whole), 1000, prefix + message)
-
-    return part
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Training prompts of one length, with everything that does not change between steps.
-
-    Attributes:
-        clean: the plain run on the clean prompts, without what its sources wrote.
-        replacement: what ablated sources are replaced by.
-        answers, wrong_answers: token ids for each prompt.
-    """
-
-    clean: Run
-    replacement: Replacement
-    answers: list[list[int]]
-    wrong_answers: list[list[int]]
 
 
 @dataclass(frozen=True)

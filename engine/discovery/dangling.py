@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from engine.graph import Graph
+from engine.circuits.graph import Graph
 
 
 @torch.no_grad()
@@ -22,7 +22,7 @@ def on_a_path(graph: Graph, masks: Tensor) -> Tensor:
         masks: [N, n_edges], not negative.
 
     Returns:
-        [N, n_edges], of the type of the masks; row by row as `engine.circuit.prune_dangling`.
+        [N, n_edges], of the type of the masks; row by row as `engine.circuits.circuit.prune_dangling`.
     """
     readers = list(_readers(graph, masks))
     fed = torch.zeros((len(masks), len(graph.nodes)), dtype=masks.dtype, device=masks.device)

@@ -16,10 +16,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from engine.attribution import Attribution, Pass
 from engine.checkpoints import load_checkpoint, save_checkpoint
-from engine.discovery.base import Batch, Discovery, Method, Problem, Report, methods
-from engine.tasks.base import Metric
+from engine.discovery.base import Discovery, Method, Problem, methods
+from engine.forward.attribution import Attribution, Pass
+from engine.forward.batch import Batch
+from engine.metrics import Metric
+from engine.progress import Report
 
 CHUNK = 8  # passes between two checkpoints, multiplied out together
 

@@ -21,10 +21,11 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from engine.attribution import Attribution, Fixed, Pass
 from engine.discovery import eap
-from engine.discovery.base import Discovery, Method, Problem, Report, methods
+from engine.discovery.base import Discovery, Method, Problem, methods
 from engine.discovery.eap import Points, at_clean, attribute, ranked
+from engine.forward.attribution import Attribution, Fixed, Pass
+from engine.progress import Report
 
 
 class Settings(eap.Settings):

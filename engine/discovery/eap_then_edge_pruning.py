@@ -11,7 +11,8 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from engine.discovery import eap, edge_pruning
-from engine.discovery.base import Discovery, Method, Problem, Report, methods, part_of
+from engine.discovery.base import Discovery, Method, Problem, methods
+from engine.progress import Report, part_of
 
 EAP_SHARE = 5  # per cent of the work, roughly
 

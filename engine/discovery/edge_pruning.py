@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.discovery import hard_concrete
-from engine.discovery.base import Batch, Discovery, Method, Problem, Report, methods
+from engine.discovery.base import Discovery, Method, Problem, methods
 from engine.discovery.mask_training import (
     REPORT_EVERY,
     MaskTraining,
@@ -35,6 +35,8 @@ from engine.discovery.mask_training import (
     constants_optimiser,
 )
 from engine.errors import CircuitExplorerError
+from engine.forward.batch import Batch
+from engine.progress import Report
 
 # Learning rate of trained constants. No setting: the ids of runs are made of all settings, and would change.
 CONSTANTS_RATE = 5e-3

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.circuit_forward import Differences, Pass
-from engine.circuit_values import Ablated, Kept
-from engine.discovery.base import Batch
-from engine.forward import MaskedForward, Replacement
-from engine.liveness import head_readers, liveness, reached
+from engine.forward.bases import Ablated, Kept
+from engine.forward.batch import Batch
+from engine.forward.liveness import head_readers, liveness, reached
+from engine.forward.masked import MaskedForward, Replacement
+from engine.forward.sparse import Differences, Pass
 
 MOST_NUMBERS = 2**26  # held by the tests that are made side by side
 FIRST_WIDTH = 4  # edges tested side by side at first

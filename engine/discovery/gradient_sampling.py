@@ -20,96 +20,13 @@ divide it, for UGS by 5 under counterfactual ablation and by 2 under resampling;
 ablation, so this is left to `mask_rate`.
 """
 
-import math
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel
 
-from engine.discovery.base import Discovery, Method, Problem, Report
-from engine.discovery.sampled_training import MaskSampler, SampledTraining
-
-MOST_HEAD_PENALTY = 2e-4
-
-
-class Settings(BaseModel):
-    """Settings of UGS and HCGS."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    highest: float = Field(
-        0.02,
-        gt=0,
-        le=100,
-        title="Highest penalty",
-        description="Price of an edge at the last level, in nats.",
-    )
-    lowest: float = Field(
-        5e-4,
-        gt=0,
-        le=100,
-        title="Lowest penalty",
-        description="Price of an edge at the first level, in nats.",
-    )
-    levels: int = Field(
-        6,
-        ge=1,
-        le=100,
-        title="Levels",
-        description="Prices from the lowest to the highest, a circuit for each; 1 takes the highest alone.",
-    )
-    steps: int = Field(200, ge=1, le=100_000, title="Steps", description="Training steps at each level.")
-    batch_size: int = Field(8, ge=1, le=4096, title="Batch size", description="Pairs of prompts in a step.")
-    samples: int = Field(
-        4, ge=1, le=1024, title="Samples", description="Masks drawn for every prompt in a step."
-    )
-    restart: bool = Field(
-        False, title="Restart", description="Train anew at every level rather than go on from the last one."
-    )
-    mask_rate: float | None = Field(
-        None,
-        gt=0,
-        le=10,
-        title="Mask rate",
-        description="Learning rate of the masks; by default 0.15 up to a price of 1e-4, 0.1 up to 5e-4, "
-        "0.05 above.",
-    )
-    constants_rate: float = Field(
-        5e-3, gt=0, le=10, title="Constants rate", description="Learning rate of trained constants."
-    )
-    head_penalty: float | None = Field(
-        None,
-        ge=0,
-        le=100,
-        title="Head penalty",
-        description="Price of a head's edges, as long as it has few; by default half of an edge's, "
-        "at most 2e-4.",
-    )
-    threshold: float = Field(
-        0.0, ge=-20, le=20, title="Threshold", description="A level's circuit has the edges with θ above it."
-    )
-
-    @model_validator(mode="after")
-    def _rising(self) -> "Settings":
-        if self.levels > 1 and self.lowest > self.highest:
-            raise ValueError("the lowest penalty is above the highest")
-        return self
-
-    def penalties(self) -> list[float]:
-        """Return the price of an edge at every level."""
-        if self.levels == 1:
-            return [self.highest]
-        ratio = math.log(self.highest / self.lowest) / (self.levels - 1)
-        return [self.lowest * math.exp(ratio * level) for level in range(self.levels)]
-
-    def rate(self, penalty: float) -> float:
-        """Return the learning rate of the masks at the start of a level."""
-        if self.mask_rate is not None:
-            return self.mask_rate
-        return 0.15 if penalty <= 1e-4 else 0.1 if penalty <= 5e-4 else 0.05
-
-    def head_price(self, penalty: float) -> float:
-        """Return ρ at a level."""
-        return min(penalty / 2, MOST_HEAD_PENALTY) if self.head_penalty is None else self.head_penalty
+from engine.discovery.base import Discovery, Method, Problem
+from engine.discovery.sampled_training import MaskSampler, SampledTraining, Settings
+from engine.progress import Report
 
 
 class GradientSampling(Method):

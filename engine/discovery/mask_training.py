@@ -9,7 +9,9 @@ from torch.optim import AdamW, Optimizer
 
 from engine.ablations.constants import Constants
 from engine.checkpoints import load_checkpoint, save_checkpoint
-from engine.discovery.base import Batch, Problem, Report
+from engine.discovery.base import Problem
+from engine.forward.batch import Batch
+from engine.progress import Report
 
 REPORT_EVERY = 10
 CHECKPOINT_EVERY = 100

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
 from engine.discovery import hard_concrete
-from engine.discovery.base import Discovery, Method, Problem, Report, methods
+from engine.discovery.base import Discovery, Method, Problem, methods
 from engine.discovery.mask_training import (
     REPORT_EVERY,
     MaskTraining,
@@ -28,6 +28,7 @@ from engine.discovery.mask_training import (
     constants_optimiser,
 )
 from engine.errors import CircuitExplorerError
+from engine.progress import Report
 
 TARGET_REACHED = 0.8  # share of the steps over which the target rises
 DECAY_FROM = 0.5  # share of the steps after which the mask rate falls to 0

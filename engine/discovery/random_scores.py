@@ -3,7 +3,8 @@
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from engine.discovery.base import Discovery, Method, Problem, Report, methods
+from engine.discovery.base import Discovery, Method, Problem, methods
+from engine.progress import Report
 
 
 class Settings(BaseModel):

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.discovery.base import Report
 from engine.lenses.base import all_places
 from engine.lenses.streams import read_streams
 from engine.lenses.texts import Texts
 from engine.models.transformer import Transformer
+from engine.progress import Report
 
 _BATCH = 2**10  # positions at once
 _MOST = 8  # times as many, that a covariance is taken from

@@ -29,7 +29,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.discovery.base import Report, part_of
 from engine.lenses.base import Lens, Parameters, Place, at
 from engine.lenses.directions import (
     Spread,
@@ -45,6 +44,7 @@ from engine.lenses.settings import LensTraining
 from engine.lenses.texts import Texts
 from engine.metrics import RESAMPLES, Summary, estimate
 from engine.models.transformer import Run, Transformer
+from engine.progress import Report, part_of
 
 TESTED = {"tuned": "tuned", "oca": "linear-oca"}  # lens -> the linear map whose directions are its own
 RESAMPLED = (5, 10, 20, 50, 100)  # numbers of aligned directions

@@ -4,8 +4,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.combine import chosen_edges
-from engine.discovery.base import Report, part_of
 from engine.errors import RequestError
 from engine.findings import Found
 from engine.lenses.base import Lens, Parameters, Place, all_places, at, lenses
@@ -19,8 +17,10 @@ from engine.lenses.train_lenses import basis_shapes
 from engine.models import Model
 from engine.models.load import load_tokens
 from engine.models.tokens import Tokens
-from engine.request import Chosen, LensReading, Request
-from engine.runs import Run, RunStore
+from engine.progress import Report, part_of
+from engine.runs.combine import chosen_edges
+from engine.runs.request import Chosen, LensReading, Request
+from engine.runs.store import Run, RunStore
 
 
 def lens(model: Model, request: Request, store: RunStore, report: Report) -> Found:

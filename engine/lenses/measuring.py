@@ -7,11 +7,11 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from engine.discovery.base import Report
 from engine.lenses.base import Lens, Parameters, Place
 from engine.lenses.streams import read_streams
 from engine.lenses.texts import Texts
 from engine.models.transformer import Transformer
+from engine.progress import Report
 
 METRICS = ("kl", "cross_entropy", "entropy")
 

@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 
 from engine.ablations.constants import constant_replacer, first_ablated, means, zeros
-from engine.discovery.base import Report
-from engine.forward import Replacement
-from engine.graph import Graph
+from engine.circuits.graph import Graph
+from engine.forward.liveness import edge_matrix, head_readers, mlp_reader
+from engine.forward.masked import Replacement
 from engine.lenses.base import Place
 from engine.lenses.streams import Streams
 from engine.lenses.texts import LENGTH, marks, sample
-from engine.liveness import edge_matrix, head_readers, mlp_reader
 from engine.models import Model
 from engine.models.transformer import Transformer
+from engine.progress import Report
 
 _POSITIONS, _SEED = 2**12, 1  # sampled for means
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.discovery.base import Report
 from engine.lenses.shapes import TOP
 from engine.models.transformer import Transformer
+from engine.progress import Report
 
 _ELEMENTS = 2**26  # log-probabilities at once, or numbers in the MLPs that a lens runs
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from engine.combine import chosen_edges
 from engine.errors import RequestError
 from engine.lenses.base import all_places, lenses
 from engine.lenses.settings import LensTraining
 from engine.lenses.texts import LENGTH
 from engine.models import ModelShape, find_model, shape_of_folder, weights_hash
-from engine.request import Chosen, LensReading, Request
-from engine.runs import Run, RunStore
+from engine.runs.combine import chosen_edges
+from engine.runs.request import Chosen, LensReading, Request
+from engine.runs.store import Run, RunStore
 from engine.tasks.user_file import file_hash
 
 # What every request of these kinds has: no task, no ablation.

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engine.discovery.base import Report, part_of
 from engine.errors import RequestError
 from engine.lenses.settings import LensTraining
 from engine.models import Model
 from engine.models.tokens import Tokens
 from engine.models.transformer import Transformer
+from engine.progress import Report, part_of
 
 LENGTH = 64  # tokens of a text at most, as far as the model can read so many
 _SHARE = 0.1  # of a file, to choose by, and to hold out

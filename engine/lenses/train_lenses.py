@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.discovery.base import Report, part_of
 from engine.findings import Found
 from engine.lenses.base import LENSES, Basis, Lens, Parameters, Place, all_places, lenses
 from engine.lenses.faithfulness import faithfulness
@@ -21,8 +20,9 @@ from engine.lenses.texts import load_texts
 from engine.lenses.training import Job, mean_attention, train
 from engine.metrics import estimate
 from engine.models import Model
-from engine.request import Request
-from engine.runs import RunStore
+from engine.progress import Report, part_of
+from engine.runs.request import Request
+from engine.runs.store import RunStore
 
 EVALUATION_SEED = 0  # of the intervals
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from engine.discovery.base import Report
 from engine.lenses.base import Lens, Parameters, Place, Recipe, at
 from engine.lenses.loss import Teacher, kl_to, make_teacher
 from engine.lenses.streams import read_streams
 from engine.lenses.texts import Texts
 from engine.models.transformer import Transformer
+from engine.progress import Report
 
 CHECKS = 5  # looks at the validation texts
 History = dict[str, list[float]]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from engine.graph import Graph, Qkv, shared_graph
+from engine.circuits.graph import Graph, Qkv, shared_graph
 
 
 @dataclass(frozen=True)

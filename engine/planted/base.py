@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from engine.ablations.base import Reference, ablations
-from engine.discovery.base import Batch, Problem
+from engine.circuits.graph import Graph
+from engine.discovery.base import Problem
 from engine.errors import RequestError
-from engine.forward import MaskedForward
-from engine.graph import Graph
+from engine.forward.batch import Batch
+from engine.forward.masked import MaskedForward
 from engine.models.model import Model
 from engine.planted.weights import Weights
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.discovery.base import methods, silent
-from engine.edge_recovery import recovery
+from engine.circuits.recovery import recovery
+from engine.discovery.base import methods
 from engine.planted import MODELS, Planted
+from engine.progress import silent
 from engine.settings import parse_settings
 
 # Prices in nats per edge that suit models in which every planted edge is worth nats, and few steps.

@@ -17,10 +17,10 @@ import numpy as np
 from pydantic import BaseModel
 from torch import Tensor
 
-from engine.discovery.base import Report
 from engine.models.transformer import Transformer
+from engine.progress import Report
 from engine.registry import Registry
-from engine.request import State
+from engine.runs.request import State
 from engine.tracing.prompts import Traced
 
 

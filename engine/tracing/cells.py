@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from engine.discovery.base import Report, silent
 from engine.models.transformer import Transformer
+from engine.progress import Report, silent
 from engine.tracing.prompts import Traced
 from engine.tracing.restoration import Passes, State, States, restored, states
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.ablations.gaussian import prompt_generator
-from engine.discovery.base import Report
 from engine.models.transformer import Transformer
+from engine.progress import Report
 from engine.tracing.base import Corrupter, Corruption, TraceProblem, corruptions
 from engine.tracing.prompts import Traced
 

@@ -22,9 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional
 
-from engine.discovery.base import Report, part_of
 from engine.errors import RequestError
 from engine.models.transformer import Transformer
+from engine.progress import Report, part_of
 from engine.tracing.base import Corrupter, Corruption, TraceProblem, corruptions
 from engine.tracing.cells import Cell, Group, alike, answer_values, cell_values, make_group, most_passes
 from engine.tracing.prompts import CLASSES, Traced

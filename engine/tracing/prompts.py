@@ -12,8 +12,8 @@ from typing import get_args
 
 from engine.errors import RequestError
 from engine.models.tokens import Tokens
-from engine.request import Holdout
-from engine.run_form import TokenClass
+from engine.runs.record import TokenClass
+from engine.runs.request import Holdout
 from engine.tasks.base import Pair, Split, tasks
 from engine.tasks.facts import facts
 from engine.tasks.user_file import is_task_file

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.models.transformer import Transformer
-from engine.request import State
+from engine.runs.request import State
 
 
 @dataclass(frozen=True)

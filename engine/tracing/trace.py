@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.discovery.base import Report, part_of, silent
 from engine.errors import RequestError
 from engine.findings import Found
 from engine.metrics import estimate
@@ -16,8 +15,9 @@ from engine.models import Model
 from engine.models.load import load_tokens
 from engine.models.tokens import Tokens
 from engine.models.transformer import Transformer
-from engine.request import Request, State, Trace
-from engine.runs import RunStore
+from engine.progress import Report, part_of, silent
+from engine.runs.request import Request, State, Trace
+from engine.runs.store import RunStore
 from engine.settings import parse_settings
 from engine.tasks.base import Split
 from engine.tracing.base import Corrupter, TraceProblem, corruptions

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from engine.ablations.base import Ablated, Reference, ablations
 from engine.errors import RequestError
-from engine.forward import Replacement
+from engine.forward.masked import Replacement
 from engine.models import Model
 from engine.settings import parse_settings
 from tests.tiny import N_WORDS

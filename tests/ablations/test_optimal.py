@@ -7,12 +7,13 @@ import torch
 from engine.ablations.base import ablations
 from engine.ablations.constants import Constants, means
 from engine.ablations.optimal import Settings, fit_alone, fit_circuit
-from engine.discovery.base import Batch, silent
-from engine.forward import MaskedForward, Replacement
-from engine.importance import ablated_alone
+from engine.forward.alone import ablated_alone
+from engine.forward.batch import Batch
+from engine.forward.masked import MaskedForward, Replacement
 from engine.metrics import kl_divergence
 from engine.models import Model
 from engine.models.transformer import Run
+from engine.progress import silent
 from engine.settings import parse_settings
 from tests.ablations.test_ablations import CLEAN
 

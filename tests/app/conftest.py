@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import streamlit as st
 
-from app import data
+from app import runs as data
 from engine.errors import RequestError
-from engine.request import Request
-from engine.runs import RunStore
+from engine.runs.request import Request
+from engine.runs.store import RunStore
 
 
 @pytest.fixture(autouse=True)
@@ -45,5 +45,5 @@ def asked(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
         submitted.append(request)
         raise RequestError("put into the queue")
 
-    monkeypatch.setattr("app.jobs.JobQueue.submit", submit)
+    monkeypatch.setattr("app.requests.JobQueue.submit", submit)
     return submitted

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.circuit import top_edges
-from engine.graph import Graph
-from engine.request import Request, Stability, Sweep
-from engine.runs import RunStore
+from engine.circuits.circuit import top_edges
+from engine.circuits.graph import Graph
+from engine.runs.request import Request, Stability, Sweep
+from engine.runs.store import RunStore
 from tests.app.fake_run import estimate, fake_scores, write_fake_run
 
 GRAPH = Graph(4, 8)

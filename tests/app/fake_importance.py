@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from app.jobs import defaults
-from engine.graph import Graph
-from engine.request import Request
-from engine.runs import RunStore
+from app.requests import defaults
+from engine.circuits.graph import Graph
+from engine.runs.request import Request
+from engine.runs.store import RunStore
 from tests.app.fake_run import SIZE, SIZES, estimate, fake_result, fake_scores
 
 PROMPTS = 12

@@ -6,8 +6,8 @@ import numpy as np
 
 from engine.lenses.base import LENSES
 from engine.lenses.shapes import INTEGERS, TOP, shapes_of_reading
-from engine.request import Request
-from engine.runs import RunStore
+from engine.runs.request import Request
+from engine.runs.store import RunStore
 
 LAYERS, TEXTS = 4, 6
 CROSS_ENTROPY, ENTROPY = 1.2, 0.9  # of the model

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.circuit import circuit_to_json, top_edges
-from engine.graph import Graph
-from engine.request import Request
-from engine.runs import RunStore
+from engine.circuits.circuit import circuit_to_json, top_edges
+from engine.circuits.graph import Graph
+from engine.runs.request import Request
+from engine.runs.store import RunStore
 
 SIZES = (10, 30, 76, 150, 300, 700, 1519)
 SIZE = 150

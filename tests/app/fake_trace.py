@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.request import Request
-from engine.runs import RunStore
+from engine.runs.request import Request
+from engine.runs.store import RunStore
 from engine.tracing.cells import METRICS
 from engine.tracing.effects import average_effects, concentration, recovered_shares
 from engine.tracing.prompts import CLASSES, Traced

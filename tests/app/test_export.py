@@ -5,8 +5,8 @@ import re
 import numpy as np
 
 from app.export import to_html
-from engine.export import exporter
-from engine.runs import RunStore
+from engine.runs.export import exporter
+from engine.runs.store import RunStore
 from tests.app.fake_run import write_fake_run
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
-from engine.graph import Graph
-from engine.runs import RunStore
+from engine.circuits.graph import Graph
+from engine.runs.store import RunStore
 from tests.app.fake_run import write_fake_run
 from tests.tiny import FAMILIES, save_tiny
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from engine.runs import RunStore
+from engine.runs.store import RunStore
 from tests.app.fake_importance import write_importance, write_subject
 from tests.browser.conftest import Server, serve, settled
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from engine.graph import Graph
+from engine.circuits.graph import Graph
 from engine.models import shape_of_folder, weights_hash
-from engine.runs import RunStore
+from engine.runs.store import RunStore
 from engine.tasks.user_file import file_hash
 from tests.app.fake_run import write_fake_run
 from tests.browser.conftest import Server, serve, settled

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from engine.runs import RunStore
+from engine.runs.store import RunStore
 from tests.app.fake_composite import write_fake_stability, write_fake_sweep
 from tests.app.fake_run import write_fake_run
 from tests.browser.conftest import Server, serve, settled

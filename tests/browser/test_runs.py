@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from engine.archive import pack
-from engine.export import to_json
-from engine.runs import RunStore
+from engine.runs.archive import pack
+from engine.runs.export import to_json
+from engine.runs.store import RunStore
 from tests.app.fake_run import write_fake_run
 from tests.browser.conftest import Server, serve, settled
 

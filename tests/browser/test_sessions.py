@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from engine.runs import RunStore
+from engine.runs.store import RunStore
 from tests.app.fake_run import write_fake_run
 from tests.browser.conftest import Server, serve, settled
 from tests.browser.test_jobs import JOB, cancel_button, discover

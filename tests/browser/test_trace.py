@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from engine.runs import RunStore
+from engine.runs.store import RunStore
 from tests.app.fake_trace import write_trace
 from tests.browser.conftest import Server, choose, serve, settled
 

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from engine.ablations.constants import constant_replacer, means
+from engine.circuits.graph import Qkv
 from engine.discovery import edge_removal
 from engine.discovery.acdc import Settings
-from engine.discovery.base import Batch, Discovery, Problem, methods
+from engine.discovery.base import Discovery, Problem, methods
 from engine.errors import Cancelled, RequestError
-from engine.forward import MaskedForward, Replacement
-from engine.graph import Qkv
+from engine.forward.batch import Batch
+from engine.forward.masked import MaskedForward, Replacement
 from engine.models import Model, load_model
 from engine.settings import parse_settings
 from tests.tiny import FAMILIES, N_WORDS, save_tiny

@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.circuits.graph import Qkv
 from engine.discovery.base import methods
 from engine.discovery.eap import Settings
 from engine.errors import Cancelled
 from engine.experiments import run
-from engine.graph import Qkv
-from engine.request import Request
-from engine.runs import RunStore
+from engine.metrics import Metric
+from engine.runs.request import Request
+from engine.runs.store import RunStore
 from engine.settings import parse_settings
-from engine.tasks.base import Metric
 from engine.tasks.dataset import Prompts, load_prompts
-from tests.attribution_reference import FAMILY_NAMES, Case, make_case, mean_metric
+from tests.forward.attribution_reference import FAMILY_NAMES, Case, make_case, mean_metric
 from tests.reference import naive_logits, source_values
 
 
@@ -109,7 +109,7 @@ def test_a_request_has_its_task_s_metric(
         def load(*asked: Any, metric: Metric = metric) -> Prompts:
             return replace(load_prompts(*asked), metric=metric)
 
-        monkeypatch.setattr("engine.workbench.load_prompts", load)
+        monkeypatch.setattr("engine.workbench.ready.load_prompts", load)
         store = RunStore(tmp_path / metric)
         found.append(torch.from_numpy(store.get(run(request, nothing, store)).tensors["scores"]))
     ratio = found[0] / found[1].clamp_min(1e-9)

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from engine.discovery import eap, edge_pruning
-from engine.discovery.base import methods, silent
+from engine.discovery.base import methods
 from engine.discovery.eap_then_edge_pruning import Settings
 from engine.errors import Cancelled, RequestError
 from engine.models import Model
+from engine.progress import silent
 from engine.settings import parse_settings
 from tests.discovery.test_edge_pruning import problem
 

@@ -9,11 +9,13 @@ import torch
 
 from engine.ablations.constants import Constants, zeros
 from engine.discovery import hard_concrete
-from engine.discovery.base import Batch, Discovery, Problem, Report, methods
+from engine.discovery.base import Discovery, Problem, methods
 from engine.discovery.edge_pruning import PUBLISHED, Settings
 from engine.errors import Cancelled, RequestError
-from engine.forward import MaskedForward, Replacement
+from engine.forward.batch import Batch
+from engine.forward.masked import MaskedForward, Replacement
 from engine.models import Model
+from engine.progress import Report
 from engine.settings import parse_settings
 from tests.tiny import N_WORDS
 

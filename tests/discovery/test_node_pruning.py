@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from engine.ablations.constants import Constants, means
+from engine.circuits.graph import Graph
 from engine.discovery import hard_concrete
-from engine.discovery.base import Discovery, Problem, methods, silent
+from engine.discovery.base import Discovery, Problem, methods
 from engine.discovery.node_pruning import Settings
 from engine.errors import Cancelled
-from engine.graph import Graph
 from engine.models import Model
+from engine.progress import silent
 from engine.settings import parse_settings
 from tests.discovery.test_edge_pruning import problem
 

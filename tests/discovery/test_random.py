@@ -2,9 +2,10 @@
 
 import torch
 
-from engine.discovery.base import methods, silent
+from engine.discovery.base import methods
 from engine.discovery.random_scores import Settings
 from engine.models import Model
+from engine.progress import silent
 from tests.discovery.test_edge_pruning import problem
 
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from engine.ablations.constants import Constants, zeros
-from engine.circuit import prune_dangling
-from engine.discovery.base import Discovery, Report, methods, silent
+from engine.circuits.circuit import prune_dangling
+from engine.circuits.graph import Graph
+from engine.discovery.base import Discovery, methods
 from engine.discovery.dangling import on_a_path
-from engine.discovery.gradient_sampling import Settings
-from engine.discovery.sampled_training import SampledTraining
+from engine.discovery.sampled_training import SampledTraining, Settings
 from engine.discovery.ugs import UniformSampler
 from engine.errors import Cancelled, RequestError
-from engine.graph import Graph
 from engine.models import Model
+from engine.progress import Report, silent
 from engine.settings import parse_settings
 from tests.discovery.test_edge_pruning import problem
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.discovery.base import silent
 from engine.lenses.base import Basis, Lens, Parameters, Place, all_places, at, lenses
 from engine.lenses.directions import (
     aligned,
@@ -24,6 +23,7 @@ from engine.lenses.settings import LensTraining
 from engine.lenses.streams import read_streams
 from engine.models import Model
 from engine.models.transformer import Transformer
+from engine.progress import silent
 from tests.lenses.conftest import random_texts, random_tokens
 
 SETTINGS = LensTraining(directions=6, causal_texts=5)

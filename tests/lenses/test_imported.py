@@ -11,13 +11,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from engine.discovery.base import silent
 from engine.errors import RequestError
 from engine.experiments import run
 from engine.lenses.imported import load_translators
 from engine.models import load_model
-from engine.runs import RunStore
-from tests.lenses.test_lens_runs import SMALL, TEXT, asked, reading
+from engine.progress import silent
+from engine.runs.store import RunStore
+from tests.instruments.lens.test_lens_runs import SMALL, TEXT, asked, reading
 from tests.tiny import FAMILIES, save_tiny
 
 CONFIG = {"base_model_name_or_path": "tiny", "d_model": 24, "num_hidden_layers": 3, "bias": True}

@@ -6,7 +6,6 @@ from functools import partial
 import pytest
 import torch
 
-from engine.discovery.base import silent
 from engine.errors import Cancelled
 from engine.lenses.base import Basis, Recipe, all_places, lenses
 from engine.lenses.settings import LensTraining
@@ -15,6 +14,7 @@ from engine.lenses.texts import Texts
 from engine.lenses.training import Job, mean_attention, train, validate
 from engine.metrics import kl_divergence
 from engine.models import Model
+from engine.progress import silent
 from tests.lenses.conftest import random_texts, random_tokens
 
 SETTINGS = LensTraining(tuned_steps=10, oca_steps=60, linear_steps=10)

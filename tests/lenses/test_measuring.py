@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.discovery.base import silent
 from engine.experiments import run
 from engine.lenses.base import all_places, lenses
 from engine.lenses.measuring import measure
 from engine.models import Model
-from engine.runs import Run, RunStore
+from engine.progress import silent
+from engine.runs.store import Run, RunStore
+from tests.instruments.lens.test_lens_runs import SMALL, asked
 from tests.lenses.conftest import random_texts
-from tests.lenses.test_lens_runs import SMALL, asked
 
 
 def test_measures_are_means_over_the_positions_of_each_text(tiny_model: Model):

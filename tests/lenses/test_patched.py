@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from engine.ablations.constants import constant_replacer, means, zeros
-from engine.discovery.base import silent
 from engine.experiments import run
-from engine.forward import MaskedForward, Replacement
+from engine.forward.masked import MaskedForward, Replacement
 from engine.lenses.base import Place, all_places
 from engine.lenses.patched import AblatedNodes, circuit_streams, constants_of
 from engine.lenses.streams import read_streams
 from engine.models import Model
-from engine.request import Request
-from engine.runs import RunStore
+from engine.progress import silent
+from engine.runs.request import Request
+from engine.runs.store import RunStore
 from tests.lenses.conftest import random_tokens
 from tests.reference import open_hooks
 

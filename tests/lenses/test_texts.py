@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from engine.discovery.base import silent
 from engine.errors import RequestError
 from engine.lenses.settings import LensTraining
 from engine.lenses.texts import Marks, Texts, load_texts, marks, sample
 from engine.models import Model
 from engine.models.tokens import Tokens
+from engine.progress import silent
 
 
 def test_sampling_with_a_cache_equals_sampling_without(model: Model):

@@ -11,9 +11,9 @@ from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources.native import boot
 
+from engine.circuits.graph import Graph
 from engine.errors import CircuitExplorerError, RequestError
-from engine.forward import MaskedForward, Replacement
-from engine.graph import Graph
+from engine.forward.masked import MaskedForward, Replacement
 from engine.models.native import model_from_native
 
 TOLERANCE = 1e-5

@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.discovery.base import Batch, Problem, methods, silent
+from engine.discovery.base import Problem, methods
 from engine.errors import RequestError
+from engine.forward.batch import Batch
 from engine.planted import MODELS
+from engine.progress import silent
 from engine.settings import parse_settings
 from tests.planted.models import planted
 

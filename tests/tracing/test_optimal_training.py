@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from engine.discovery.base import silent
 from engine.errors import RequestError
 from engine.models import Model
-from engine.request import State
+from engine.progress import silent
+from engine.runs.request import State
 from engine.tracing import cells
 from engine.tracing.base import TraceProblem, corruptions
 from engine.tracing.cells import Cell, make_group, most_bases, most_passes

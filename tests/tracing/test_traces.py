@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.models import Model, load_model
 from engine.planted import lookup
-from engine.request import State
+from engine.runs.request import State
 from engine.tracing.base import Corrupter
 from engine.tracing.cells import make_group
 from engine.tracing.gaussian import NoiseDraws

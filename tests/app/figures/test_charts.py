@@ -5,7 +5,7 @@ import numpy as np
 from app.figures.attention import attention_figure
 from app.figures.curve import LEAST_KL, curve_figure
 from app.figures.style import DARK, LIGHT, escape
-from engine.graph import Graph
+from engine.circuits.graph import Graph
 from tests.app.fake_run import SIZE, SIZES, TOKENS, fake_result, fake_scores
 
 GRAPH = Graph(4, 8)

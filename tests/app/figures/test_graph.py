@@ -11,8 +11,8 @@ from app.figures.names import edge_label, node_role
 from app.figures.nodes import node_traces
 from app.figures.places import curves, edge_kinds, node_places, x_range, y_range
 from app.figures.style import DARK, LIGHT
-from engine.circuit import Circuit, top_edges
-from engine.graph import Graph
+from engine.circuits.circuit import Circuit, top_edges
+from engine.circuits.graph import Graph
 from tests.app.fake_run import fake_scores
 
 GRAPHS = {

@@ -10,12 +10,12 @@ import pytest
 from app.figures.attention import attention_figure
 from app.figures.curve import curve_figure
 from app.figures.graph import circuit_figure
-from app.figures.pareto import pareto_figure
-from app.figures.pareto_axes import Curve, Spot
-from app.figures.stability import SEED, Measured, frequency_figure, jaccard_figure, spread_figure
 from app.figures.style import LARGE, Look, look
-from engine.circuit import top_edges
-from engine.graph import Graph
+from app.stability.figures.stability import SEED, Measured, frequency_figure, jaccard_figure, spread_figure
+from app.sweep.figures.axes import Curve, Spot
+from app.sweep.figures.pareto import pareto_figure
+from engine.circuits.circuit import top_edges
+from engine.circuits.graph import Graph
 from tests.app.fake_run import SIZES, TOKENS, estimate, fake_result, fake_scores
 
 GRAPH = Graph(4, 8)

@@ -1,0 +1,1 @@
+"""The page Compare: how do circuits differ?"""

@@ -1,0 +1,181 @@
+"""What is compared: the runs chosen, the size of their circuits, and the ablation their metrics are under."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app.compare.evaluations import OWN, Evaluation, evaluation, missing_evaluations
+from app.figures.marks import Mark, run_mark
+from app.figures.style import Look
+from app.runs import Opened, Shelf, open_run, point_at
+from app.text import plain
+from engine.ablations.base import ablations
+from engine.circuits.circuit import Circuit
+from engine.errors import CircuitExplorerError
+
+FIRST_RUNS = 3  # what a first visitor sees
+HEADING = 46  # px: as high as a button or a select box beside it
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One of the runs side by side.
+
+    Attributes:
+        mark: its letter, colour and shape.
+        label: what tells it apart, in words.
+        opened: the run.
+        size: the size shown, among its own sizes the one nearest to the slider's.
+        circuit: its circuit of that size.
+        evaluation: where its metrics come from.
+    """
+
+    mark: Mark
+    label: str
+    opened: Opened
+    size: int
+    circuit: Circuit
+    evaluation: Evaluation
+
+    @property
+    def name(self) -> str:
+        """Its letter and what tells it apart: "A  Indirect objects · mean"."""
+        return f"{self.mark.letter}  {self.label}"
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.opened.run.run_id
+
+    @property
+    def point(self) -> dict | None:
+        """The metrics of the circuit; None while it is not evaluated."""
+        run = self.evaluation.run
+        return None if run is None else point_at(run.result, self.size)
+
+
+def heading(text: str) -> DeltaGenerator:
+    """Draw the heading of a part of the page; what is drawn into what it returns stands at its right."""
+    line = st.container(
+        horizontal=True,
+        horizontal_alignment="distribute",
+        vertical_alignment="center",
+        height=HEADING,
+        border=False,
+    )
+    line.subheader(text, anchor=False, width="content")
+    return line
+
+
+def choose_runs(shelf: Shelf) -> list[str]:
+    """Draw the chooser and return the ids of the runs chosen, in order."""
+    wanted = st.session_state.get("compare-runs", first_runs(shelf))
+    known = [run_id for run_id in dict.fromkeys(wanted) if run_id in shelf.runs]
+    if gone := [f"'{run_id[:80]}'" for run_id in wanted if run_id not in shelf.runs]:
+        st.warning(
+            plain(f"Not among the runs here, so left out: {', '.join(gone)}."), icon=":material/folder_off:"
+        )
+    st.session_state["compare-runs"] = known
+    return st.multiselect(
+        "Runs side by side",
+        list(shelf.runs),
+        key="compare-runs",
+        format_func=shelf.label,
+        placeholder="Choose runs",
+        wrap=True,
+        persist_state="session",
+    )
+
+
+def first_runs(shelf: Shelf) -> list[str]:
+    """Return the runs a first visitor sees: the first one and others of its model and task, else any two."""
+    runs = list(shelf.runs.values())
+    alike = [
+        run.run_id
+        for run in runs
+        if (run.request.model, run.request.task) == (runs[0].request.model, runs[0].request.task)
+    ]
+    return alike[:FIRST_RUNS] if len(alike) > 1 else [run.run_id for run in runs[:2]]
+
+
+def open_runs(run_ids: list[str]) -> list[Opened]:
+    """Open the runs; what cannot be opened is named and left out."""
+    opened = []
+    for run_id in run_ids:
+        try:
+            opened.append(open_run(run_id))
+        except CircuitExplorerError as error:
+            st.error(plain(f"{error}. It is left out."), icon=":material/error:")
+    return opened
+
+
+def choose_under() -> str:
+    """Draw the switch of the ablation that all are evaluated under and return it, or `OWN`."""
+    names = [OWN, *ablations.names()]
+    if st.session_state.get("compare-under") not in names:
+        st.session_state["compare-under"] = OWN
+    return st.selectbox(
+        "Evaluated under",
+        names,
+        key="compare-under",
+        format_func=lambda name: "the ablation of each" if name == OWN else ablations.get(name).title,
+        help="The ablation that stands in for the edges outside a circuit when its metrics are measured: the "
+        "one each run was found under, or one and the same for all.",
+        persist_state="session",
+    )
+
+
+def choose_size(opened: list[Opened]) -> int:
+    """Draw the slider that all circuits follow and return the size asked for."""
+    sizes = sorted({size for one in opened for size in one.sizes})
+    own, before = opened[0].size, st.session_state.get("compare-own-size")
+    wanted = st.session_state.get("compare-edges")
+    st.session_state["compare-own-size"] = own
+    if wanted is None or wanted == before:  # nobody moved the slider: a new first run brings its own size
+        wanted = own
+    st.session_state["compare-edges"] = _nearest(sizes, wanted)
+    if len(sizes) == 1:
+        return sizes[0]
+    return st.select_slider(
+        "Edges kept",
+        sizes,
+        key="compare-edges",
+        format_func=lambda size: f"{size:,}",
+        help="The edges with the highest scores of each run. Those on no path from the input to the "
+        "logits are then pruned, so that a picture may have a few less.",
+        persist_state="session",
+    )
+
+
+def side_by_side(
+    opened: list[Opened], size: int, under: str, label: Callable[[str], str], scheme: Look
+) -> list[Compared]:
+    """Return the runs with all that every part of the page needs."""
+    found = []
+    for place, one in enumerate(opened):
+        mark = run_mark(place, scheme)
+        own_size = _nearest(list(one.sizes), size)
+        measured = evaluation(one, under, mark.sign)
+        name = label(one.run.run_id)
+        found.append(Compared(mark, name, one, own_size, one.circuit(own_size), measured))
+    return found
+
+
+def missing(compared: list[Compared], under: str) -> None:
+    """Name what is not evaluated under the common ablation, with the button that starts it."""
+    if under != OWN:
+        missing_evaluations([one.evaluation for one in compared], "compare-evaluate", f"under {under}")
+
+
+def groups(compared: list[Compared]) -> list[list[Compared]]:
+    """Return the runs by the shape of their graphs: only circuits of one shape have edges in common."""
+    found: dict[object, list[Compared]] = {}
+    for one in compared:
+        found.setdefault(one.opened.graph, []).append(one)
+    return list(found.values())
+
+
+def _nearest(sizes: list[int], wanted: int) -> int:
+    return min(sizes, key=lambda size: abs(size - wanted))

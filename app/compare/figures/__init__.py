@@ -1,0 +1,1 @@
+"""Figures that Compare alone draws."""

@@ -1,0 +1,56 @@
+"""The switch of the ablation under which the circuit is evaluated, and the evaluation it calls for."""
+
+import streamlit as st
+
+from app.requests import being_made, evaluation_request, finished, start
+from app.runs import Opened, found_by, title_of
+from app.text import plain
+from engine.ablations.base import ablations
+from engine.runs.store import Run
+
+
+def evaluation_choice(opened: Opened) -> tuple[Run, str]:
+    """Draw the switch; return the run whose evaluation is to be shown, and a line that says which it is.
+
+    That is the discovery itself under its own ablation, or the finished evaluation under another one. While
+    there is none yet, it is the discovery's own.
+    """
+    own = opened.request.ablation
+    names = [*ablations.names(), *([] if own in ablations.names() else [own])]
+    if st.session_state.get("under") not in names:
+        st.session_state["under"] = own
+    under = st.selectbox(
+        "Evaluated under",
+        names,
+        key="under",
+        format_func=lambda name: title_of("ablation", name) + (" (as discovered)" if name == own else ""),
+        help="The ablation that stands in for the edges outside the circuit when its metrics are measured.",
+        on_change=_start,
+        args=(opened,),
+        persist_state="session",
+    )
+    found = plain(found_by(opened))
+    found = f"{found[0].upper()}{found[1:]}, evaluated under {plain(under)}."
+    if under == own:
+        return opened.run, found
+    request = evaluation_request(opened.run, under)
+    if (run := finished(request)) is not None:
+        return run, found
+    until = f"the numbers are those under {plain(own)}."
+    if being_made(request):
+        return opened.run, f":material/hourglass: Being evaluated under {under}. Until then {until}"
+    st.button(
+        f"Evaluate under {under}",
+        on_click=_start,
+        args=(opened,),
+        icon=":material/play_arrow:",
+        width="stretch",
+    )
+    return opened.run, f"Not evaluated under {under} yet: {until}"
+
+
+def _start(opened: Opened) -> None:
+    under = st.session_state["under"]
+    # A click while the page turns to another run brings this run's wording of a choice, which is none there.
+    if under in ablations.names() and under != opened.request.ablation:
+        start([evaluation_request(opened.run, under)])

@@ -1,0 +1,1 @@
+"""Figures that Explore alone draws."""

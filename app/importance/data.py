@@ -1,0 +1,240 @@
+"""What the page "Ablations" shows: everything measured of one model, task and set of prompts.
+
+The first source of a graph, the input, is no component in the paper's sense: it is shown apart and takes part
+in no comparison.
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app.requests import SAME, defaults
+from app.runs import FIRST, Shelf, conditioned, model_name, store, title_of
+from engine.ablations.base import ablations
+from engine.errors import CircuitExplorerError
+from engine.instruments.importance.comparison import Gaps, gaps
+from engine.runs.request import Request
+from engine.runs.store import Run
+
+_COMPONENT = re.compile(r"a(\d{1,3})\.h(\d{1,3})|m(\d{1,3})")  # a few hundred: a file may come from anywhere
+INPUT = "input"
+
+
+@dataclass(frozen=True)
+class Series:
+    """What every component costs under one ablation.
+
+    Attributes:
+        key: what the address calls it: the ablation, and if its settings are not the default ones, more.
+        name: what the page calls it, with its conditioning: "mean (per position)".
+        conditioning: "per position" or "shared" where the ablation has the choice, else None: zero is one
+            constant by nature.
+        run: where it comes from.
+        gaps: Δ of the subject's components; nan where it was not measured.
+        prompts: KL of every node on every prompt, nats [n_prompts]; empty if not known.
+    """
+
+    key: str
+    name: str
+    conditioning: str | None
+    run: Run
+    gaps: Gaps
+    prompts: Mapping[str, np.ndarray]
+
+    @property
+    def ablation(self) -> str:
+        """The ablation's name."""
+        return self.run.request.ablation
+
+    def estimate(self, node: str) -> dict[str, Any] | None:
+        """Return Δ of a component or of the input, {"mean", "ci95", "n"}; None where it was not measured."""
+        values = self.run.result["nodes"].get(node)
+        return None if values is None else values["kl"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model, a task and a set of prompts, and the runs about them.
+
+    Attributes:
+        key: what the address calls it.
+        label: what the page calls it.
+        request: one of the requests about it.
+        runs: the finished ones.
+    """
+
+    key: str
+    label: str
+    request: Request
+    runs: tuple[Run, ...]
+
+
+def component(node: str) -> tuple[int, int | None] | None:
+    """Return layer and head of a head, layer and None of an MLP, None of what is neither."""
+    found = _COMPONENT.fullmatch(node)
+    if found is None:
+        return None
+    layer, head, mlp = found.groups()
+    return (int(mlp), None) if mlp is not None else (int(layer), int(head))
+
+
+def subject_key(request: Request) -> str:
+    """Return what tells a model, a task and a set of prompts from others: readable parts and a hash."""
+    digest = hashlib.sha256(json.dumps([getattr(request, name) for name in SAME]).encode()).hexdigest()[:8]
+    parts = [model_name(request.model), request.task.rsplit("/", 1)[-1], digest]
+    return "-".join(re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-")[:40] for part in parts)
+
+
+def subjects(shelf: Shelf, asked: Iterable[Request]) -> dict[str, Subject]:
+    """Return what there is to show, by key: the demo model on its first task first, then as runs are listed.
+
+    Args:
+        asked: requests that are being carried out; a subject may have nothing else yet.
+    """
+    runs: dict[str, list[Run]] = {}
+    requests: dict[str, Request] = {}
+    finished = sorted(shelf.others.values(), key=lambda run: not run.shipped)
+    for run in finished:
+        if run.request.kind == "importance":
+            runs.setdefault(subject_key(run.request), []).append(run)
+            requests.setdefault(subject_key(run.request), run.request)
+    for request in asked:
+        if request.kind == "importance":
+            requests.setdefault(subject_key(request), request)
+    order = sorted(requests, key=lambda key: (requests[key].model, requests[key].task) != FIRST[:2])
+    labels = _labels([requests[key] for key in order])
+    return {
+        key: Subject(key, label, requests[key], tuple(runs.get(key, ())))
+        for key, label in zip(order, labels, strict=True)
+    }
+
+
+def _labels(requests: Sequence[Request]) -> list[str]:
+    """Return labels of which no two are alike."""
+    labels = [f"{model_name(r.model)} · {title_of('task', r.task)}" for r in requests]
+    for name, word in (("n_prompts", "{} prompts"), ("seed", "seed {}"), ("split", "{} split")):
+        for label in [label for label, times in Counter(labels).items() if times > 1]:
+            alike = [i for i, other in enumerate(labels) if other == label]
+            if len({getattr(requests[i], name) for i in alike}) > 1:
+                for i in alike:
+                    labels[i] += " · " + word.format(getattr(requests[i], name))
+    times = Counter(labels)
+    return [
+        label if times[label] == 1 else f"{label} · {subject_key(request).rsplit('-', 1)[-1]}"
+        for label, request in zip(labels, requests, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything measured of a subject.
+
+    Attributes:
+        components: heads and MLPs that any of its runs has, in computation order.
+        series: one for each run, in the order of the ablations' names; the default settings first.
+    """
+
+    components: tuple[str, ...]
+    series: tuple[Series, ...]
+
+    @cached_property
+    def by_key(self) -> dict[str, Series]:
+        """The series by key."""
+        return {one.key: one for one in self.series}
+
+    def strongest(self, one: Series, n: int) -> list[str]:
+        """Return the n components that cost most under one of the series, most first."""
+        mean = one.gaps.mean
+        order = np.argsort(-np.nan_to_num(mean, nan=-np.inf), kind="stable").tolist()
+        return [self.components[i] for i in order[:n] if np.isfinite(mean[i])]
+
+    def nodes(self) -> list[str]:
+        """Return what a grid shows: the components, and the input if any run has it."""
+        with_input = any(INPUT in one.run.result["nodes"] for one in self.series)
+        return [*([INPUT] if with_input else []), *self.components]
+
+
+def measured(subject: Subject) -> Measured:
+    """Return what is measured of a subject."""
+    stamps = tuple((run.run_id, run.folder.stat().st_mtime_ns) for run in subject.runs)
+    return read_measured(stamps)
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def read_measured(stamps: tuple[tuple[str, int], ...]) -> Measured:
+    """Open runs, given by id and time of change: one that was deleted and made again is another."""
+    runs = sorted((store().get(run_id) for run_id, _ in stamps), key=_order)
+    nodes = {node for run in runs for node in run.result["nodes"] if component(node) is not None}
+    components = tuple(sorted(nodes, key=_computed))
+    names = _names(runs)
+    series = tuple(_series(run, name, components) for run, name in zip(runs, names, strict=True))
+    return Measured(components, series)
+
+
+def _order(run: Run) -> tuple[str, bool, str, str]:
+    return run.request.ablation, not _by_default(run), chosen_conditioning(run) or "", run.run_id
+
+
+def _computed(node: str) -> tuple[int, int]:
+    layer, head = component(node) or (0, 0)
+    return layer, 10_000 if head is None else head
+
+
+def _by_default(run: Run) -> bool:
+    try:
+        return run.request.ablation_settings == defaults(run.request.ablation)
+    except CircuitExplorerError:  # an ablation of another version
+        return not run.request.ablation_settings
+
+
+def _series(run: Run, name: str, components: tuple[str, ...]) -> Series:
+    nodes, prompts = run.result["nodes"], _prompts(run)
+    mean = np.array([nodes[node]["kl"]["mean"] if node in nodes else np.nan for node in components])
+    kl = np.array([prompts[node] for node in components]) if set(components) <= prompts.keys() else None
+    ablation = run.request.ablation
+    key = ablation if _by_default(run) else f"{ablation}-{run.run_id.rsplit('-', 1)[-1]}"
+    return Series(key, name, chosen_conditioning(run), run, gaps(mean, kl), prompts)
+
+
+def _prompts(run: Run) -> dict[str, np.ndarray]:
+    """Return the run's array by node; nothing if it is not there or does not fit its nodes."""
+    nodes, shape = list(run.result["nodes"]), run.tensors.shapes.get("kl", ())
+    if len(shape) != 2 or shape[0] != len(nodes) or not shape[1]:
+        return {}
+    kl = run.tensors["kl"]
+    if not np.issubdtype(kl.dtype, np.floating) or not np.isfinite(kl).all():
+        return {}
+    return dict(zip(nodes, kl, strict=True))
+
+
+def chosen_conditioning(run: Run) -> str | None:
+    """Return the conditioning of a run whose ablation has the choice; None of any other."""
+    try:
+        choice = "conditioning" in ablations.get(run.request.ablation).Settings.model_fields
+    except CircuitExplorerError:
+        choice = True
+    found = run.result["conditioning"]
+    return found if choice and found != "none" else None
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    """Return the ablations with their conditioning; where that leaves two alike, settings that differ too."""
+    names = [run.request.ablation if chosen_conditioning(run) is None else conditioned(run) for run in runs]
+    for name in [name for name, times in Counter(names).items() if times > 1]:
+        alike = [i for i, other in enumerate(names) if other == name]
+        settings = [runs[i].request.ablation_settings for i in alike]
+        differing = [
+            key for key in sorted(set().union(*settings)) if len({str(one.get(key)) for one in settings}) > 1
+        ]
+        for i, own in zip(alike, settings, strict=True):
+            said = ", ".join(f"{key.replace('_', ' ')} {own.get(key)}" for key in differing)
+            names[i] = f"{name}, {said or runs[i].run_id.rsplit('-', 1)[-1]}"
+    return names

@@ -1,0 +1,206 @@
+"""What components cost under two ablations, and how far every two ablations agree."""
+
+import math
+from collections.abc import Mapping, Sequence
+from string import ascii_uppercase
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from app.figures.attention import DARK_SCALE, LIGHT_SCALE
+from app.figures.components import cost_text, error_bars, height, log_axis
+from app.figures.style import Look, base_layout, escape, faded
+from app.importance.figures.bars import Costs
+from engine.instruments.importance.comparison import Agreement
+
+MOST_INTERVALS = 250  # components; the intervals of more would hide their marks
+MOST_NAMES = 6  # components that are named in the chart
+
+
+def scatter_figure(
+    components: Sequence[str], x: Costs, y: Costs, scheme: Look, selected: Sequence[str] = ()
+) -> go.Figure:
+    """Return the components' Δ under two ablations on log axes, with the line of equal Δ.
+
+    Args:
+        components: heads are drawn as circles, MLPs as squares; a click carries the component.
+        x, y: of all of these.
+        selected: components with a ring and their name.
+    """
+    known = np.isfinite(x.mean) & np.isfinite(y.mean)
+    rows = np.flatnonzero(known).tolist()
+    names = [components[i] for i in rows]
+    chosen = [name in selected for name in names]
+    values = [float(v) for one in (x, y) for part in (one.mean, one.low, one.high) for v in part[rows]]
+    axes = {
+        name: log_axis(values, f"Δ under {escape(one.name)} (nats)", scheme)
+        for name, one in (("x", x), ("y", y))
+    }
+    low, high = axes["x"]["range"]
+    figure = go.Figure(
+        layout=base_layout(
+            scheme,
+            margin={"l": scheme.size(64), "r": scheme.size(40), "t": 10, "b": scheme.size(42)},
+            dragmode=False,
+            hovermode="closest",
+            showlegend=False,
+            hoverdistance=12,
+            xaxis=axes["x"],
+            yaxis=axes["y"],
+        )
+    )
+    figure.add_scatter(
+        x=[10**low, 10**high],
+        y=[10**low, 10**high],
+        mode="lines",
+        name="equal",
+        line={"color": scheme.muted, "width": 1, "dash": "dash"},
+        hoverinfo="skip",
+    )
+    bars = len(rows) <= MOST_INTERVALS
+    quiet = faded(scheme.muted, 0.5)
+    named = {names[i] for i in _apart(height(x.mean[rows]), height(y.mean[rows]), high - low)}
+    named |= set(selected)
+    figure.add_scatter(
+        x=height(x.mean[rows]).tolist(),
+        y=height(y.mean[rows]).tolist(),
+        error_x=error_bars(x.mean[rows], x.low[rows], x.high[rows], quiet) | {"width": 0} if bars else None,
+        error_y=error_bars(y.mean[rows], y.low[rows], y.high[rows], quiet) | {"width": 0} if bars else None,
+        mode="markers+text",
+        name="components",
+        customdata=names,
+        text=[name if name in named else "" for name in names],
+        textposition=_sides(height(x.mean[rows]), height(y.mean[rows])),
+        textfont={"size": scheme.size(11), "color": scheme.ink},
+        hovertext=[
+            f"<b>{name}</b><br>"
+            + "<br>".join(
+                cost_text(escape(one.name), float(one.mean[i]), float(one.low[i]), float(one.high[i]))
+                for one in (x, y)
+            )
+            for name, i in zip(names, rows, strict=True)
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+        marker={
+            "size": [13 if one else 9 for one in chosen],
+            "symbol": ["square" if name.startswith("m") else "circle" for name in names],
+            "color": faded(scheme.accent, 0.75),
+            "line": {
+                "width": [3 if one else 1 for one in chosen],
+                "color": [scheme.ring if one else scheme.ground for one in chosen],
+            },
+        },
+        cliponaxis=False,
+    )
+    _note(figure, "above the line: it costs more here", 0.01, 0.99, scheme)
+    return figure
+
+
+def _apart(x: np.ndarray, y: np.ndarray, span: float) -> list[int]:
+    """Return the highest points, as many as may be named, leaving out those whose names would overlap."""
+    places = np.log10(np.stack([x, y], axis=1)) / span
+    found: list[int] = []
+    for i in np.argsort(-y, kind="stable").tolist():
+        clear = all(
+            abs(places[i] - places[j])[1] > 0.04 or abs(places[i] - places[j])[0] > 0.14 for j in found
+        )
+        if len(found) < MOST_NAMES and clear:
+            found.append(i)
+    return found
+
+
+def _sides(x: np.ndarray, y: np.ndarray) -> list[str]:
+    """Return the side of a mark that its name stands on: away from the line of equal Δ."""
+    return ["middle left" if above else "middle right" for above in (y > x)]
+
+
+def _note(figure: go.Figure, text: str, x: float, y: float, scheme: Look) -> None:
+    figure.add_annotation(
+        text=text,
+        x=x,
+        y=y,
+        xref="paper",
+        yref="paper",
+        xanchor="left",
+        yanchor="top",
+        showarrow=False,
+        font={"size": scheme.size(11), "color": scheme.muted},
+    )
+
+
+def agreement_figure(
+    names: Sequence[str],
+    found: Mapping[tuple[int, int], Agreement],
+    scheme: Look,
+    chosen: tuple[int, int] | None = None,
+) -> go.Figure:
+    """Return the matrix of rank correlations of all ablations.
+
+    Args:
+        names: of the ablations, with their conditioning.
+        found: by the places of two ablations, the first smaller.
+        chosen: the two shown in the scatter plot, which get a ring.
+    """
+    n = len(names)
+    z, texts = np.full((n, n), np.nan), np.full((n, n), "", dtype=object)
+    ids = np.full((n, n), "", dtype=object)
+    notes = []
+    known = [one.spearman for one in found.values() if one.spearman is not None]
+    least = min(math.floor(10 * min(known, default=0)) / 10, 0.9)  # numbers stand in the cells
+    for (i, j), one in found.items():
+        if one.spearman is None:
+            continue
+        for row, column in ((i, j), (j, i)):
+            z[row, column], ids[row, column] = one.spearman, f"{column},{row}"
+            texts[row, column] = f"{escape(names[column])} and {escape(names[row])}<br>{agreement_text(one)}"
+            strong = (one.spearman - least) / (1 - least) > (0.66 if scheme.mode == "light" else 0.55)
+            font = {"color": scheme.ground if strong else scheme.ink, "size": scheme.size(12)}
+            text = f"{one.spearman:.2f}".replace("0.", ".")
+            notes.append({"x": column, "y": row, "text": text, "font": font, "showarrow": False})
+    figure = go.Figure(
+        go.Heatmap(
+            z=z,
+            zmin=least,
+            zmax=1,
+            colorscale=DARK_SCALE if scheme.mode == "dark" else LIGHT_SCALE,
+            showscale=False,
+            xgap=2,
+            ygap=2,
+            hoverongaps=False,
+            customdata=ids.tolist(),
+            text=texts.tolist(),
+            hovertemplate="%{text}<extra></extra>",
+        ),
+        layout=base_layout(
+            scheme,
+            margin={"l": 8, "r": 8, "t": 8, "b": 8},
+            hovermode="closest",
+            dragmode=False,
+            annotations=notes,
+        ),
+    )
+    if chosen is not None:
+        x, y = chosen
+        ends = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
+        figure.add_shape(type="rect", **ends, line={"color": scheme.ring, "width": 3})
+    labels: dict[str, Any] = {"tickvals": list(range(n)), "ticks": ""}
+    labels |= {"tickfont": {"size": scheme.size(12), "color": scheme.ink}, "automargin": True}
+    labels |= {"showgrid": False, "zeroline": False, "fixedrange": True}
+    letters = [ascii_uppercase[i % 26] for i in range(n)]
+    signed = [f"{escape(name)}  <b>{letter}</b>" for name, letter in zip(names, letters, strict=True)]
+    figure.update_xaxes(**labels, ticktext=letters, side="top", range=[-0.5, n - 0.5])
+    figure.update_yaxes(**labels, ticktext=signed, range=[n - 0.5, -0.5])
+    return figure
+
+
+def agreement_text(one: Agreement) -> str:
+    """Return in words how far two ablations agree."""
+    return "<br>".join(
+        f"{name} {value:.3f}" + ("" if ends is None else f" (95 %: {ends[0]:.2f} – {ends[1]:.2f})")
+        for name, value, ends in (
+            ("Spearman", one.spearman, one.spearman_ci),
+            ("Pearson of log Δ", one.pearson, one.pearson_ci),
+        )
+        if value is not None
+    )

@@ -1,0 +1,162 @@
+"""Ablations: how important is each component, and how much of that is the ablation's own artefact?"""
+
+import streamlit as st
+
+from app import state
+from app.errors import show_error
+from app.figures.style import Look
+from app.importance.choice import FIRST_SHOWN, asked, choose_series, first_of, missing, selection
+from app.importance.components import TOPS, bars_panel, component_panel, grid_panel
+from app.importance.data import Measured, Subject, measured, subjects
+from app.importance.form import measure_form
+from app.importance.pairs import first_pair, pairs_panel
+from app.importance.prompts import prompts_panel
+from app.importance.ratios import optimal_series, ratios_panel
+from app.importance.tables import everything_button, provenance
+from app.importance.training import trained_series, training_panel
+from app.parts.jobs import jobs_panel
+from app.parts.subjects import choose_subject
+from app.presentation import page_look
+from app.runs import shelf
+from app.text import plain
+from engine.errors import CircuitExplorerError
+
+VIEWS = {
+    "bars": "Side by side",
+    "prompts": "On every prompt",
+    "pairs": "Two ablations",
+    "ratios": "Against optimal",
+    "training": "Training",
+}
+URL = {
+    "subject": str,
+    "ablation": str,
+    "select": state.names_of,
+    "view": str,
+    "top": int,
+    "x": str,
+    "y": str,
+    "optimal": str,
+    "trained": str,
+}
+CHOSEN = ("x", "y", "optimal", "trained")  # ablations that some of the views have choosers of
+WHAT = (
+    "Δ is the KL, in nats, from what the full model predicts to what it predicts when one component alone is "
+    "ablated, that is, replaced by what the ablation puts in its place."
+)
+WHY = (
+    "Two things make up Δ. **Deletion**: the model no longer hears what the component had to say. "
+    "**Spoofing**: it hears something else instead, and believes it. A zero, or the activation on another "
+    "prompt, may be a message that the rest of the model never met, and the harm of that is the ablation's "
+    "own. Deletion alone is importance. Optimal ablation looks for the constant that does the least harm, so "
+    "with the least spoofing; what another ablation costs on top of that is its artefact."
+)
+
+
+def page() -> None:
+    """Draw the page: what is shown on the left, the grid and one component, then the comparisons."""
+    scheme = page_look()
+    state.read_url("ablations", URL, prefix="ablations-")
+    there = subjects(shelf(), asked())
+    with st.sidebar:
+        subject = choose_subject(
+            there,
+            "ablations",
+            "Nothing is measured of '{}' here.",
+            "Model and task that something was measured of.",
+        )
+        jobs_panel()
+        measure_form()
+    if subject is None:
+        st.title("Ablations", anchor=False)
+        st.info(
+            "No component is measured yet. Fill in the form on the left and press **Measure**.",
+            icon=":material/grid_on:",
+        )
+        return
+    st.title(plain(f"Ablations: {subject.label}"), anchor=False)
+    if not subject.runs:
+        missing(subject, None)
+        return
+    try:
+        found = measured(subject)
+    except CircuitExplorerError as error:
+        show_error(f"{error}. Choose another subject on the left.")
+        return
+    _show(subject, found, scheme)
+    _write_url(subject, found, first=next(iter(there)))
+
+
+def _show(subject: Subject, found: Measured, scheme: Look) -> None:
+    st.caption(WHAT)
+    with st.expander("Deletion and spoofing: what Δ measures", icon=":material/help:"):
+        st.markdown(WHY)
+    missing(subject, found)
+    selected = selection(found)
+    picture, side = st.columns([1.25, 1], gap="medium")
+    with picture:
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            shown = choose_series(
+                found,
+                "Ablation of the grid",
+                "ablations-ablation",
+                found.series,
+                first_of(found, FIRST_SHOWN),
+            )
+            everything_button(subject, found)
+        grid_panel(found, shown, selected, scheme)
+        provenance([shown])
+    with side:
+        component_panel(found, selected, shown, scheme)
+    view = _choose_view()
+    if view == "bars":
+        bars_panel(found, shown, selected, scheme)
+    elif view == "prompts":
+        prompts_panel(found, selected, shown, scheme)
+    elif view == "pairs":
+        pairs_panel(found, selected, scheme)
+    elif view == "ratios":
+        ratios_panel(subject, found, selected, scheme)
+    else:
+        training_panel(found, scheme)
+    provenance((trained_series(found) if view == "training" else []) or found.series)
+
+
+def _choose_view() -> str:
+    if st.session_state.get("ablations-view") not in VIEWS:
+        st.session_state["ablations-view"] = "bars"
+    view = st.segmented_control(
+        "Comparison",
+        list(VIEWS),
+        key="ablations-view",
+        format_func=VIEWS.__getitem__,
+        required=True,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    return view or "bars"
+
+
+def _write_url(subject: Subject, found: Measured, first: str) -> None:
+    x, y = first_pair(found) if len(found.series) > 1 else ("", "")
+    optimal, trained = optimal_series(found), trained_series(found)
+    defaults: dict[str, object] = {
+        "ablation": first_of(found, FIRST_SHOWN),
+        "view": "bars",
+        "top": TOPS[1],
+        "x": x,
+        "y": y,
+        "optimal": optimal[0].key if optimal else "",
+        "trained": trained[0].key if trained else "",
+    }
+    values = {name: st.session_state.get(f"ablations-{name}") or value for name, value in defaults.items()}
+    # A chooser that is not drawn in this view has not looked at what the address said.
+    values |= {name: defaults[name] for name in CHOSEN if values[name] not in found.by_key}
+    state.write_url(
+        "ablations",
+        {"subject": subject.key, "select": state.text_of(selection(found)), **values},
+        {"subject": first, "select": "", **defaults},
+    )
+
+
+page()

@@ -1,0 +1,151 @@
+"""Two ablations against each other, component by component, and how far every two of them agree."""
+
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app.components.plotly_view import plotly_view
+from app.figures.style import Look
+from app.importance.choice import choose_series, first_of, on_component
+from app.importance.components import costs
+from app.importance.data import Measured
+from app.importance.figures.scatter import agreement_figure, scatter_figure
+from app.importance.tables import conditioning_note, number_columns
+from app.parts.table import as_table
+from engine.instruments.importance.comparison import LEAST, Agreement, Interval, agreement
+
+FIRST_X, FIRST_Y = ("mean", "zero"), ("optimal", "counterfactual")
+
+
+def first_pair(measured: Measured) -> tuple[str, str]:
+    """Return the keys of the two ablations that a first visitor sees against each other."""
+    x = first_of(measured, FIRST_X)
+    return x, first_of(measured, FIRST_Y, but=x)
+
+
+def pairs_panel(measured: Measured, selected: tuple[str, ...], scheme: Look) -> None:
+    """Draw the scatter plot of two ablations and the matrix of all."""
+    if len(measured.series) < 2:
+        st.info("Two ablations are needed for a comparison. Measure another one.", icon=":material/compare:")
+        return
+    conditioning_note(measured.series)
+    left, right = st.columns([1, 1.05], gap="medium")
+    first = first_pair(measured)
+    with left:
+        one, other = st.columns(2)
+        with one:
+            x = choose_series(measured, "Across", "ablations-x", measured.series, first[0])
+        with other:
+            y = choose_series(measured, "Up", "ablations-y", measured.series, first[1])
+        conditioning_note([x, y], short=True)
+        pair = scatter_figure(
+            measured.components,
+            costs(x, measured.components, scheme),
+            costs(y, measured.components, scheme),
+            scheme,
+            selected,
+        )
+        found = agreement(x.gaps, y.gaps)
+        plotly_view(
+            pair,
+            "ablations-scatter",
+            f"Components by their cost under {x.name} and under {y.name}. The table below lists them.",
+            height=430,
+            on_event=on_component,
+        )
+        st.markdown(_words(found))
+        st.caption(
+            "Circles are heads, squares MLPs; thin lines are 95 % intervals over prompts. On the dashed line "
+            "a component costs the same under both."
+        )
+        as_table(
+            pd.DataFrame(
+                {"component": measured.components, x.name: x.gaps.mean, y.name: y.gaps.mean}
+                if x is not y
+                else {"component": measured.components, x.name: x.gaps.mean}
+            ),
+            "ablations-scatter-table",
+            f"What every component costs under {x.name} and under {y.name}, nats",
+            number_columns(x.name, y.name),
+        )
+    with right:
+        st.markdown("**Rank correlation of every two ablations**")
+        _matrix(measured, (x.key, y.key), scheme)
+
+
+def _matrix(measured: Measured, shown: tuple[str, str], scheme: Look) -> None:
+    found = agreements(measured)
+    keys = list(measured.by_key)
+
+    def choose(event: dict[str, Any]) -> None:
+        if event["kind"] == "click" and event["id"]:
+            column, row = (int(part) for part in event["id"].split(","))
+            st.session_state["ablations-x"], st.session_state["ablations-y"] = keys[column], keys[row]
+
+    names = [one.name for one in measured.series]
+    plotly_view(
+        agreement_figure(names, found, scheme, (keys.index(shown[0]), keys.index(shown[1]))),
+        "ablations-agreement",
+        "Spearman rank correlation of every two ablations. The table below lists it.",
+        height=60 + round(38 * scheme.text * len(names)),
+        on_event=choose,
+        bar=False,
+    )
+    st.caption(
+        "Spearman, over all heads and MLPs; the letters across are those of the rows. Click a cell to see "
+        "the two against each other."
+    )
+    rows = [
+        {
+            "ablation": names[i],
+            "and": names[j],
+            "Spearman": one.spearman,
+            **_ends("Spearman", one.spearman_ci),
+            "Pearson of log Δ": one.pearson,
+            **_ends("Pearson", one.pearson_ci),
+            "components": one.n,
+        }
+        for (i, j), one in found.items()
+    ]
+    as_table(
+        pd.DataFrame(rows),
+        "ablations-agreement-table",
+        "How far every two ablations agree",
+        number_columns(
+            "Spearman", "Spearman low", "Spearman high", "Pearson of log Δ", "Pearson low", "Pearson high"
+        ),
+    )
+
+
+def agreements(measured: Measured) -> dict[tuple[int, int], Agreement]:
+    """Return how far every two series agree, by their places, the first smaller."""
+    return _agreements(tuple(one.run.run_id for one in measured.series), measured)
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def _agreements(run_ids: tuple[str, ...], _measured: Measured) -> dict[tuple[int, int], Agreement]:
+    series = enumerate(_measured.series)
+    return {(i, j): agreement(one.gaps, other.gaps) for (i, one), (j, other) in combinations(series, 2)}
+
+
+def _words(found: Agreement) -> str:
+    """Return the two correlations in a line."""
+    parts = [
+        f"{name} **{value:.3f}**" + ("" if ends is None else f" (95 %: {ends[0]:.2f} – {ends[1]:.2f})")
+        if value is not None
+        else f"{name} undefined"
+        for name, value, ends in (
+            ("Spearman", found.spearman, found.spearman_ci),
+            ("Pearson of log Δ", found.pearson, found.pearson_ci),
+        )
+    ]
+    less = found.n - found.n_log
+    note = f" ({less} below {LEAST:g} nats left out of the latter)" if less else ""
+    return f"{', '.join(parts)}; {found.n} components{note}."
+
+
+def _ends(name: str, ends: Interval) -> dict[str, float | None]:
+    low, high = ends or (None, None)
+    return {f"{name} low": low, f"{name} high": high}

@@ -1,0 +1,1 @@
+"""The page Lens: what would the model say if it stopped here?"""

@@ -1,0 +1,145 @@
+"""Lenses over layers: how far each is from the model over many texts, and a race of words on one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from app.figures.components import legend, log_axis
+from app.figures.style import Look, base_layout, escape, faded
+
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star", "cross")
+FLOOR = 1e-3  # nats: on a log axis what is less is drawn as this
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line over the rows.
+
+    Attributes:
+        name: in the legend.
+        place: in the order of colours and symbols, so that a line keeps them whatever stands beside it.
+        values: one a row; `low` and `high` its interval, None for a line without.
+    """
+
+    name: str
+    place: int
+    values: np.ndarray
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+
+
+def lines_figure(
+    lines: Sequence[Line],
+    rows: Sequence[str],
+    title: str,
+    scheme: Look,
+    log: bool = False,
+    share: bool = False,
+    level: Line | None = None,
+) -> go.Figure:
+    """Return lines over rows, with their 95 % intervals as bands.
+
+    Args:
+        rows: names of the rows, from left to right.
+        title: of what is measured.
+        log: on a log axis, which ends at `FLOOR`.
+        share: values are shares of 1.
+        level: what the lines are to be compared with, the same at all rows.
+    """
+    quiet = {"size": scheme.size(12), "color": scheme.muted}
+    figure = go.Figure(
+        layout=base_layout(
+            scheme,
+            margin={"l": scheme.size(62), "r": 12, "t": scheme.size(40), "b": scheme.size(44)},
+            showlegend=True,
+            legend=legend(scheme),
+            dragmode=False,
+            hovermode="x",
+        )
+    )
+    if level is not None:
+        _add(figure, level, log, share, {"color": scheme.ink, "width": 1.5, "dash": "dash"})
+    for one in lines:
+        colour = scheme.runs[one.place % len(scheme.runs)]
+        dash = DASHES[one.place // len(scheme.runs) % len(DASHES)]
+        marker = {"size": 7, "symbol": SYMBOLS[one.place % len(SYMBOLS)], "color": colour}
+        _add(figure, one, log, share, {"color": colour, "width": 2, "dash": dash}, marker)
+    axis = {
+        "tickfont": quiet,
+        "gridcolor": scheme.faint if scheme.mode == "dark" else "#E6EAEE",
+        "zeroline": False,
+        "showline": False,
+        "fixedrange": True,
+    }
+    every = 1 if len(rows) <= 26 else 4
+    ticks = sorted({*range(0, len(rows), every), len(rows) - 1})
+    figure.update_xaxes(
+        **axis,
+        tickvals=ticks,
+        ticktext=[rows[i] for i in ticks],
+        title={"text": "layer", "font": quiet, "standoff": 4},
+        range=[-0.3, len(rows) - 0.7],
+    )
+    if log:
+        figure.update_yaxes(**_log_axis(lines, title, scheme))
+    else:
+        figure.update_yaxes(**axis, title={"text": title, "font": quiet, "standoff": 6})
+    if share:
+        figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    return figure
+
+
+def _log_axis(lines: Sequence[Line], title: str, scheme: Look) -> dict[str, Any]:
+    """Return a log axis that holds all lines and says that its foot stands for anything less."""
+    ends = [values for one in lines for values in (one.values, one.high) if values is not None]
+    drawn = [float(value) for values in ends for value in np.maximum(values, FLOOR)]
+    axis = log_axis(drawn, title, scheme)
+    foot = np.isclose(axis["tickvals"], FLOOR) & (min(drawn) == FLOOR)
+    texts = zip(axis["ticktext"], foot, strict=True)
+    return axis | {"ticktext": [f"≤{text}" if is_foot else text for text, is_foot in texts]}
+
+
+def _add(
+    figure: go.Figure,
+    one: Line,
+    log: bool,
+    share: bool,
+    line: dict[str, Any],
+    marker: dict[str, Any] | None = None,
+) -> None:
+    """Add a line with its interval as a band; without `marker` it has no marks."""
+    at, drawn = np.arange(len(one.values)), partial(np.maximum, FLOOR) if log else np.asarray
+    if one.low is not None and one.high is not None:
+        figure.add_scatter(
+            x=np.concatenate([at, at[::-1]]),
+            y=np.concatenate([drawn(one.high), drawn(one.low[::-1])]),
+            mode="lines",
+            fill="toself",
+            fillcolor=faded(line["color"], 0.14),
+            line={"width": 0},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    figure.add_scatter(
+        x=at,
+        y=drawn(one.values),
+        mode="lines" if marker is None else "lines+markers",
+        name=escape(one.name),
+        line=line,
+        marker=marker,
+        hovertext=[_said(one, i, share) for i in range(len(at))],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+
+
+def _said(one: Line, i: int, share: bool) -> str:
+    value = f"{one.values[i]:.1%}" if share else f"{one.values[i]:.3g}"
+    interval = ""
+    if one.low is not None and one.high is not None and np.isfinite([one.low[i], one.high[i]]).all():
+        interval = f" (95 %: {one.low[i]:.3g} to {one.high[i]:.3g})"
+    return f"{escape(one.name)}: <b>{value}</b>{interval}"

@@ -1,0 +1,261 @@
+"""What pages read: runs, opened once and kept, and the words to show them with."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from engine.ablations.base import ablations
+from engine.circuits.circuit import Circuit, circuit_from_json, top_edges
+from engine.circuits.graph import Graph
+from engine.discovery.base import has_signed_scores, methods
+from engine.errors import CircuitExplorerError, RequestError
+from engine.runs.notes import read_notes
+from engine.runs.request import Kind, Request
+from engine.runs.store import BrokenRun, Run, RunStore
+from engine.tasks.base import tasks
+
+KIND_NAMES: dict[Kind, str] = {
+    "discover": "Discovery",
+    "import": "Import",
+    "evaluate": "Evaluation",
+    "measure": "Measurement",
+    "importance": "Importance",
+    "sweep": "Sweep",
+    "stability": "Stability",
+    "trace": "Trace",
+    "train-lenses": "Lens training",
+    "lens": "Lens",
+}
+FIRST = ("explorer-4l", "ioi", "counterfactual")  # the run a first visitor sees
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A finished run that has a graph of its own, with what every picture of it needs.
+
+    Attributes:
+        run: the run.
+        graph: its model's graph.
+        scores: of every edge, float [n_edges].
+        about: model, task, method and ablation, for exports.
+        signed: the scores are signed effects.
+        sizes: what the slider offers: edges requested -> edges left after pruning dangling ones, ascending.
+        size: the one among them nearest to the size that was asked for.
+    """
+
+    run: Run
+    graph: Graph
+    scores: np.ndarray
+    about: dict[str, Any]
+    signed: bool
+    sizes: dict[int, int]
+    size: int
+
+    @property
+    def request(self) -> Request:
+        """The request that was run."""
+        return self.run.request
+
+    def circuit(self, size: int) -> Circuit:
+        """Return the circuit of the `size` highest scores, without dangling edges."""
+        return top_edges(self.graph, self.scores, size, self.about)
+
+
+@st.cache_resource
+def store() -> RunStore:
+    """Return the run store: shipped runs and the user's own."""
+    return RunStore()
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The runs that are there.
+
+    Attributes:
+        runs: those with a graph of their own, by id.
+        others: what was measured of them, or made of several.
+        broken: the folders that could not be opened.
+    """
+
+    runs: dict[str, Run]
+    others: dict[str, Run]
+    broken: list[BrokenRun]
+
+    def label(self, run_id: str) -> str:
+        """Return the title the user gave this run, or a short line on it; no two are alike."""
+        return self._labels[run_id]
+
+    @cached_property
+    def _labels(self) -> dict[str, str]:
+        fields = ("method", "seed", "model")
+        several = [n for n in fields if len({getattr(r.request, n) for r in self.runs.values()} - {None}) > 1]
+        labels = {run_id: own_title(run) or _line(run.request, several) for run_id, run in self.runs.items()}
+        times = Counter(labels.values())
+        # A chooser takes the text for the run: with two alike it would open the wrong one.
+        return {
+            run_id: label if times[label] == 1 else f"{label} · {run_id.rsplit('-', 1)[-1]}"
+            for run_id, label in labels.items()
+        }
+
+
+def _line(request: Request, several: Sequence[str]) -> str:
+    parts = [title_of("task", request.task), request.ablation]
+    if "method" in several and request.method is not None:
+        parts.append(title_of("method", request.method))
+    if "seed" in several and request.seed:  # 0 is what nobody chose
+        parts.append(f"seed {request.seed}")
+    return " · ".join([*parts, *([model_name(request.model)] if "model" in several else [])])
+
+
+def shelf() -> Shelf:
+    """Return the runs to choose from: shipped ones first, then the user's, newest first."""
+    runs = store()
+    stamps = tuple(
+        folder.stat().st_mtime_ns if folder.is_dir() else 0 for folder in (runs.shipped_dir, runs.user_dir)
+    )
+    return _shelf(stamps)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _shelf(stamps: tuple[int, ...]) -> Shelf:
+    # Runs appear whole or not at all, so a folder's time of change tells whether to look again.
+    found = store().list()
+    runs = [run for run in found if run.circuit is not None]
+    runs.sort(key=lambda run: (not run.shipped, _subject(run.request) != FIRST))
+    others = {run.run_id: run for run in found if run.circuit is None}
+    return Shelf({run.run_id: run for run in runs}, others, store().list_broken())
+
+
+def own_title(run: Run) -> str | None:
+    """Return the title that the user gave a run; None if there is none."""
+    return read_notes(store(), run).title
+
+
+def _subject(request: Request) -> tuple[str, str, str]:
+    return request.model, request.task, request.ablation
+
+
+def open_run(run_id: str) -> Opened:
+    """Open a run that has a graph of its own.
+
+    Raises:
+        RequestError: there is no such run, or its folder is broken.
+    """
+    # The time is part of the key: a run that was deleted and made again is another.
+    return read_opened(run_id, store().get(run_id).folder.stat().st_mtime_ns)
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def read_opened(run_id: str, stamp: int) -> Opened:
+    """Open a run as it was at the time `stamp` of its folder."""
+    run = store().get(run_id)
+    if run.circuit is None:
+        raise RequestError(f"run '{run_id}' has no graph of its own; open the run it was made for")
+    sizes: dict[int, int] = {}
+    for point in run.result["curve"]:
+        # More edges of which all dangle make the same circuit, and too few make none.
+        if point["n_edges"] > 0 and point["n_edges"] not in sizes.values():
+            sizes[point["edges_requested"]] = point["n_edges"]
+    if not sizes:
+        raise RequestError(
+            f"run '{run_id}' has no circuit of any size: no path leads from the input to the logits"
+        )
+    asked = run.result["summary"]["n_edges"]
+    size = min(sizes, key=lambda requested: abs(sizes[requested] - asked))
+    signed = has_signed_scores(run.request.method)
+    circuit = circuit_from_json(run.circuit)
+    return Opened(run, circuit.graph, run.tensors["scores"], circuit.about, signed, sizes, size)
+
+
+def point_at(result: dict[str, Any], size: int) -> dict[str, Any]:
+    """Return the point of a result's curve for `size` edges requested (the nearest one there is)."""
+    return min(result["curve"], key=lambda point: abs(point["edges_requested"] - size))
+
+
+def title_of(kind: str, name: str) -> str:
+    """Return the title of a task, ablation or method; of a file, or what is not known here, its name."""
+    registry = {"task": tasks, "ablation": ablations, "method": methods}[kind]
+    try:
+        return registry.get(name).title
+    except CircuitExplorerError:
+        return Path(name).name
+
+
+def model_name(model: str) -> str:
+    """Return a model's short name: the last part of a folder or Hugging Face id."""
+    return model.rstrip("/").split("/")[-1]
+
+
+def run_title(request: Request) -> str:
+    """Return one line that tells runs apart."""
+    task, how = title_of("task", request.task), request.ablation
+    if request.lens_training is not None:
+        return f"lenses · {model_name(request.model)}"
+    if request.lens is not None:
+        text = " ".join(request.lens.text.split())
+        return f"“{text if len(text) <= 44 else text[:43] + '…'}” · {model_name(request.model)}"
+    if request.trace is not None:
+        task = task if request.trace.prompt is None else f"“{request.trace.prompt}”"
+        how = f"{request.trace.state}, {request.ablation}"
+    if (plan := request.sweep) is not None:
+        task, ablation, method = (
+            title_of(kind, names[0]) if len(names) == 1 else f"{len(names)} {kind}s"
+            for kind, names in (("task", plan.tasks), ("ablation", plan.ablations), ("method", plan.methods))
+        )
+        how = f"{method} · {ablation}"
+    return f"{task} · {how} · {model_name(request.model)}"
+
+
+def provenance(opened: Opened, shown: Run | None) -> str:
+    """Return the line under every figure: where its numbers come from.
+
+    Args:
+        opened: the run whose circuit is shown.
+        shown: the run whose evaluation is shown, `opened.run` itself or an evaluation of it; None if there is
+            none yet.
+    """
+    request = opened.request
+    how, run = ("", opened.run) if shown is None else (f", {evaluated(shown)}", shown)
+    return f"{_about(request)} · {found_by(opened)}{how} · seed {request.seed} · run {run.run_id}"
+
+
+def found_by(opened: Opened) -> str:
+    """Return how a run's circuit came about: the method and its ablation, or that it was imported."""
+    if opened.request.kind == "import":
+        method = opened.about.get("method")
+        return "imported" if method is None else f"imported, of method {method}"
+    return f"{title_of('method', opened.request.method or '')}, found under {opened.request.ablation}"
+
+
+def measured(run: Run) -> str:
+    """Return where the numbers of a measurement come from, as `provenance` does for a circuit's."""
+    return f"{_about(run.request)} · {evaluated(run)} · seed {run.request.seed} · run {run.run_id}"
+
+
+def measured_under_several(runs: Sequence[Run], n: int) -> str:
+    """Return where numbers under several ablations come from, all on the same `n` prompts."""
+    request = runs[0].request
+    ids = ", ".join(run.run_id for run in runs)
+    return f"{_about(request)} · {n} prompts of the {request.split} split · seed {request.seed} · runs {ids}"
+
+
+def _about(request: Request) -> str:
+    return f"{model_name(request.model)} · {title_of('task', request.task)}"
+
+
+def evaluated(shown: Run) -> str:
+    """Return how the numbers of a run were measured: ablation, conditioning, prompts."""
+    n = shown.result["summary"]["kl"]["n"]
+    return f"evaluated under {conditioned(shown)} on {n} prompts of the {shown.request.split} split"
+
+
+def conditioned(run: Run) -> str:
+    """Return the ablation of a run with its conditioning, if it has constants: "mean (per position)"."""
+    conditioning = run.result["conditioning"]
+    return run.request.ablation + ("" if conditioning == "none" else f" ({conditioning})")

@@ -1,0 +1,1 @@
+"""The page Runs: what has been run, what is running?"""

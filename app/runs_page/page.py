@@ -1,0 +1,75 @@
+"""Runs: what has been run, what is running?"""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from app import state
+from app.runs import Shelf, shelf, store
+from app.runs_page.actions import actions, broken_runs
+from app.runs_page.detail import run_detail
+from app.runs_page.facets import FACETS
+from app.runs_page.queue import queue_panel
+from app.runs_page.table import first_kinds, history, select_run
+from app.runs_page.upload import import_panel
+from engine.errors import RequestError
+
+
+def _list(text: str) -> list[str]:
+    return list(state.names_of(text))
+
+
+LISTS = ("kind", "selected", *FACETS)
+URL: dict[str, Callable[[str], object]] = {"text": str, "origin": str, **dict.fromkeys(LISTS, _list)}
+
+
+def page() -> None:
+    """Draw the page: import on the left, the queue on top, then the history and what can be done with it."""
+    state.read_url("runs", URL, prefix="runs-")
+    _take_finished()
+    with st.sidebar:
+        import_panel()
+    st.title("Runs", anchor=False)
+    queue_panel()
+    there = shelf()
+    if not there.runs and not there.others:
+        st.info(
+            "There is no finished run yet. Discover a circuit on the Explore page, or import one here.",
+            icon=":material/hub:",
+        )
+    else:
+        selected = history(there, lambda selected: actions(selected, there))
+        if len(selected) == 1:
+            run_detail(selected[0], there)
+    if there.broken:
+        st.subheader("Folders that cannot be opened", anchor=False)
+        broken_runs(there.broken)
+    _write_url(there)
+
+
+def _take_finished() -> None:
+    """Select the run that this session was waiting for, once; Explore opens it when it is gone to."""
+    finished = st.session_state.get("open-next")
+    if finished is None or finished == st.session_state.get("runs-finished"):
+        return
+    st.session_state["runs-finished"] = finished
+    try:
+        select_run(store().get(finished))
+    except RequestError:
+        return  # deleted meanwhile
+
+
+def _write_url(there: Shelf) -> None:
+    values: dict[str, object] = {
+        "text": st.session_state.get("runs-text") or "",
+        "origin": st.session_state.get("runs-origin", "all"),
+    }
+    for name in LISTS:
+        values[name] = state.text_of(st.session_state.get(f"runs-{name}") or ())
+    first: dict[str, object] = dict.fromkeys(LISTS, "")
+    state.write_url(
+        "runs", values, first | {"text": "", "origin": "all", "kind": state.text_of(first_kinds(there))}
+    )
+
+
+page()

@@ -1,0 +1,1 @@
+"""How much of a circuit is chance, on the page Explore."""

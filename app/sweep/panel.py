@@ -1,0 +1,232 @@
+"""Methods side by side: the chart of a sweep, its table, and the way to the circuits behind a point."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.compare.choice import heading
+from app.components.plotly_view import plotly_view
+from app.figures.curve import METRIC_NAMES
+from app.figures.style import Look
+from app.runs import Shelf, model_name, own_title, run_title, title_of
+from app.state import text_of
+from app.sweep.figures.axes import Curve
+from app.sweep.figures.pareto import pareto_figure
+from app.sweep.lines import Line, curves_of, lines_of, split_key, tidy
+from app.sweep.paper import ANOTHER_MODEL, choose_paper, paper_table
+from app.sweep.table import choose_size, first_size, lines_table, open_circuit, sizes_of
+from app.text import plain
+from engine.runs.store import Run
+
+METRICS = ("kl", "faithfulness")
+UNITS = {"share": "% of edges", "edges": "Edges"}
+MOST_AT_FIRST = 10  # lines that a first look takes in
+SCALES = {"log": "Log", "linear": "Linear"}
+DEFAULTS: dict[str, object] = {"metric": "kl", "unit": "share", "scale": "log", "line": ""}
+
+
+def sweeps(shelf: Shelf) -> dict[str, Run]:
+    """Return the finished sweeps by id, shipped ones first, then the newest."""
+    found = [run for run in shelf.others.values() if run.request.kind == "sweep"]
+    return {run.run_id: run for run in sorted(found, key=lambda run: not run.shipped)}
+
+
+def choose_sweep(there: dict[str, Run]) -> Run | None:
+    """Draw the chooser of a sweep and return it; None if there is none."""
+    if not there:
+        return None
+    if st.session_state.get("compare-sweep") not in there:
+        if "compare-sweep" in st.session_state:
+            gone = plain(st.session_state["compare-sweep"][:80])
+            st.warning(f"There is no comparison '{gone}' here. This is another one.")
+        st.session_state["compare-sweep"] = next(iter(there))
+    titles = [own_title(run) or run_title(run.request) for run in there.values()]
+    alike = {title for title in titles if titles.count(title) > 1}
+    labels = {
+        run_id: f"{title} · {run_id.rsplit('-', 1)[-1]}" if title in alike else title
+        for run_id, title in zip(there, titles, strict=True)
+    }
+    run_id = st.selectbox(
+        "Comparison",
+        list(there),
+        key="compare-sweep",
+        format_func=labels.__getitem__,
+        persist_state="session",
+    )
+    return there[run_id]
+
+
+def sweep_view(run: Run, shelf: Shelf, scheme: Look) -> tuple[dict[str, object], dict[str, object]]:
+    """Draw a sweep: chart, table, and the circuits of what is selected.
+
+    Returns:
+        What the address says of it, and what it need not say because it is so at first.
+    """
+    rows, total = run.result["rows"], run.result["n_edges_total"]
+    task, metric, lines, shown = _choose(rows, total)
+    title = heading(f"{METRIC_NAMES[metric]} over edges: {plain(title_of('task', task))}")
+    with title.container(horizontal=True, width="content"):
+        unit = _switch("unit", UNITS)
+        scale = _switch("scale", SCALES)
+    paper = choose_paper(task, metric, shown, lines, scheme)
+    curves = curves_of(lines, shown, metric, scheme)
+    if any(curve.spots for curve in curves):
+        figure = pareto_figure(
+            curves, metric, scheme, shares=unit == "share", log=scale == "log", published=paper
+        )
+        entries = sum(
+            len({one.method for one in part} | {one.ablation for one in part}) for part in (curves, paper)
+        )
+        alt = f"{METRIC_NAMES[metric]} over edges kept of {len(curves)} curves. The table below lists them."
+        plotly_view(
+            figure, "compare-pareto", alt, max(430, 130 + 23 * entries), ratio=0.36, on_event=_on_point
+        )
+    else:
+        st.info("Nothing of these was measured; the table says why.", icon=":material/info:")
+    _captions(run, shown or lines, paper)
+    sizes = sizes_of(lines)
+    if sizes and shown:
+        size = choose_size(sizes, total)
+        lines_table(shown, size)
+        open_circuit(shown, size, shelf, run.request)
+    st.download_button(
+        "Everything as CSV",
+        lambda: tidy(rows, total).to_csv(index=False),
+        f"{run.run_id}.csv",
+        "text/csv",
+        key="compare-sweep-csv",
+        icon=":material/download:",
+        help="One row for every circuit of every discovery, of all tasks, with intervals over prompts",
+        on_click="ignore",
+    )
+    if paper:
+        paper_table(paper)
+    values: dict[str, object] = {"task": task, "at": st.session_state.get("compare-at") if sizes else 0}
+    values |= {name: st.session_state.get(f"compare-{name}") or first for name, first in DEFAULTS.items()}
+    values |= {name: text_of(st.session_state[f"compare-{name}"]) for name in ("methods", "ablations")}
+    values["paper"] = "1" if st.session_state.get("compare-paper") else ""
+    first: dict[str, object] = {"task": rows[0]["task"], "at": first_size(sizes, total) if sizes else 0}
+    filters = {name: text_of(names) for name, names in first_filters(lines).items()}
+    return values, DEFAULTS | first | filters | {"paper": ""}
+
+
+def _choose(rows: Sequence[dict[str, Any]], total: int) -> tuple[str, str, list[Line], list[Line]]:
+    """Draw the choosers; return the task, the metric, its lines and those among them that are shown."""
+    places = st.columns([1, 1.1, 1.5, 1.4], gap="small")
+    tasks: list[str] = list(dict.fromkeys(row["task"] for row in rows))
+    if st.session_state.get("compare-task") not in tasks:
+        st.session_state["compare-task"] = tasks[0]
+    task: str = places[0].selectbox(
+        "Task",
+        tasks,
+        index=0,
+        key="compare-task",
+        format_func=lambda name: title_of("task", name),
+        persist_state="session",
+    )
+    if st.session_state.get("compare-metric") not in METRICS:
+        st.session_state["compare-metric"] = "kl"
+    metric = places[1].selectbox(
+        "Metric",
+        METRICS,
+        key="compare-metric",
+        format_func=METRIC_NAMES.__getitem__,
+        persist_state="session",
+    )
+    lines = lines_of(rows, task, total)
+    chosen = {}
+    for place, name in zip(places[2:], ("method", "ablation"), strict=True):
+        known = list(dict.fromkeys(getattr(line, name) for line in lines))
+        key = f"compare-{name}s"
+        wanted = st.session_state.get(key, first_filters(lines)[f"{name}s"])
+        st.session_state[key] = [one for one in wanted if one in known]
+        chosen[name] = place.multiselect(
+            f"{name.capitalize()}s",
+            known,
+            key=key,
+            format_func=lambda one, name=name: title_of(name, one),
+            placeholder=f"All {len(known)}",
+            wrap=True,
+            persist_state="session",
+        )
+    shown = [
+        line
+        for line in lines
+        if all(getattr(line, name) in wanted for name, wanted in chosen.items() if wanted)
+    ]
+    return task, metric, lines, shown
+
+
+def first_filters(lines: Sequence[Line]) -> dict[str, list[str]]:
+    """Return what is shown at first, [] for everything: of very many lines those under the first ablation."""
+    return {"methods": [], "ablations": [lines[0].ablation] if len(lines) > MOST_AT_FIRST else []}
+
+
+def _switch(name: str, options: dict[str, str]) -> str:
+    key = f"compare-{name}"
+    if st.session_state.get(key) not in options:
+        st.session_state[key] = DEFAULTS[name]
+    chosen = st.segmented_control(
+        name,
+        list(options),
+        key=key,
+        format_func=options.__getitem__,
+        required=True,
+        label_visibility="collapsed",
+        persist_state="session",
+        width="content",
+    )
+    return chosen or str(DEFAULTS[name])
+
+
+def _captions(run: Run, shown: Sequence[Line], paper: Sequence[Curve]) -> None:
+    several = max((len(line.found) for line in shown), default=0) > 1
+    band = "mean over seeds, bands from the lowest to the highest" if several else "bands are 95 % intervals"
+    words = [f"Lines: circuits of the highest scores, {band}; grey: random scores."]
+    if any(row["path"] for line in shown for row in line.found):
+        words.append("Open marks: circuits that the method chose itself, at a price of an edge.")
+    words.append("Click a point to open its circuits below.")
+    st.caption(" ".join(words))
+    if paper:
+        st.caption(ANOTHER_MODEL)
+    elif st.session_state.get("compare-paper"):
+        st.caption("The paper has nothing under the ablations shown.")
+    both = {row["conditioning"] for line in shown for row in line.found}
+    if len(both - {"none"}) > 1:
+        st.caption(
+            ":material/info: Two conditionings in one chart, told apart by dashes: one constant for every "
+            "position, and one shared by all. A shared constant cannot follow the position, so what lies "
+            "between them is not between ablations or methods alone."
+        )
+    failed = [row for line in shown for row in line.rows if row["error"] is not None]
+    if failed:
+        n = sum(len(line.rows) for line in shown)
+        st.warning(f"{len(failed)} of {n} discoveries failed; the table says why.", icon=":material/error:")
+    for note in run.result["notes"]:
+        st.caption(f":material/info: {plain(note)}")
+    st.caption(plain(_provenance(run, shown)))
+
+
+def _provenance(run: Run, lines: Sequence[Line]) -> str:
+    request = run.request
+    found = [row for line in lines for row in line.found]
+    counts = sorted({point["kl"]["n"] for row in found for point in row["points"]})
+    prompts = f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
+    seeds = ", ".join(map(str, sorted({row["seed"] for line in lines for row in line.rows})))
+    methods = ", ".join(dict.fromkeys(line.method_title for line in lines))
+    under = ", ".join(dict.fromkeys(line.ablation_title for line in lines))
+    task = title_of("task", lines[0].rows[0]["task"])
+    return (
+        f"{model_name(request.model)} · {task} · {methods} · found and evaluated under {under} on {prompts} "
+        f"prompts of the {request.split} split · seeds {seeds} · run {run.run_id}"
+    )
+
+
+def _on_point(event: dict[str, Any]) -> None:
+    """Select the line of a point that was clicked, and its size; a published one has neither."""
+    if event["kind"] != "click" or not event["id"]:
+        return
+    st.session_state["compare-line"], size = split_key(event["id"])
+    if size:  # a circuit that the method chose itself has none
+        st.session_state["compare-at"] = size

@@ -1,0 +1,1 @@
+"""The page Causal tracing: where is the fact recalled?"""

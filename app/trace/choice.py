@@ -1,0 +1,102 @@
+"""What the page "Causal tracing" is about: the subject, and which of its traces are side by side."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from app.parts.options import choose_option
+from app.text import plain
+from app.trace.data import (
+    METRIC_NAMES,
+    PAIR,
+    STATE_NAMES,
+    TraceSubject,
+    corruption_title,
+    key_of,
+    metric_words,
+    settings_text,
+    shape_of,
+)
+from engine.runs.store import Run
+
+LIST = 240  # px, of a list that folds
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is side by side.
+
+    Attributes:
+        state, window: what was restored.
+        metric: what effects are measured in.
+        words: the same within a sentence.
+        runs: one for each corruption that there is one of, the optimal one first, all of one shape.
+        unlike: what is left out, for its tokens, layers or heads are not those of the first.
+    """
+
+    state: str
+    window: int
+    metric: str
+    words: str
+    runs: dict[str, Run]
+    unlike: tuple[Run, ...]
+
+    @property
+    def first(self) -> Run:
+        """One of the runs; what they are about is the same."""
+        return next(iter(self.runs.values()))
+
+    @property
+    def pair(self) -> tuple[Run, Run] | None:
+        """The runs whose difference is shown; None unless both are there."""
+        one, other = (self.runs.get(name) for name in PAIR)
+        return None if one is None or other is None else (one, other)
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes of tokens that any run has effects of; none of a prompt."""
+        found = [run.result["classes"] for run in self.runs.values()]
+        return [name for name in found[0] if any(one[name]["effects"][self.metric][0] for one in found)]
+
+
+def choose_shown(subject: TraceSubject) -> Shown | None:
+    """Draw the choosers of state, window, metric and settings; None if nothing is finished yet."""
+    asked = {(t.state, t.window) for run in subject.runs if (t := run.request.trace) is not None}
+    if not asked:
+        return None
+    states = [state for state in STATE_NAMES if any(state == one for one, _ in asked)]
+    with st.container(horizontal=True, vertical_alignment="bottom", key="trace-choosers"):
+        state = choose_option("Restored", "trace-state", states, STATE_NAMES.__getitem__)
+        windows = sorted(window for one, window in asked if one == state)
+        window = windows[0]
+        if len(windows) > 1:
+            window = choose_option(
+                "Window", "trace-window", windows, str, width=LIST, help="Layers restored at once."
+            )
+        metric = choose_option("Effect on", "trace-metric", list(METRIC_NAMES), METRIC_NAMES.__getitem__)
+        runs, unlike = {}, []
+        for corruption in subject.corruptions():
+            found = subject.of(state, window, corruption)
+            if runs:  # a run may come from anywhere
+                shape = shape_of(next(iter(runs.values())))
+                unlike += [run for run in found if shape_of(run) != shape]
+                found = [run for run in found if shape_of(run) == shape]
+            if len(found) > 1:
+                by_id = {run.run_id: run for run in found}
+                label = f"{plain(corruption_title(corruption))}, settings"
+                texts = {run.run_id: settings_text(run, found) or "no settings" for run in found}
+                key = f"trace-{key_of(corruption)}"
+                runs[corruption] = by_id[
+                    choose_option(label, key, list(by_id), texts.__getitem__, width=LIST)
+                ]
+            elif found:
+                runs[corruption] = found[0]
+    if not runs:
+        return None
+    return Shown(state, window, metric, metric_words(subject.request, metric), runs, tuple(unlike))
+
+
+def choose_class(shown: Shown) -> str:
+    """Draw the chooser of a class of tokens, the page's only one, and return it."""
+    classes = shown.classes
+    return choose_option("Token", "trace-class", classes, str, first=classes[-1])

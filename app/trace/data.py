@@ -1,0 +1,213 @@
+"""What the page "Causal tracing" shows: everything traced of one prompt, or of the prompts of one task."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.runs import Shelf, model_name, title_of
+from engine.runs.request import Request
+from engine.runs.store import Run
+from engine.tracing.base import corruptions
+from engine.tracing.cells import METRICS
+from engine.tracing.trace import task_trace
+
+METRIC_NAMES = {
+    "probability": "Probability",
+    "log_probability": "Log-probability",
+    "logit_difference": "Logit difference",
+}
+STATE_NAMES = {"residual": "Residual stream", "attention": "Attention", "mlp": "MLP", "head": "Single heads"}
+EFFECT = (
+    "An effect is the restored value less the value with nothing restored, under the same noise or the same "
+    "constant."
+)
+PAIR = ("optimal", "gaussian")  # whose difference is shown, the first less the second
+HELD_OUT = {"random": "ways of asking held out at random", "relations": "whole relations held out"}
+_SAME = ("model", "weights_hash", "task_hash", "bos", "dtype", "n_prompts", "seed")
+
+
+@dataclass(frozen=True)
+class TraceSubject:
+    """A prompt, or the prompts of a task, of one model, and the runs about them.
+
+    Attributes:
+        key: what the address calls it.
+        title: what the page calls it.
+        label: what the chooser calls it: no two are alike.
+        request: one of the requests about it.
+        runs: the finished ones.
+    """
+
+    key: str
+    title: str
+    label: str
+    request: Request
+    runs: tuple[Run, ...]
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a prompt of the user's."""
+        return self.request.trace is not None and self.request.trace.prompt is not None
+
+    def of(self, state: str, window: int, corruption: str) -> list[Run]:
+        """Return the runs of one state, window and corruption, those with default settings first, and of
+        these those that hold out what is held out by default."""
+        found = [
+            run
+            for run in self.runs
+            if run.request.trace is not None
+            and (run.request.trace.state, run.request.trace.window) == (state, window)
+            and run.request.ablation == corruption
+        ]
+        return sorted(
+            found, key=lambda run: (not _has_defaults(run.request), holdout_of(run) != "random", run.run_id)
+        )
+
+    def corruptions(self) -> list[str]:
+        """Return the corruptions of its runs, in the order of `corruption_names`; last those not known here,
+        for a run may come from anywhere."""
+        there = {run.request.ablation for run in self.runs}
+        known = corruption_names()
+        return [name for name in known if name in there] + sorted(there - set(known))
+
+
+def corruption_names() -> list[str]:
+    """Return the corruptions there are: optimal ablation, Gaussian noise, then all others by name."""
+    return sorted(corruptions.names(), key=lambda name: (name not in PAIR, name != PAIR[0], name))
+
+
+def corruption_title(name: str) -> str:
+    """Return the title of a corruption; of one not known here, its name."""
+    return corruptions.get(name).title if name in corruptions.names() else name
+
+
+def key_of(corruption: str) -> str:
+    """Return what keys of widgets and views call a corruption: one not known here can be called anything."""
+    return corruption if corruption in corruptions.names() else f"unknown-{corruption}"
+
+
+def metric_words(request: Request, metric: str) -> str:
+    """Return what an effect is measured in, within a sentence.
+
+    The logit difference of an answer of several tokens is that of its first; the model's own answer is one
+    token.
+    """
+    assert request.trace is not None
+    one_token = request.trace.prompt is not None and request.trace.answer is None
+    words = METRIC_NAMES[metric].lower()
+    return words if metric != "logit_difference" or one_token else f"{words} (first token)"
+
+
+def _has_defaults(request: Request) -> bool:
+    """Return whether the corruption's settings are those it begins with."""
+    if request.ablation not in corruptions.names():
+        return True
+    fields = corruptions.get(request.ablation).Settings.model_fields
+    chosen = request.ablation_settings.items()
+    return all(name in fields and fields[name].default == value for name, value in chosen)
+
+
+def subject_key(request: Request) -> str:
+    """Return what tells a subject from others: readable parts and a hash."""
+    assert request.trace is not None
+    trace = request.trace.model_dump(exclude={"state", "window"})
+    if request.trace.prompt is not None:
+        trace.pop("holdout")
+    about = [request.task, trace, *(getattr(request, name) for name in _SAME)]
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
+    text = request.trace.subject or request.task
+    parts = [model_name(request.model), text.rsplit("/", 1)[-1], digest]
+    return "-".join(re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-")[:40] for part in parts)
+
+
+def subjects(shelf: Shelf, asked: Iterable[Request]) -> dict[str, TraceSubject]:
+    """Return what there is to show, by key: what is shipped first, then the user's.
+
+    Args:
+        asked: requests that are being carried out; a subject may have nothing else yet.
+    """
+    runs: dict[str, list[Run]] = {}
+    requests: dict[str, Request] = {}
+    for run in sorted(shelf.others.values(), key=lambda run: not run.shipped):
+        if run.request.kind == "trace":
+            runs.setdefault(subject_key(run.request), []).append(run)
+            requests.setdefault(subject_key(run.request), run.request)
+    for request in asked:
+        if request.kind == "trace":
+            requests.setdefault(subject_key(request), request)
+    titles = {key: _title_of(request) for key, request in requests.items()}
+    labels = {key: f"{titles[key]} · {model_name(request.model)}" for key, request in requests.items()}
+    found = {}
+    for key, request in requests.items():
+        several = list(labels.values()).count(labels[key]) > 1
+        label = f"{labels[key]} · {key.rsplit('-', 1)[-1]}" if several else labels[key]
+        found[key] = TraceSubject(key, titles[key], label, request, tuple(runs.get(key, ())))
+    return found
+
+
+def _title_of(request: Request) -> str:
+    """Return what a subject is called, of whatever model."""
+    assert request.trace is not None
+    if request.trace.prompt is not None:
+        answers = (("→", request.trace.answer), ("against", request.trace.wrong_answer))
+        typed = "".join(f" {word} “{answer.strip()}”" for word, answer in answers if answer)
+        return f"“{request.trace.prompt}”{typed}"
+    split = "" if request.trace.holdout == "random" else " · relations held out"
+    return f"{title_of('task', request.task)}, all prompts{split}"
+
+
+def effects_of(run: Run, metric: str) -> np.ndarray:
+    """Return the effects of a run in one metric: [S, C] of a prompt, the mean over draws, or [classes, C] of
+    a task, the mean over prompts; nan where there is none."""
+    i = METRICS.index(metric)
+    if not run.result["classes"]:
+        return run.tensors["effects"][..., i].mean(2)
+    estimates = [one["effects"][metric] for one in run.result["classes"].values()]
+    return np.array([[np.nan if one is None else one["mean"] for one in row] for row in estimates])
+
+
+def restored_of(run: Run, metric: str) -> np.ndarray:
+    """Return what the answer to a prompt is worth with every state restored, the mean over draws, [S, C]."""
+    return run.tensors["restored"][..., METRICS.index(metric)].mean(2)
+
+
+def shape_of(run: Run) -> tuple[int, ...]:
+    """Return what runs side by side have in common: tokens or classes of them, columns, heads of a layer."""
+    effects = run.tensors.shapes["effects"]
+    return *(effects[1:3] if run.result["classes"] else effects[:2]), run.result["n_heads"]
+
+
+def holdout_of(run: Run) -> str:
+    """Return what the task's test prompts keep from training."""
+    assert run.request.trace is not None
+    return run.request.trace.holdout
+
+
+def settings_text(run: Run, among: Sequence[Run] = ()) -> str:
+    """Return the settings that tell a run of a corruption from others, in words.
+
+    Args:
+        among: the runs of this corruption to choose from; if they differ in what is held out, that is said.
+    """
+    settings = run.request.ablation_settings.items()
+    parts = [f"{name.replace('_', ' ')} {value}" for name, value in settings]
+    if len({holdout_of(one) for one in among}) > 1:
+        parts.insert(0, HELD_OUT[holdout_of(run)])  # a chooser may show no more than the beginning
+    return ", ".join(parts)
+
+
+def training_text(request: Request) -> str:
+    """Return what trained a corruption, and in which run if not in this one; "" if nothing did."""
+    if request.ablation not in corruptions.names() or not corruptions.get(request.ablation).trained:
+        return ""
+    assert request.trace is not None
+    whole = task_trace(request)
+    where = "" if whole is None else f" of run {whole.run_id()}"
+    return (
+        f"constants{where} trained on {title_of('task', request.task).lower()} that the model knows, "
+        f"train split, {HELD_OUT[request.trace.holdout]}"
+    )

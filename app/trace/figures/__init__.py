@@ -1,0 +1,1 @@
+"""Figures that Causal tracing alone draws."""

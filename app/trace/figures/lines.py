@@ -1,0 +1,206 @@
+"""Effects over layers, with intervals: both corruptions in one chart; concentration and peaks beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from app.figures.components import legend, lines_axis
+from app.figures.style import Look, base_layout, escape, faded
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What one corruption says, layer by layer.
+
+    Attributes:
+        name, colour, symbol: of it, in every chart of the page.
+        mean, low, high: [n], nan where there is none.
+        starred: [n] bool, what has a star.
+    """
+
+    name: str
+    colour: str
+    symbol: str
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    starred: np.ndarray | None = None
+
+
+def profiles_figure(
+    profiles: Sequence[Profile],
+    title: str,
+    scheme: Look,
+    across: str = "layer",
+    places: Sequence[float] | None = None,
+) -> go.Figure:
+    """Return a line for each corruption over layers, with its 95 % interval as a band.
+
+    Args:
+        title: of what is measured.
+        across: title of the other axis.
+        places: where the means stand on it, ascending; None takes 0, 1, 2, ….
+    """
+    figure = go.Figure(layout=_layout(scheme))
+    n = max((len(one.mean) for one in profiles), default=1)
+    at = np.arange(n) if places is None else np.array(places)
+    for one in profiles:
+        layers = np.flatnonzero(np.isfinite(one.mean))
+        if not len(layers):
+            continue
+        both = at[np.concatenate([layers, layers[::-1]])]
+        if np.isfinite(one.low[layers]).all():
+            figure.add_scatter(
+                x=both,
+                y=np.concatenate([one.high[layers], one.low[layers][::-1]]),
+                mode="lines",
+                fill="toself",
+                fillcolor=faded(one.colour, 0.14),
+                line={"width": 0},
+                hoverinfo="skip",
+                showlegend=False,
+            )
+        figure.add_scatter(
+            x=at[layers],
+            y=one.mean[layers],
+            mode="lines+markers" if one.starred is None else "lines+markers+text",
+            name=escape(one.name),
+            line={"color": one.colour, "width": 2},
+            text=None if one.starred is None else ["*" if star else "" for star in one.starred[layers]],
+            textposition="top center",
+            textfont={"size": scheme.size(18), "color": one.colour},
+            marker={"size": 8, "symbol": one.symbol, "color": one.colour},
+            hovertext=[_said(one, layer) for layer in layers.tolist()],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+    quiet = {"size": scheme.size(12), "color": scheme.muted}
+    margin = 0.3 * float(at[-1] - at[0]) / max(1, n - 1) or 0.3
+    figure.update_xaxes(
+        **_axis(scheme),
+        title={"text": across, "font": quiet, "standoff": 4},
+        tickvals=at[:: 1 if n <= 24 else 4].tolist(),
+        range=[float(at[0]) - margin, float(at[-1]) + margin],
+    )
+    figure.update_yaxes(**_axis(scheme) | _zero(scheme), title={"text": title, "font": quiet, "standoff": 6})
+    return figure
+
+
+def intervals_figure(
+    names: Sequence[str],
+    profiles: Sequence[Profile],
+    title: str,
+    scheme: Look,
+    ends: tuple[float, float] | None = None,
+) -> go.Figure:
+    """Return a line for each name, from top to bottom, with a mark and its interval for each corruption.
+
+    Args:
+        profiles: with one entry a name.
+        title: of the axis.
+        ends: of the values there can be; None takes those there are, and 0.
+    """
+    figure = go.Figure(layout=_layout(scheme))
+    for i, one in enumerate(profiles):
+        at = np.arange(len(names)) + 0.18 * (2 * i - len(profiles) + 1)
+        figure.add_scatter(
+            x=one.mean,
+            y=at,
+            mode="markers",
+            name=escape(one.name),
+            marker={"size": 9, "symbol": one.symbol, "color": one.colour},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": np.nan_to_num(one.high - one.mean).clip(0),
+                "arrayminus": np.nan_to_num(one.mean - one.low).clip(0),
+                "color": one.colour,
+                "thickness": 1.4,
+                "width": 3,
+            },
+            hovertext=[f"{escape(name)}, {_said(one, j)}" for j, name in enumerate(names)],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+    quiet = {"size": scheme.size(12), "color": scheme.muted}
+    low, high = _range(profiles) if ends is None else ends
+    margin = 0.04 * (high - low) or 1.0
+    figure.update_xaxes(
+        **_axis(scheme) | _zero(scheme),
+        title={"text": title, "font": quiet, "standoff": 4},
+        range=[low - margin, high + margin],
+    )
+    figure.update_yaxes(**lines_axis(names, scheme))
+    return figure
+
+
+def peaks_figure(counts: Sequence[tuple[Profile, np.ndarray]], scheme: Look) -> go.Figure:
+    """Return bars of how many prompts have their largest effect in each layer, and last of those without one.
+
+    Args:
+        counts: share of the prompts for every layer and for none, [n_layers + 1], of each corruption.
+    """
+    figure = go.Figure(layout=_layout(scheme) | {"bargap": 0.3, "bargroupgap": 0.08, "barmode": "group"})
+    n = max(len(share) for _, share in counts) - 1
+    names = [*(f"L{layer}" for layer in range(n)), "none"]
+    for one, share in counts:
+        figure.add_bar(
+            x=list(range(n + 1)),
+            y=share,
+            name=escape(one.name),
+            marker={"color": one.colour},
+            hovertext=[
+                f"{escape(one.name)}, {name}: {value:.0%}" for name, value in zip(names, share, strict=True)
+            ],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+    quiet = {"size": scheme.size(12), "color": scheme.muted}
+    figure.update_xaxes(
+        **_axis(scheme) | {"showgrid": False},
+        tickvals=list(range(n + 1)),
+        ticktext=names,
+        title={"text": "layer of a prompt's largest effect", "font": quiet, "standoff": 4},
+    )
+    figure.update_yaxes(
+        **_axis(scheme), tickformat=".0%", title={"text": "prompts", "font": quiet, "standoff": 6}
+    )
+    return figure
+
+
+def _layout(scheme: Look) -> dict[str, object]:
+    return base_layout(
+        scheme,
+        margin={"l": scheme.size(60), "r": 12, "t": scheme.size(34), "b": scheme.size(46)},
+        showlegend=True,
+        legend=legend(scheme),
+        dragmode=False,
+        hovermode="closest",
+    )
+
+
+def _axis(scheme: Look) -> dict[str, Any]:
+    return {
+        "tickfont": {"size": scheme.size(12), "color": scheme.muted},
+        "gridcolor": scheme.faint if scheme.mode == "dark" else "#E6EAEE",
+        "zeroline": False,
+        "showline": False,
+        "fixedrange": True,
+        "automargin": True,
+    }
+
+
+def _zero(scheme: Look) -> dict[str, Any]:
+    return {"zeroline": True, "zerolinecolor": scheme.muted, "zerolinewidth": 1}
+
+
+def _range(profiles: Sequence[Profile]) -> tuple[float, float]:
+    """Return the ends of all means and intervals, and of 0."""
+    values = np.concatenate([[0.0], *(part for one in profiles for part in (one.mean, one.low, one.high))])
+    return float(np.nanmin(values)), float(np.nanmax(values))
+
+
+def _said(one: Profile, i: int) -> str:
+    mean, low, high = (float(values[i]) for values in (one.mean, one.low, one.high))
+    interval = f"<br>95 %: {low:.3g} to {high:.3g}" if np.isfinite(low + high) else ""
+    return f"{escape(one.name)}: <b>{mean:.3g}</b>{interval}"

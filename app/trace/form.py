@@ -1,0 +1,122 @@
+"""The form that traces a prompt of the user's, or the prompts of a task, under both corruptions."""
+
+from typing import Any
+
+import streamlit as st
+from pydantic import ValidationError
+
+from app.errors import show_error
+from app.figures.style import Look
+from app.forms import fields_form, problems
+from app.parts.request_form import choose_model, require_model, start_button
+from app.requests import queue
+from app.runs import store
+from app.trace.data import PAIR, STATE_NAMES, corruption_names, corruption_title, subject_key
+from app.trace.prompt import prompt_fields
+from engine.completion import completed
+from engine.errors import CircuitExplorerError, RequestError
+from engine.runs.folder import first_problem
+from engine.runs.request import Request, Trace
+from engine.tracing.base import corruptions
+
+ABOUT = {"prompt": "A prompt", "task": "All facts"}
+HOLDOUTS = {"random": "At random", "relations": "Whole relations"}
+
+
+def trace_form(scheme: Look) -> None:
+    """Draw the form; when it is sent, jobs go into the queue and the page shows their subject."""
+    st.subheader("New trace", anchor=False)
+    model = choose_model("trace-new-model")
+    about = st.segmented_control(
+        "Of",
+        list(ABOUT),
+        key="trace-new-about",
+        default="prompt",
+        format_func=ABOUT.__getitem__,
+        required=True,
+    )
+    fields, ready = prompt_fields(model, scheme) if about == "prompt" else _task()
+    states = st.multiselect(
+        "Restore",
+        list(STATE_NAMES),
+        default=list(STATE_NAMES)[:3],
+        key="trace-new-states",
+        format_func=STATE_NAMES.__getitem__,
+        help="What is put back as it was in the clean prompt, at one token and layer at a time.",
+    )
+    left, right = st.columns(2)
+    window = left.number_input(
+        "Window", 1, 1000, 1, key="trace-new-window", help="Layers restored at once; ROME takes 10 of 48."
+    )
+    seed = right.number_input("Seed", 0, 2**31 - 1, 0, key="trace-new-seed", help="Of noise and training.")
+    chosen = st.multiselect(
+        "Corrupt by",
+        corruption_names(),
+        default=PAIR,
+        key="trace-new-corruptions",
+        format_func=corruption_title,
+        help="What becomes of the subject: noise on it, or the constants that harm the answer least.",
+    )
+    settings = {}
+    for name in chosen:
+        with st.expander(f"{corruption_title(name)}: settings"):
+            settings[name] = fields_form(corruptions.get(name).Settings, f"trace-set-{name}", columns=2)
+    if not start_button("Trace", "trace-start", disabled=not ready):
+        return
+    plain = {"kind": "trace", "model": model, "task": "facts", "seed": int(seed)}
+    try:
+        _submit(plain, fields, states, int(window), settings)
+    except CircuitExplorerError as error:
+        show_error(str(error))
+
+
+def _task() -> tuple[dict[str, Any], bool]:
+    """Draw the fields of a task; return them."""
+    left, right = st.columns(2)
+    n = left.number_input(
+        "Prompts", 1, 100_000, 200, key="trace-new-prompts", help="Test prompts to trace, at most."
+    )
+    holdout = right.selectbox(
+        "Held out",
+        list(HOLDOUTS),
+        key="trace-new-holdout",
+        format_func=HOLDOUTS.__getitem__,
+        help="What the prompts traced keep from those that constants are trained on: ways of asking the same "
+        "facts, at random, or whole relations, none of which is in both.",
+    )
+    return {"n_prompts": int(n), "holdout": holdout}, True
+
+
+def _submit(
+    plain: dict[str, Any], fields: dict[str, Any], states: list[str], window: int, settings: dict[str, Any]
+) -> None:
+    """Put a job for every state and corruption into the queue.
+
+    Raises:
+        CircuitExplorerError: one is refused.
+    """
+    if not states or not settings:
+        raise RequestError("Choose at least one state to restore and one corruption")
+    require_model(plain["model"])
+    more = {"n_prompts": fields.pop("n_prompts")} if "n_prompts" in fields else {}
+    requests = []
+    for state in states:
+        for name, values in settings.items():
+            kind = corruptions.get(name).Settings
+            try:
+                kind.model_validate(values)
+                one_by_one = state == "head"
+                trace = Trace.model_validate(
+                    {"state": state, "window": 1 if one_by_one else window, **fields}
+                )
+            except ValidationError as error:
+                lines = problems(error, kind) if error.title == kind.__name__ else [first_problem(error)]
+                raise RequestError("; ".join(lines)) from error
+            about = {"ablation": name, "ablation_settings": values, "trace": trace}
+            requests.append(Request.model_validate(plain | more | about))
+    for request in requests:  # before any is queued, since one that is refused would leave the others
+        completed(request, store())
+    job_ids = [queue().submit(request) for request in requests]
+    # The queue knows the request with everything filled in, which is what a subject goes by.
+    st.session_state["trace-next"] = subject_key(queue().status(job_ids[0]).request)
+    st.rerun()

@@ -1,0 +1,177 @@
+"""Circuit files: ours and those of other programs, from anywhere, read with suspicion.
+
+.json       our circuit.json; the files of EAP-IG (Hanna et al. 2024) and of the MIB benchmark's circuit track
+.graphml    our export for Gephi, yEd and networkx
+.csv        columns edge, score, in_graph, as in our export; the first alone is enough
+
+Nothing is ever unpickled. A file that does not say which graph it is of needs the graph of its model.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from engine.circuits.circuit import (
+    Circuit,
+    UnknownGraphError,
+    circuit_from_json,
+    circuit_of_edges,
+    graph_of_sizes,
+)
+from engine.circuits.graph import Graph, Qkv
+from engine.errors import RequestError
+from engine.files import parse_json
+
+LARGEST = 64 * 2**20  # bytes; a circuit.json with every edge of a 32,491-edge graph has about 2 MiB
+_LONGEST_NUMBER = 12  # digits of a layer or a head, more than enough
+_NODE = re.compile(r"a(\d{1,12})\.h(\d{1,12})(<[qkv]>)?|m(\d{1,12})")
+_TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
+
+
+def read_circuit_file(name: str, data: bytes, graph: Graph | None = None) -> Circuit:
+    """Return the circuit in a file.
+
+    Args:
+        name: of the file; its ending tells the format.
+        data: the content.
+        graph: of the model the circuit is for; used where the file does not say its graph.
+
+    Raises:
+        RequestError: no such format, too large, or no circuit; the message says what is wrong.
+        UnknownGraphError: the file does not say which graph it is of, and `graph` is None.
+    """
+    ending = Path(name).suffix.lower()
+    if ending not in _READERS:
+        raise RequestError(
+            f"'{name}' is no circuit file: its name ends in {', '.join(ENDINGS)}; nothing else is opened"
+        )
+    if len(data) > LARGEST:
+        raise RequestError(f"'{name}' has more than {LARGEST // 2**20} MiB; no circuit is that large")
+    try:
+        return _READERS[ending](data, graph)
+    except ValueError as error:  # decoding and JSON
+        raise RequestError(f"'{name}' cannot be read: it is no {ending[1:].upper()} ({error})") from error
+    except UnknownGraphError as error:
+        raise UnknownGraphError(f"'{name}': {error}") from error
+    except RequestError as error:
+        raise RequestError(f"'{name}': {error}") from error
+
+
+def _json(data: bytes, graph: Graph | None) -> Circuit:
+    content = parse_json(data)
+    if isinstance(content, dict) and isinstance(nodes := content.get("nodes"), dict):
+        for node in nodes.values():
+            neurons = node.get("neurons") if isinstance(node, dict) else None
+            if isinstance(neurons, list) and not all(neurons):
+                raise RequestError("it keeps some neurons of a node; here a circuit is made of whole edges")
+    edges = content.get("edges") if isinstance(content, dict) else None
+    return circuit_from_json(content, _fitted(graph, edges) if isinstance(edges, dict) else graph)
+
+
+def _graphml(data: bytes, graph: Graph | None) -> Circuit:
+    text = data.decode("utf-8")
+    # Entities can blow a small file up to any size, and may name other files: no GraphML needs them.
+    if re.search(r"<!\s*(DOCTYPE|ENTITY)", text, re.IGNORECASE):
+        raise RequestError("it has a DOCTYPE or an ENTITY, which no circuit needs; it is not opened")
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise RequestError(f"it is no XML: {error}") from error
+    if root.tag.split("}")[-1] != "graphml" or (drawn := root.find("{*}graph")) is None:
+        raise RequestError("it is no GraphML with a graph")
+    names = {key.get("id"): key.get("attr.name") for key in root.iterfind("{*}key")}
+
+    def values(element: ElementTree.Element) -> dict[str | None, str]:
+        return {names.get(part.get("key")): part.text or "" for part in element.iterfind("{*}data")}
+
+    edges: dict[str, tuple[float | None, bool]] = {}
+    for edge in drawn.iterfind("{*}edge"):
+        said = values(edge)
+        name = said.get("name") or edge.get("id") or ""
+        edges[name] = _number(name, said.get("score", "")), True
+    about = values(drawn)
+    if {"n_layers", "n_heads"} <= about.keys():
+        n_layers, n_heads = _whole(about["n_layers"]), _whole(about["n_heads"])
+        qkv: Qkv = "merged" if about.get("qkv") == "merged" else "split"
+        graph = graph_of_sizes(n_layers, n_heads, qkv, about.get("parallel", "").lower() in _TRUE)
+    return _circuit(edges, graph, {key: about.get(key) for key in ("model", "task", "method", "ablation")})
+
+
+def _csv(data: bytes, graph: Graph | None) -> Circuit:
+    rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+    edges: dict[str, tuple[float | None, bool]] = {}
+    try:
+        if "edge" not in (rows.fieldnames or ()):
+            raise RequestError("its first line must name the columns: edge, score, in_graph")
+        for row in rows:
+            name = (row["edge"] or "").strip()
+            kept = (row.get("in_graph") or "true").strip().lower()
+            if kept not in _TRUE | _FALSE:
+                raise RequestError(f"line {rows.line_num}: in_graph is {kept[:80]!r}, not true or false")
+            if name in edges:
+                raise RequestError(f"line {rows.line_num}: edge '{name[:80]}' is listed twice")
+            edges[name] = _number(name, row.get("score") or ""), kept in _TRUE
+    except csv.Error as error:
+        raise RequestError(f"line {rows.line_num} is no CSV: {error}") from error
+    return _circuit(edges, graph, dict.fromkeys(("model", "task", "method", "ablation")))
+
+
+_READERS: dict[str, Callable[[bytes, Graph | None], Circuit]] = {
+    ".json": _json,
+    ".graphml": _graphml,
+    ".csv": _csv,
+}
+ENDINGS = tuple(_READERS)
+
+
+def _circuit(
+    edges: dict[str, tuple[float | None, bool]], graph: Graph | None, about: dict[str, Any]
+) -> Circuit:
+    if not edges:
+        raise RequestError("it has no edges")
+    if (fitted := _fitted(graph, edges) or _told(edges)) is None:
+        raise UnknownGraphError("the file does not say which graph it is of")
+    return circuit_of_edges(fitted, edges, about)
+
+
+def _fitted(graph: Graph | None, edges: dict[str, Any]) -> Graph | None:
+    """Return the graph with the inputs of its heads merged or split as the names of the edges have them."""
+    if graph is None:
+        return None
+    readers = [name.split("->")[-1] for name in edges]
+    if any(reader.endswith(">") for reader in readers):
+        return replace(graph, qkv="split")
+    return replace(graph, qkv="merged") if any(reader.startswith("a") for reader in readers) else graph
+
+
+def _told(edges: dict[str, Any]) -> Graph | None:
+    """Return the graph of which these are all edges, as in our own export; None if they are fewer."""
+    layers, heads, split = [0], [0], False
+    for name in edges:
+        for node in name.split("->"):
+            if found := _NODE.fullmatch(node):
+                layer, head, reader, mlp = found.groups()
+                layers.append(int(layer or mlp))
+                heads.append(int(head or 0))
+                split = split or reader is not None
+    parallel = "a0.h0->m0" not in edges
+    graph = graph_of_sizes(max(layers) + 1, max(heads) + 1, "split" if split else "merged", parallel)
+    return graph if graph.n_edges == len(edges) else None
+
+
+def _number(edge: str, text: str) -> float | None:
+    try:
+        return float(text) if text.strip() else None
+    except ValueError as error:
+        raise RequestError(f"edge '{edge[:80]}' has a score that is no number: {text[:80]!r}") from error
+
+
+def _whole(text: str) -> int:
+    if not (text.isdecimal() and len(text) <= _LONGEST_NUMBER and int(text) >= 1):
+        raise RequestError("'n_layers' and 'n_heads' are whole numbers from 1 on")
+    return int(text)

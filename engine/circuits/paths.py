@@ -1,0 +1,53 @@
+"""Paths through a circuit: what a node is made of, and where it leads."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from engine.circuits.graph import Graph
+
+Way = Literal["neighbours", "upstream", "downstream", "both"]
+
+
+def traced_edges(graph: Graph, kept: np.ndarray, names: Sequence[str], way: Way) -> np.ndarray:
+    """Return the kept edges that touch what is selected or lie on a path to or from it, bool [n_edges].
+
+    Args:
+        graph: the graph.
+        kept: bool [n_edges].
+        names: nodes, or edges, of which their own ends are followed; others are passed over.
+        way: "neighbours" the edges at the nodes, and the edges named; "upstream" all that reaches them;
+            "downstream" all that they reach; "both" the two together.
+    """
+    sources, readers = graph.edges[:, 0], graph.reader_nodes[graph.edges[:, 1]]
+    picked = np.zeros(graph.n_edges, dtype=bool)
+    picked[[graph.edge_index[name] for name in names if "->" in name and name in graph.edge_index]] = True
+    nodes = np.zeros(len(graph.nodes), dtype=bool)
+    nodes[[graph.nodes.index(name) for name in names if name in graph.nodes]] = True
+    if way == "neighbours":
+        return kept & (picked | nodes[sources] | nodes[readers])
+    traced = kept & picked
+    if way in ("upstream", "both"):
+        traced |= _follow(kept, readers, sources, nodes, picked)
+    if way in ("downstream", "both"):
+        traced |= _follow(kept, sources, readers, nodes, picked)
+    return traced
+
+
+def _follow(
+    kept: np.ndarray, near: np.ndarray, far: np.ndarray, nodes: np.ndarray, picked: np.ndarray
+) -> np.ndarray:
+    """Return the kept edges reached from `nodes` and from the far ends of the edges `picked`.
+
+    Args:
+        near, far: the node at each edge's end towards the start, and at the other, int [n_edges].
+    """
+    reached = nodes.copy()
+    reached[far[picked]] = True
+    while True:
+        edges = kept & reached[near]
+        before = reached.sum()
+        reached[far[edges]] = True
+        if reached.sum() == before:
+            return edges

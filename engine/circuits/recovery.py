@@ -1,0 +1,54 @@
+"""How well scores of edges find a circuit that is known: precision and recall at its size, and AUROC.
+
+The planted edges are the positives. At k, their number, the k edges of the highest scores are chosen; where
+several edges tie for the last places, the expectation over ties broken at random counts. AUROC is the
+probability that a planted edge scores higher than another one, ties counting half (Mann & Whitney 1947). An
+edge without a score (nan) is never chosen and ranks below all others.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from engine.circuits.graph import Graph
+
+
+def recovery(graph: Graph, scores: np.ndarray, planted: Sequence[str]) -> dict[str, float]:
+    """Return "precision", "recall" and "auroc" of scores against the planted edges.
+
+    Args:
+        scores: [n_edges], higher keeps first; nan is no score.
+        planted: names of the planted edges: some, but not all of the graph's.
+
+    Raises:
+        RequestError: a name is no edge of this graph.
+    """
+    positive = np.zeros(graph.n_edges, dtype=bool)
+    positive[graph.indices(planted)] = True
+    ranked = np.where(np.isnan(scores), -np.inf, scores).astype(float)
+    k = int(positive.sum())
+    chosen, hits = _chosen(ranked, positive, k)
+    return {
+        "precision": hits / chosen if chosen else 0.0,
+        "recall": hits / k,
+        "auroc": _auroc(ranked, positive),
+    }
+
+
+def _chosen(scores: np.ndarray, positive: np.ndarray, k: int) -> tuple[int, float]:
+    """Return how many edges are chosen, at most k, and how many positives are expected among them."""
+    scored = scores > -np.inf
+    chosen = min(k, int(scored.sum()))
+    if not chosen:
+        return 0, 0.0
+    last = np.sort(scores[scored])[-chosen]
+    above, tied = scores > last, scores == last
+    share = (chosen - above.sum()) / tied.sum()
+    return chosen, float(positive[above].sum() + share * positive[tied].sum())
+
+
+def _auroc(scores: np.ndarray, positive: np.ndarray) -> float:
+    n, others = int(positive.sum()), int((~positive).sum())
+    ranks = stats.rankdata(scores)[positive].sum()
+    return float((ranks - n * (n + 1) / 2) / (n * others))

@@ -1,0 +1,112 @@
+"""What readers read and sources write in the base of a pass through a circuit, where no source differs.
+
+For a circuit as it is, the base is the model with every source replaced (`Ablated`); for a change to a
+circuit, it is that circuit (`Kept`).
+
+Shapes: as in `engine.models.transformer`; b and s are B and S, or 1 where all prompts or positions are alike.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.circuits.graph import Graph
+from engine.forward.masked import Replacement
+from engine.models.transformer import Transformer
+
+
+class Values(Protocol):
+    """What is read and written where no source differs."""
+
+    def stream(self, reader: int) -> int:
+        """Return a number that is the same for readers of the same stream."""
+        ...
+
+    def read(self, reader: int) -> Tensor:
+        """Return what a reader reads, [b, s, D]; the last position alone will do if no other counts."""
+        ...
+
+    def projected(self, layer: int, kind: int, head: int) -> Tensor:
+        """Return a head's q (kind 0), k (1) or v (2) with its bias, [b, s, d]."""
+        ...
+
+    def heads(self, layer: int, heads: np.ndarray) -> Tensor:
+        """Return the outputs of some heads before the output projection, [n, b, s, d]."""
+        ...
+
+    def mlp(self, layer: int) -> Tensor:
+        """Return what an MLP writes, [b, s, D]."""
+        ...
+
+
+class Ablated:
+    """The values where every source is replaced."""
+
+    def __init__(self, transformer: Transformer, graph: Graph, replacement: Replacement) -> None:
+        self.transformer, self.graph, self.replacement = transformer, graph, replacement
+        self.before, self.middle = replacement.streams(transformer)
+        self._normed: tuple[int, Tensor] | None = None
+
+    def stream(self, reader: int) -> int:
+        """All readers of a layer read the same, its MLP aside, which never asks."""
+        return 0
+
+    def read(self, reader: int) -> Tensor:
+        """Return the ablated stream where the reader stands."""
+        layer, place = divmod(reader, self.graph.attention_readers + 1)
+        after_heads = place == self.graph.attention_readers and not self.graph.parallel
+        return self.middle[layer] if after_heads else self.before[layer]
+
+    def projected(self, layer: int, kind: int, head: int) -> Tensor:
+        """Return the projection of the ablated stream, whose norm all heads of the layer share."""
+        if self._normed is None or self._normed[0] != layer:
+            stream = self.before[layer]
+            self._normed = layer, stream * self.transformer.rms_reciprocal(stream).unsqueeze(-1)
+        block, row = self.transformer.blocks[layer], kind * self.graph.n_heads + head
+        return self._normed[1] @ block.qkv[row] + block.qkv_bias[row]
+
+    def heads(self, layer: int, heads: np.ndarray) -> Tensor:
+        """Return what replaces the heads."""
+        return self.replacement.heads[layer][torch.from_numpy(heads).to(self.before[0].device)]
+
+    def mlp(self, layer: int) -> Tensor:
+        """Return what replaces the MLP."""
+        return self.replacement.mlps[layer]
+
+
+@dataclass
+class Kept:
+    """The values of a circuit as a pass computed them, of readers of the sources `wanted` and these sources.
+
+    Attributes:
+        wanted: bool [n_columns].
+    """
+
+    wanted: np.ndarray
+    reads: dict[int, Tensor] = field(default_factory=dict)
+    qkv: dict[tuple[int, int], Tensor] = field(default_factory=dict)  # [3, B, S, d]
+    outputs: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    mlps: dict[int, Tensor] = field(default_factory=dict)
+
+    def stream(self, reader: int) -> int:
+        """Every reader has a stream of its own."""
+        return reader
+
+    def read(self, reader: int) -> Tensor:
+        """Return what the reader reads in the circuit."""
+        return self.reads[reader]
+
+    def projected(self, layer: int, kind: int, head: int) -> Tensor:
+        """Return the projection in the circuit."""
+        return self.qkv[layer, head][kind]
+
+    def heads(self, layer: int, heads: np.ndarray) -> Tensor:
+        """Return the heads' outputs in the circuit."""
+        return torch.stack([self.outputs[layer, head] for head in heads.tolist()])
+
+    def mlp(self, layer: int) -> Tensor:
+        """Return what the MLP writes in the circuit."""
+        return self.mlps[layer]

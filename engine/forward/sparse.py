@@ -1,0 +1,232 @@
+"""Circuits of whole edges: only what leads to the logits is computed, and only at the positions that count.
+
+Equal to the masked forward with a mask of zeros and ones, under every ablation. Readers read a base stream
+plus the differences of the sources they keep (see `engine.forward.masked`); the differences of live sources
+alone are stored, close together, so that a reader's sum is one short gather. What is live, and where, says
+`engine.forward.liveness`. Heads are computed one by one; readers of equal streams share the sum and its norm.
+
+The base need not be the ablated model: with the values of a circuit as the base, and its changes in place of
+the differences, the same pass carries a change on from where it happens (`engine.forward.bases`).
+
+Shapes: as in `engine.models.transformer`; K variants of the same B prompts are computed side by side.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from engine.circuits.graph import Graph
+from engine.forward.bases import Ablated, Kept, Values
+from engine.forward.liveness import Liveness, edge_matrix, head_readers, liveness, mlp_reader
+from engine.forward.masked import MaskedForward, Replacement
+from engine.models.transformer import Run, Transformer
+
+SPARSE = 5  # a gather is faster than a matrix product up to this share, one in so many, of what it could read
+
+
+class CircuitForward:
+    """Forward passes of circuits of whole edges; uses the buffers of a masked forward."""
+
+    def __init__(self, forward: MaskedForward) -> None:
+        self.forward = forward
+
+    @torch.no_grad()
+    def __call__(self, clean: Run, replacement: Replacement, kept: np.ndarray) -> Tensor:
+        """Return the circuit's logits at the last position, [B, V].
+
+        Args:
+            clean: the plain run on the clean prompts; its input, stored start and prefix are used.
+            replacement: what ablated sources are replaced by.
+            kept: bool [n_edges], the edges of the circuit.
+        """
+        t, graph = self.forward.transformer, self.forward.graph
+        (b, s), of = clean.input.shape[:2], liveness(graph, edge_matrix(graph, kept))
+        differences = Differences(self.forward, of, of.live, (1, b, s))
+        if of.live[0]:
+            differences.put(0, clean.input - replacement.input)
+        compute = of.live.copy()
+        compute[0] = False
+        return Pass(t, graph, clean, Ablated(t, graph, replacement), differences).logits(compute)[0]
+
+
+class Differences:
+    """What sources write less what stands for it in the base: [K, B, S, D], or at the last position alone.
+
+    Args:
+        forward: gives the buffers, which the next object of this class takes over.
+        of: what matters in the circuit.
+        stored: bool [n_columns], the sources that will differ.
+        rows: K, B and S.
+    """
+
+    def __init__(
+        self, forward: MaskedForward, of: Liveness, stored: np.ndarray, rows: tuple[int, int, int]
+    ) -> None:
+        self.of, self.stored, self.rows = of, stored, rows
+        n_sources, (k, b, s) = len(forward.graph.sources), rows
+        columns = np.flatnonzero(stored)
+        # The caller's own sources come first, so that what is filled is always one piece from the start.
+        columns = np.concatenate([columns[columns >= n_sources], columns[columns < n_sources]])
+        wide = columns[of.everywhere[columns]]
+        self.place, self.wide_place = np.full((2, len(stored)), -1)
+        self.place[columns], self.wide_place[wide] = np.arange(len(columns)), np.arange(len(wide))
+        d = forward.transformer.shape.d_model
+        self.last = forward.buffer("live sources, last position", len(columns), k, b, 1, d)
+        self.wide = forward.buffer("live sources", len(wide), k, b, s, d)
+
+    def put(self, source: int, difference: Tensor) -> None:
+        """Store a source's difference, [..., S, D], or [..., 1, D] if no other position matters."""
+        if self.of.everywhere[source]:
+            self.wide[self.wide_place[source]] = difference
+        self.last[self.place[source]] = difference[..., -1:, :]
+
+    def put_heads(self, heads: np.ndarray, changed: Tensor, out: Tensor) -> None:
+        """Store the differences of heads (columns, adjoining those that matter everywhere, or all do not).
+
+        Args:
+            changed: differences before the output projection, [n, K, B, S or 1, d].
+            out: their output projections, [n, d, D].
+        """
+        n, flat = len(heads), changed.flatten(1, -2)
+        if self.of.everywhere[heads[0]]:
+            start = self.wide_place[heads[0]]
+            torch.bmm(flat, out, out=self.wide[start : start + n].view(n, flat.shape[1], -1))
+            self.last[self.place[heads]] = self.wide[start : start + n, ..., -1:, :]
+        else:
+            self.last[self.place[heads]] = torch.bmm(flat, out).view(n, *self.last.shape[1:])
+
+    def mix(self, rows: np.ndarray, last: bool) -> Tensor:
+        """Return the sums over the sources in `rows` (bool [n, n_columns]), [n, K, B, S or 1, D]."""
+        stored, places = (self.last, self.place) if last else (self.wide, self.wide_place)
+        chosen = [places[row] for row in rows]
+        index, counts = np.concatenate(chosen), np.array([len(part) for part in chosen])
+        flat = stored[: index.max() + 1].flatten(1)
+        if len(index) * SPARSE > len(rows) * len(flat):
+            weights = flat.new_zeros((len(rows), len(flat)))
+            weights[np.repeat(np.arange(len(rows)), counts), index] = 1
+            mixed = torch.mm(weights, flat)
+        else:
+            offsets = torch.from_numpy(np.cumsum(counts) - counts).to(flat.device)
+            bags = torch.from_numpy(index).to(flat.device)
+            mixed = functional.embedding_bag(bags, flat, offsets, mode="sum")
+        return mixed.view(len(rows), *stored.shape[1:])
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass through the layers: computes sources in order and stores how they differ from the base.
+
+    Attributes:
+        clean: gives start and prefix.
+        values: the base.
+        differences: those already stored are where the pass begins.
+        keep: filled with what the pass computes, if given; there is one variant then.
+    """
+
+    transformer: Transformer
+    graph: Graph
+    clean: Run
+    values: Values
+    differences: Differences
+    keep: Kept | None = None
+
+    def logits(self, compute: np.ndarray) -> Tensor:
+        """Compute the sources `compute` (bool [n_columns]) and return the logits, [K, B, V]."""
+        return self.transformer.unembed(self.final(compute)).expand(*self.differences.rows[:2], -1)
+
+    def final(self, compute: np.ndarray) -> Tensor:
+        """Compute the sources `compute` (bool [n_columns]) and return what `logits` reads, [K, B, D]."""
+        graph = self.graph
+        for layer in range(graph.n_layers):
+            first = graph.sources_before(layer)
+            mlp = first + graph.n_heads
+            heads, wide = np.flatnonzero(compute[first:mlp]), self.differences.of.everywhere[first:mlp]
+            if len(heads):
+                self._heads(layer, np.concatenate([heads[wide[heads]], heads[~wide[heads]]]))
+            if compute[mlp]:
+                last = not self.differences.of.everywhere[mlp]
+                written = self.transformer.mlp(layer, self._read(mlp_reader(graph, layer), last))
+                self.differences.put(mlp, written - _at(self.values.mlp(layer), last))
+                if self.keep is not None and self.keep.wanted[mlp]:
+                    self.keep.mlps[layer] = written[0]
+        return self._read(len(graph.readers) - 1, last=True)[..., 0, :]
+
+    def _row(self, reader: int) -> np.ndarray:
+        """Return the sources with a difference that a reader keeps, bool [n_columns]."""
+        return self.differences.of.kept[reader] & self.differences.stored
+
+    def _read(self, reader: int, last: bool) -> Tensor:
+        """Return what a reader reads, [K, B, S, D] or its broadcast."""
+        read, row = _at(self.values.read(reader), last).unsqueeze(0), self._row(reader)
+        if row.any():
+            read = self.differences.mix(row[None], last)[0].add_(read)
+        self._note(reader, read)
+        return read
+
+    def _heads(self, layer: int, heads: np.ndarray) -> None:
+        """Compute some heads of a layer, those that matter everywhere before the others."""
+        block, first = self.transformer.blocks[layer], self.graph.sources_before(layer)
+        wide = self.differences.of.everywhere[first + heads]
+        (k, b, s), n, d = self.differences.rows, len(heads), block.qkv.shape[-1]
+        qkv = block.qkv.new_zeros((3, n, k, b, s, d))
+        self._project(
+            layer, heads, qkv, [(kind, i) for kind in range(3) for i in range(n) if kind or wide[i]]
+        )
+        # Of a head that matters at the last position alone no other query does.
+        at_last = [(0, i) for i in range(n) if not wide[i]]
+        self._project(layer, heads, qkv[..., -1:, :], at_last, last=True)
+        prefix = [
+            x[heads].unsqueeze(1).expand(n, k, *x.shape[1:]).flatten(1, 2) for x in self.clean.prefix[layer]
+        ]
+        attended = self.transformer.attend(layer, qkv.flatten(2, 3), self.clean.start, (prefix[0], prefix[1]))
+        outputs = attended[0].view(n, k, b, s, d)
+        changed = outputs - self.values.heads(layer, heads).unsqueeze(1)
+        for some, last in ((np.flatnonzero(wide), False), (np.flatnonzero(~wide), True)):
+            if len(some):
+                part = _at(changed[some[0] : some[-1] + 1], last)
+                self.differences.put_heads(first + heads[some], part, block.out[heads[some]])
+        if self.keep is not None:
+            for i in np.flatnonzero(self.keep.wanted[first + heads]).tolist():
+                self.keep.qkv[layer, int(heads[i])] = qkv[:, i, 0]
+                self.keep.outputs[layer, int(heads[i])] = outputs[i, 0]
+
+    def _project(
+        self, layer: int, heads: np.ndarray, qkv: Tensor, asked: list[tuple[int, int]], last: bool = False
+    ) -> None:
+        """Write projections with their biases, of what every (kind, place in heads) reads, to `qkv`."""
+        block, readers = self.transformer.blocks[layer], head_readers(self.graph, layer)
+        alike: dict[tuple[int, bytes], list[tuple[int, int]]] = {}
+        for kind, i in asked:
+            reader = int(readers[kind, heads[i]])
+            row = self._row(reader)
+            if row.any():
+                alike.setdefault((self.values.stream(reader), row.tobytes()), []).append((kind, i))
+            else:
+                qkv[kind, i] = _at(self.values.projected(layer, kind, int(heads[i])), last)
+        if not alike:
+            return
+        read_by = [int(readers[kind, heads[i]]) for (kind, i), *_ in alike.values()]
+        read = self.differences.mix(np.stack([self._row(reader) for reader in read_by]), last)
+        for reader, stream in zip(read_by, read, strict=True):
+            stream += _at(self.values.read(reader), last)
+        scale = self.transformer.rms_reciprocal(read).unsqueeze(-1)
+        for group, stream, factor in zip(alike.values(), read, scale, strict=True):
+            for kind, i in group:
+                row = kind * self.graph.n_heads + int(heads[i])
+                self._note(int(readers[kind, heads[i]]), stream)
+                torch.addcmul(block.qkv_bias[row], stream @ block.qkv[row], factor, out=qkv[kind, i])
+
+    def _note(self, reader: int, read: Tensor) -> None:
+        if self.keep is not None and (self.differences.of.kept[reader] & self.keep.wanted).any():
+            held = self.keep.reads.get(reader)
+            # A merged reader is read at all positions by k and v, and perhaps at the last alone by q.
+            if held is None or held.shape[-2] < read.shape[-2]:
+                self.keep.reads[reader] = read[0]
+
+
+def _at(values: Tensor, last: bool) -> Tensor:
+    """Return values [..., s, x], or those of the last position alone."""
+    return values[..., -1:, :] if last else values

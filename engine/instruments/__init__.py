@@ -1,0 +1,1 @@
+"""Instruments: what can be asked of a model, one folder each."""

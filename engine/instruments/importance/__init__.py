@@ -1,0 +1,1 @@
+"""Importance: what is lost when a node alone is ablated."""

@@ -1,0 +1,1 @@
+"""Causal tracing of a prompt or of a task."""

@@ -1,0 +1,1 @@
+"""Training the lenses of a model."""

@@ -1,0 +1,95 @@
+"""Which jobs are unfinished, on disk, so that a server that was stopped or killed goes on with them.
+
+    <folder>/<server>/<job-id>.json      one unfinished job: {"request": …, "key": …}
+    <folder>/<server>/lock               held as long as that server lives
+
+A server that starts takes over the jobs of every server that is gone. Locks end with their process, however
+it ends, so two servers on the same runs never take each other's jobs.
+"""
+
+import json
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from engine.runs.request import Request
+
+_PATIENCE = 10  # seconds to wait while another server starts
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One unfinished job: its request, and the key its task has in the scheduler."""
+
+    request: Request
+    key: str
+
+
+class Journal:
+    """The unfinished jobs of this process.
+
+    Args:
+        folder: shared by all servers on the same runs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._own = folder / uuid.uuid4().hex
+        self._lock = FileLock(self._own / "lock")
+        with self._starting():
+            self._own.mkdir()
+            self._lock.acquire(timeout=0)
+
+    def add(self, job_id: str, entry: Entry) -> None:
+        """Note an unfinished job."""
+        content = {"request": entry.request.model_dump(mode="json", by_alias=True), "key": entry.key}
+        unfinished = self._own / f"{job_id}.unfinished"
+        unfinished.write_text(json.dumps(content), encoding="utf-8")
+        os.replace(unfinished, self._own / f"{job_id}.json")
+
+    def remove(self, job_id: str) -> None:
+        """Strike a job off: it has ended."""
+        (self._own / f"{job_id}.json").unlink(missing_ok=True)
+
+    def adopt(self) -> list[Entry]:
+        """Take over the jobs of the servers that are gone, oldest first."""
+        found: list[tuple[float, Entry]] = []
+        with self._starting():
+            for other in self._folder.iterdir():
+                if other == self._own or not other.is_dir():
+                    continue
+                lock = FileLock(other / "lock")
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    continue
+                found += [
+                    (file.stat().st_mtime, entry) for file in other.glob("*.json") if (entry := _read(file))
+                ]
+                for _, entry in found:
+                    self.add(entry.request.run_id(), entry)
+                lock.release()
+                shutil.rmtree(other)
+        return [entry for _, entry in sorted(found, key=lambda item: item[0])]
+
+    def close(self) -> None:
+        """Leave the unfinished jobs to the next server."""
+        self._lock.release()
+
+    def _starting(self) -> FileLock:
+        return FileLock(self._folder / "starting.lock", timeout=_PATIENCE)
+
+
+def _read(file: Path) -> Entry | None:
+    """Return the entry in a file; None if it is damaged or of another version."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return Entry(Request.model_validate(content["request"]), str(content["key"]))
+    except (ValueError, KeyError, TypeError, ValidationError):
+        return None

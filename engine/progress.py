@@ -1,0 +1,20 @@
+"""Progress of long work: what it is given to report to, and to be cancelled by."""
+
+from collections.abc import Callable
+
+# report(done, total, message): progress goes out through it; it raises `Cancelled` to stop the work.
+Report = Callable[[int, int, str], None]
+
+
+def silent(done: int, total: int, message: str) -> None:
+    """Report to nobody."""
+
+
+def part_of(report: Report, first: int, last: int, whole: int, prefix: str = "") -> Report:
+    """Return a report that fills the part from `first` to `last` of another one's `whole`."""
+
+    def part(done: int, total: int, message: str) -> None:
+        share = first + (last - first) * done / max(total, 1)
+        report(round(1000 * share / whole), 1000, prefix + message)
+
+    return part

@@ -1,0 +1,66 @@
+"""Circuits made of others: intersections, unions and differences, and circuits less an edge or a node.
+
+The case study of Edge Pruning (Bhaskar et al. 2024, section 5) evaluates the intersection and the union of
+two circuits as circuits of their own; what taking out one edge or node does is asked of any circuit.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
+
+from engine.circuits.circuit import prune_dangling
+from engine.circuits.graph import Graph
+from engine.errors import RequestError
+from engine.runs.request import Chosen, Part
+from engine.runs.store import RunStore
+
+
+def combinations(parts: Sequence[Part]) -> list[Chosen]:
+    """Return the circuits that are made of others when they are compared: what all share ("in all"), what any
+    has ("in any"), each alone (named like its run) and what it alone has ("only" and its run).
+
+    They are put in the order of the runs' ids, so that the same parts make the same request in any order.
+    """
+    parts = sorted(parts, key=lambda part: part.run)
+    found = [
+        Chosen(name="in all", join="intersection", parts=parts),
+        Chosen(name="in any", join="union", parts=parts),
+    ]
+    for part in parts:
+        others = [other for other in parts if other is not part]
+        found.append(Chosen(name=part.run, parts=[part]))
+        found.append(Chosen(name=f"only {part.run}", join="difference", parts=[part, *others]))
+    return found
+
+
+def chosen_edges(chosen: Chosen, graph: Graph, store: RunStore) -> np.ndarray:
+    """Return the edges of a chosen circuit, bool [n_edges].
+
+    Raises:
+        RequestError: a part is no run with a circuit, or of another graph; nothing is called so in `without`.
+    """
+    kept = np.ones(graph.n_edges, dtype=bool)
+    if chosen.parts:
+        kept = prune_dangling(graph, _joined(chosen, [_part(part, graph, store) for part in chosen.parts]))
+    for name in chosen.without:
+        if name in graph.sources:
+            kept &= graph.edges[:, 0] != graph.sources.index(name)
+        else:
+            kept[graph.indices([name])] = False
+    return kept
+
+
+def _joined(chosen: Chosen, parts: list[np.ndarray]) -> np.ndarray:
+    if chosen.join == "intersection":
+        return reduce(np.logical_and, parts)
+    if chosen.join == "union":
+        return reduce(np.logical_or, parts)
+    return reduce(lambda rest, other: rest & ~other, parts)
+
+
+def _part(part: Part, graph: Graph, store: RunStore) -> np.ndarray:
+    circuit = store.get(part.run).circuit_at(part.edges)
+    if circuit.graph != graph:
+        raise RequestError(f"run '{part.run}' is of another graph than this model's: it cannot be joined")
+    return circuit.kept

@@ -1,0 +1,83 @@
+"""Circuit files that were imported, kept beside the runs until a job has measured them.
+
+    <user_dir>/.imports/<sha256>.json     a circuit in the form of circuit.json
+
+The name is the sha256 of the content, which the request of the import carries: a file that was changed is
+another request.
+"""
+
+import hashlib
+import json
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.circuits.circuit import Circuit, circuit_from_json, circuit_to_json, prune_dangling
+from engine.errors import RequestError
+from engine.files import write_whole
+from engine.runs.store import RunStore
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def keep_circuit(store: RunStore, circuit: Circuit, d_model: int) -> str:
+    """Keep a circuit for a later import and return its sha256, in hexadecimal.
+
+    Raises:
+        RequestError: the user's folder cannot be written to.
+    """
+    store.check_writable()
+    content = json.dumps(circuit_to_json(circuit, d_model, ranking=True), sort_keys=True).encode()
+    digest = hashlib.sha256(content).hexdigest()
+    folder = store.user_dir / ".imports"
+    folder.mkdir(exist_ok=True)
+    write_whole(folder / f"{digest}.json", content)
+    return digest
+
+
+def kept_circuit(store: RunStore, digest: str) -> Circuit:
+    """Return an imported circuit.
+
+    Raises:
+        RequestError: there is none of this sha256, or its content is not what it was.
+    """
+    if not _SHA256.fullmatch(digest):
+        raise RequestError(f"'{digest[:80]}' is no sha256 of an imported circuit")
+    try:
+        content = (store.user_dir / ".imports" / f"{digest}.json").read_bytes()
+    except OSError as error:
+        raise RequestError("the imported circuit is not there any more: import its file again") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise RequestError("the imported circuit was changed since: import its file again")
+    return circuit_from_json(json.loads(content))
+
+
+class Ranking(NamedTuple):
+    """Scores [n_edges] whose `edges` highest make an imported circuit, and what to know of them."""
+
+    scores: np.ndarray
+    edges: int
+    notes: list[str]
+
+
+def ranking(circuit: Circuit) -> Ranking:
+    """Return the ranking of edges that an imported circuit comes from.
+
+    Files of methods with signed scores keep the edges of the largest size; others give no scores at all, or
+    such that the circuit is not made of the highest.
+
+    Raises:
+        RequestError: none of the circuit's edges is on a path from the input to the logits.
+    """
+    graph, alive = circuit.graph, prune_dangling(circuit.graph, circuit.kept)
+    if not alive.any():
+        raise RequestError("no path of the circuit's edges leads from the input to the logits")
+    by_size = "edges are ranked by the size of their scores, as the file's circuit is"
+    for scores, notes in ((circuit.scores, []), (np.abs(circuit.scores), [by_size])):
+        if np.isfinite(lowest := scores[alive].min()):
+            highest = scores >= lowest
+            if (prune_dangling(graph, highest) == alive).all():
+                return Ranking(scores, int(highest.sum()), notes)
+    one_size = "the file's scores do not rank the edges of its circuit: it is shown at this one size"
+    return Ranking(np.where(alive, 1.0, np.nan), int(alive.sum()), [one_size])

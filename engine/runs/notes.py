@@ -1,0 +1,128 @@
+"""What a user says of a run: a title of her own, and nodes pinned with a note each.
+
+    <run folder>/notes.json               of the user's own runs
+    <user_dir>/.notes/<run-id>.json       of shipped runs, whose folders are read-only
+
+    {"schema": 1, "title": "The one for the talk", "pins": {"a3.h2": "name mover?"}}
+
+Notes are no part of the run: its id, its request and its result do not know of them. Notes that are damaged
+read as none, so that a run can always be opened.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.errors import RequestError
+from engine.files import parse_json, write_whole
+from engine.runs.folder import Run
+from engine.runs.store import RunStore
+
+_changing = threading.Lock()
+
+SCHEMA = 1
+LONGEST_TITLE = 120
+LONGEST_NOTE = 2000
+MOST_PINS = 200
+_LONGEST_NAME = 40  # of a node; the longest there can be is "a1699.h1699"
+_MAX_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a user says of one run.
+
+    Attributes:
+        title: shown wherever runs are chosen; None shows what the run itself says.
+        pins: the nodes pinned, by name, each with a note that may be empty.
+    """
+
+    title: str | None = None
+    pins: dict[str, str] = field(default_factory=dict)
+
+
+def read_notes(store: RunStore, run: Run) -> Notes:
+    """Return the notes on a run; empty ones if there are none, or none that can be read."""
+    path = notes_file(store, run)
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            return Notes()
+        return parse_notes(parse_json(path.read_bytes()))
+    except (OSError, ValueError, RequestError):
+        return Notes()
+
+
+def write_notes(store: RunStore, run: Run, notes: Notes) -> None:
+    """Keep the notes on a run in place of those there were, whole or not at all.
+
+    Raises:
+        RequestError: a text is too long, there are too many pins, or the folder cannot be written to.
+    """
+    content = json.dumps(notes_to_json(notes), indent=1, ensure_ascii=False) + "\n"
+    path = notes_file(store, run)
+    try:
+        if run.shipped:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content.encode())
+        os.utime(store.user_dir)  # who keeps a list of the runs and their titles looks at this time
+    except OSError as error:
+        raise RequestError(
+            f"the notes on run '{run.run_id}' cannot be written to '{path.parent}': {error.strerror}"
+        ) from error
+
+
+def change_notes(store: RunStore, run: Run, change: Callable[[Notes], Notes]) -> None:
+    """Replace the notes on a run by what `change` makes of them; nobody else in this process comes between.
+
+    Raises:
+        RequestError: as `write_notes`.
+    """
+    with _changing:
+        write_notes(store, run, change(read_notes(store, run)))
+
+
+def notes_file(store: RunStore, run: Run) -> Path:
+    """Return where the notes on a run lie."""
+    return store.user_dir / ".notes" / f"{run.run_id}.json" if run.shipped else run.folder / "notes.json"
+
+
+def notes_to_json(notes: Notes) -> dict[str, Any]:
+    """Return the content of notes.json; a title is put in one line, and an empty one is none.
+
+    Raises:
+        RequestError: a text is too long, or there are too many pins.
+    """
+    title = " ".join((notes.title or "").split()) or None
+    if title is not None and len(title) > LONGEST_TITLE:
+        raise RequestError(f"the title has {len(title)} characters; at most {LONGEST_TITLE} are kept")
+    if len(notes.pins) > MOST_PINS:
+        raise RequestError(f"{len(notes.pins)} nodes are pinned; at most {MOST_PINS} are kept")
+    for name, text in notes.pins.items():
+        if len(name) > _LONGEST_NAME:
+            raise RequestError(f"'{name[:_LONGEST_NAME]}…' is no name of a node")
+        if len(text) > LONGEST_NOTE:
+            raise RequestError(
+                f"the note on {name} has {len(text):,} characters; at most {LONGEST_NOTE:,} are kept"
+            )
+    return {"schema": SCHEMA, "title": title, "pins": notes.pins}
+
+
+def parse_notes(content: Any) -> Notes:
+    """Return the notes in a parsed notes.json.
+
+    Raises:
+        RequestError: the content is no notes, or longer than notes may be.
+    """
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise RequestError(f"no notes: a JSON object of schema {SCHEMA} is needed")
+    title, pins = content.get("title"), content.get("pins")
+    if not (title is None or isinstance(title, str)):
+        raise RequestError("no notes: 'title' is text or null")
+    if not isinstance(pins, dict) or not all(isinstance(text, str) for text in pins.values()):
+        raise RequestError("no notes: 'pins' is an object from a node's name to a text")
+    checked = notes_to_json(Notes(title, pins))
+    return Notes(checked["title"], checked["pins"])

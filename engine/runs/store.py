@@ -1,0 +1,237 @@
+"""The run store: the folders in which runs lie, the shipped ones read-only and the user's own.
+
+A run is written to a temporary folder and renamed, so it is there whole or not at all; what a crashed write
+leaves behind has a name that is never listed. `engine.runs.folder` says what a run folder holds.
+"""
+
+import difflib
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from platformdirs import user_data_path
+
+from engine.errors import RequestError
+from engine.runs.folder import Run, read_run, write_run
+from engine.runs.request import Request
+
+__all__ = ["BrokenRun", "Run", "RunStore", "default_user_dir"]
+
+SHIPPED_RUNS = Path(__file__).resolve().parents[2] / "cached_runs"
+RUN_ID = re.compile(r"[a-z0-9-]{1,200}")
+_LEFTOVER_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True)
+class BrokenRun:
+    """A folder among the runs that cannot be opened, and why."""
+
+    folder: Path
+    problem: str
+
+
+def default_user_dir() -> Path:
+    """Return the folder of the user's runs: `CIRCUIT_EXPLORER_RUNS` or the system's place for such data."""
+    if folder := os.environ.get("CIRCUIT_EXPLORER_RUNS"):
+        return Path(folder).expanduser()
+    return user_data_path("circuit-explorer") / "runs"
+
+
+class RunStore:
+    """Runs in two folders: the user's, which can be written, and the shipped one.
+
+    Args:
+        user_dir: the user's folder, made when first written to; None takes `default_user_dir()`.
+        shipped_dir: the shipped runs.
+    """
+
+    def __init__(self, user_dir: Path | None = None, shipped_dir: Path = SHIPPED_RUNS) -> None:
+        self.user_dir = (user_dir or default_user_dir()).resolve()
+        self.shipped_dir = shipped_dir.resolve()
+        self._read: dict[
+            Path, tuple[object, Run]
+        ] = {}  # folder -> what its files looked like, and what they hold
+
+    def list(self) -> list[Run]:
+        """Return every run that can be opened, newest first; `list_broken` tells of the others."""
+        runs = [run for run in self._scan() if isinstance(run, Run)]
+        return sorted(runs, key=lambda run: run.result["created"], reverse=True)
+
+    def list_broken(self) -> "list[BrokenRun]":
+        """Return the folders that look like runs but cannot be opened."""
+        return [run for run in self._scan() if isinstance(run, BrokenRun)]
+
+    def get(self, run: str | Path) -> Run:
+        """Open a run.
+
+        Args:
+            run: a run id (str), or the folder of a run anywhere (Path).
+
+        Raises:
+            RequestError: there is no such run, or it is broken; the message names the folder and the fault.
+        """
+        if isinstance(run, Path):
+            if not run.is_dir():
+                raise RequestError(f"no run folder '{run}'")
+            return self._open(run.resolve())
+        if (folder := self._folder(run)) is None:
+            raise self._unknown(run)
+        return self._open(folder)
+
+    def __contains__(self, run_id: str) -> bool:
+        """Tell whether a run of this id is there and whole."""
+        try:
+            self.get(run_id)
+        except RequestError:
+            return False
+        return True
+
+    def check_writable(self) -> None:
+        """Check that runs can be written, before hours are spent on one.
+
+        Raises:
+            RequestError: the user's folder cannot be made or written to.
+        """
+        try:
+            self.user_dir.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.user_dir).close()
+        except OSError as error:
+            raise RequestError(
+                f"runs cannot be written to '{self.user_dir}' ({error.strerror}); give another --runs-dir"
+            ) from error
+
+    def write(
+        self,
+        request: Request,
+        result: Mapping[str, Any],
+        tensors: Mapping[str, np.ndarray] | None = None,
+        circuit: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Write a run to the user's folder, whole or not at all, and return its id.
+
+        A whole run of the same id stays as it is (it answers the same request); a broken one is replaced.
+        """
+        return self.put(lambda folder: write_run(folder, request, result, tensors, circuit))
+
+    def put(self, fill: Callable[[Path], None]) -> str:
+        """Put a run into the user's folder, whole or not at all, and return its id.
+
+        A whole run of the same id stays as it is; a broken one is replaced.
+
+        Args:
+            fill: writes the files of a run into the empty folder it is given.
+
+        Raises:
+            RequestError: what it wrote is no run that can be opened.
+        """
+        self.user_dir.mkdir(parents=True, exist_ok=True)
+        self._clear_leftovers()
+        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.user_dir))
+        try:
+            fill(temporary)
+            run_id = read_run(temporary, shipped=False).request.run_id()
+            if not RUN_ID.fullmatch(run_id):
+                raise ValueError(f"'{run_id}' is no run id")
+            if run_id not in self:
+                self._put(temporary, self.user_dir / run_id)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return run_id
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run of the user's.
+
+        Raises:
+            RequestError: there is no such run, or it is shipped.
+        """
+        if (folder := self._folder(run_id)) is None:
+            raise self._unknown(run_id)
+        if folder.parent == self.shipped_dir:
+            raise RequestError(f"run '{run_id}' is shipped with the program and cannot be deleted")
+        _remove(folder)
+
+    def _open(self, folder: Path) -> Run:
+        # Lists of runs are asked for again and again: a folder is read once, and anew when a file is changed.
+        shipped = folder.parent == self.shipped_dir
+        try:
+            looks = [
+                (file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(folder.iterdir())
+            ]
+        except OSError:  # deleted just now: reading it says so in one line
+            return read_run(folder, shipped)
+        known = self._read.get(folder)
+        if known is None or known[0] != looks:
+            known = looks, read_run(folder, shipped)
+            self._read[folder] = known
+        return known[1]
+
+    def _put(self, temporary: Path, folder: Path) -> None:
+        if folder.exists():
+            try:
+                read_run(folder, shipped=False)
+                return
+            except RequestError:
+                _remove(folder)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            # Another process was faster with the same request: its run is as good.
+            read_run(folder, shipped=False)
+
+    def _folders(self) -> Iterator[Path]:
+        seen: set[str] = set()
+        for parent in (self.shipped_dir, self.user_dir):
+            for folder in sorted(parent.iterdir()) if parent.is_dir() else []:
+                if RUN_ID.fullmatch(folder.name) and folder.is_dir() and folder.name not in seen:
+                    seen.add(folder.name)
+                    yield folder
+
+    def _folder(self, run_id: str) -> Path | None:
+        if not RUN_ID.fullmatch(run_id):
+            raise RequestError(f"'{run_id[:80]}' is no run id: small letters, digits and hyphens")
+        for parent in (self.shipped_dir, self.user_dir):
+            folder = parent / run_id
+            # A link that leads out of the runs is not followed.
+            if folder.is_dir() and folder.resolve().parent == parent:
+                return folder
+        return None
+
+    def _unknown(self, run_id: str) -> RequestError:
+        nearest = difflib.get_close_matches(run_id, [found.name for found in self._folders()], n=1)
+        hint = f"did you mean '{nearest[0]}'? " if nearest else ""
+        return RequestError(f"unknown run '{run_id}': {hint}runs are in '{self.user_dir}'")
+
+    def _scan(self) -> Iterator[Run | BrokenRun]:
+        for folder in self._folders():
+            try:
+                yield self.get(folder.name)
+            except RequestError as error:
+                yield BrokenRun(folder, str(error))
+
+    def _clear_leftovers(self) -> None:
+        for leftover in self.user_dir.glob(".writing-*"):
+            if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _remove(folder: Path) -> None:
+    # Renamed first, so that the run is gone at once even if removing the files is cut short.
+    doomed = Path(tempfile.mkdtemp(prefix=".writing-deleted-", dir=folder.parent))
+    folder.rename(doomed / folder.name)
+    shutil.rmtree(doomed)
+
+
+def open_run(store: RunStore, run: str) -> Run:
+    """Open what a user typed: a run id of the store, or the folder of a run.
+
+    Raises:
+        RequestError: there is no such run, or it is broken.
+    """
+    return store.get(Path(run) if os.sep in run or Path(run).is_dir() else run)

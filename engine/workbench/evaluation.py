@@ -1,0 +1,166 @@
+"""Measure circuits against the full model on a split's prompts, under any ablation."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine import metrics
+from engine.ablations.constants import Constants
+from engine.circuits.circuit import Circuit, top_edges
+from engine.circuits.graph import Graph
+from engine.forward.batch import Batch
+from engine.forward.masked import MaskedForward, Replacement
+from engine.forward.sparse import CircuitForward
+from engine.progress import Report, part_of, silent
+from engine.tasks.dataset import Prompts
+
+FEWEST = 5  # edges: the smallest circuit of a curve
+GRID = 22  # sizes on a curve, at most
+EVALUATION_BATCH = 64  # prompts
+SPARSE = 0.05  # share of the edges kept up to which computing only what is live is faster
+SHOWN = 8  # prompts whose predictions are kept
+TOP = 5
+
+
+def edge_grid(n_edges: int) -> list[int]:
+    """Return the sizes a curve is measured at where none are asked for: a geometric grid up to all edges."""
+    return np.geomspace(min(FEWEST, n_edges), n_edges, GRID).round().astype(int).tolist()
+
+
+@dataclass
+class Evaluator:
+    """Evaluates circuits of one graph on prepared prompts.
+
+    Args:
+        forward: the masked forward.
+        prompts: the prompts; `batches` cover them all, in the order of `order`.
+        order: the prompt that each row of the batches, one after the other, belongs to.
+        names: gives the text of token ids.
+        seed: of the bootstrap.
+        fit: trains what the ablated edges of a circuit are replaced by, under an ablation that has such
+            constants; None takes the batches' replacements.
+    """
+
+    forward: MaskedForward
+    prompts: Prompts
+    batches: list[Batch]
+    order: list[int]
+    names: Callable[[list[int]], list[str]]
+    seed: int
+    fit: Callable[[np.ndarray, Report], Replacement] | None = None
+
+    def __post_init__(self) -> None:
+        self.model_logits = [batch.clean.logits for batch in self.batches]
+        self.model = self.values(self.model_logits)
+
+    @cached_property
+    def ablated(self) -> metrics.Values:
+        """The per-prompt metrics with every edge ablated."""
+        return self.ablate_all(silent)
+
+    def ablate_all(self, report: Report) -> metrics.Values:
+        """Return the per-prompt metrics with every edge ablated, from now on `ablated`."""
+        if "ablated" not in self.__dict__:
+            found = self.logits(np.zeros(self.forward.graph.n_edges, dtype=bool), report)
+            self.__dict__["ablated"] = self.values(found)
+        return self.__dict__["ablated"]
+
+    def logits(self, kept: np.ndarray, report: Report = silent) -> list[Tensor]:
+        """Return the logits [B, V] of the circuit with the edges `kept` (bool [n_edges]) for every batch."""
+        fitted = None
+        if self.fit is not None and not kept.all():
+            fitted = Constants(self.fit(kept, report))
+        mask, found = torch.from_numpy(kept).to(self.forward.transformer.embedding), []
+        for batch in self.batches:
+            with torch.no_grad():
+                other = batch.replacement if fitted is None else fitted.of(batch.clean)
+                if kept.mean() <= SPARSE:
+                    found.append(CircuitForward(self.forward)(batch.clean, other, kept))
+                else:
+                    found.append(self.forward(batch.clean, other, mask))
+        return found
+
+    def measure(
+        self, circuit: Circuit, report: Report = silent
+    ) -> tuple[dict[str, Any], list[list[list[Any]]]]:
+        """Return one point of a curve for a circuit, and its top predictions on the prompts shown."""
+        logits = self.logits(circuit.kept, report)
+        point = {
+            "n_edges": circuit.n_edges,
+            "n_edges_total": circuit.graph.n_edges,
+            "sparsity": circuit.sparsity,
+        }
+        return point | self.summary(self.values(logits)), self.top(logits)
+
+    def summary(self, values: metrics.Values) -> dict[str, Any]:
+        """Return the metrics of per-prompt values with their intervals."""
+        return metrics.summarise(values, self.prompts.metric, self.model, self.ablated, self.seed)
+
+    def top(self, logits: Sequence[Tensor]) -> list[list[list[Any]]]:
+        """Return the most probable tokens and their probabilities for the prompts shown."""
+        rows = torch.cat([part.float() for part in logits])
+        place = {prompt: row for row, prompt in enumerate(self.order)}
+        shown = rows[[place[i] for i in range(min(SHOWN, len(self.order)))]].softmax(-1)
+        best = shown.topk(min(TOP, shown.shape[-1]))
+        return [
+            [[name, round(p, 5)] for name, p in zip(self.names(ids), ps, strict=True)]
+            for ids, ps in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
+
+    def values(self, logits: Sequence[Tensor]) -> metrics.Values:
+        """Return the per-prompt metrics of logits [B, V] for every batch, in the order of `order`."""
+        return metrics.join([self.batch_values(i, part) for i, part in enumerate(logits)])
+
+    def batch_values(self, batch: int, logits: Tensor) -> metrics.Values:
+        """Return the per-prompt metrics of logits [B, V] for one batch."""
+        answers, wrong = self.batches[batch].answers, self.batches[batch].wrong_answers
+        return metrics.per_prompt(logits, self.model_logits[batch], answers, wrong)
+
+
+def curve(
+    evaluator: Evaluator,
+    graph: Graph,
+    scores: np.ndarray,
+    sizes: Sequence[int],
+    requested: int,
+    report: Report,
+    about: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the part of `result.json` that says how good the circuits of a ranking are, at every size.
+
+    Args:
+        scores: [n_edges], higher keeps first; an edge without a score (nan) is in no circuit.
+        sizes: numbers of edges to measure at.
+        requested: another size to measure at; the one that `summary` is about.
+    """
+    points, tops, summary, measured = [], {}, {}, {}
+    grid = sorted({*sizes, requested})
+    evaluator.ablate_all(part_of(report, 0, 1, len(grid) + 1, "everything ablated: "))
+    for done, k in enumerate(grid, 1):
+        report(done, len(grid) + 1, f"evaluating {k} of {graph.n_edges} edges")
+        circuit = top_edges(graph, scores, k, about)
+        key = circuit.kept.tobytes()  # without dangling edges, several sizes can be the same circuit
+        if key not in measured:
+            within = part_of(report, done, done + 1, len(grid) + 1, f"{k} edges: ")
+            measured[key] = evaluator.measure(circuit, within)
+        point, top = measured[key]
+        points.append({"edges_requested": k} | point)
+        tops[str(k)] = top
+        if k == requested:
+            summary = point
+    report(len(grid), len(grid), "evaluated")
+    return {"summary": summary, **ends(evaluator), "curve": points, "circuit_top": tops}
+
+
+def ends(evaluator: Evaluator) -> dict[str, Any]:
+    """Return what every result says of its scale: ablating nothing, ablating everything, and the metric."""
+    return {
+        "model": evaluator.summary(evaluator.model),
+        "ablated": evaluator.summary(evaluator.ablated),
+        "metric": evaluator.prompts.metric,
+    }

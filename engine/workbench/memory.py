@@ -1,0 +1,112 @@
+"""How much memory the work will take, said before it starts and when it fails; and how much it took."""
+
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+from engine.circuits.graph import Graph
+from engine.errors import OutOfMemoryError
+from engine.models import Model, ModelShape
+from engine.runs.request import Request
+from engine.tasks.dataset import Prompts
+from engine.workbench.evaluation import EVALUATION_BATCH
+
+ADVICE = "lower --n-prompts or the method's batch_size, take shorter prompts, or a smaller model"
+
+
+def forward_bytes(graph: Graph, shape: ModelShape, tokens: int, itemsize: int) -> int:
+    """Return what the masked forward and its gradient hold for a batch of so many tokens, in bytes."""
+    readers = 3 * shape.n_heads + 1
+    streams = 2 * len(graph.sources) + (shape.n_layers + 1) * readers
+    return streams * tokens * shape.d_model * itemsize
+
+
+def cache_bytes(shape: ModelShape, tokens: int, itemsize: int) -> int:
+    """Return what prepared batches of so many tokens in all hold, in bytes."""
+    per_layer = 2 * shape.d_model + shape.n_heads * shape.d_head
+    return shape.n_layers * per_layer * tokens * itemsize
+
+
+def check_memory(model: Model, graph: Graph, request: Request, prompts: Prompts) -> int:
+    """Return an estimate in bytes of what the work needs beside the model; refuse it if that is not free.
+
+    Raises:
+        OutOfMemoryError: with the estimate and what to lower.
+    """
+    itemsize, longest = model.dtype.itemsize, max(len(item.clean_ids) for item in prompts.items)
+    batch = min(int(request.settings.get("batch_size", 16)), len(prompts.items))
+    batch *= int(request.settings.get("samples", 1))  # masks for every prompt, each a row of its own
+    needed = forward_bytes(graph, model.shape, max(batch, EVALUATION_BATCH) * longest, itemsize)
+    needed += cache_bytes(model.shape, 2 * sum(len(item.clean_ids) for item in prompts.items), itemsize)
+    # Logits of every prompt: the teacher's in training and evaluation, the circuit's, and a copy to compare.
+    needed += 4 * len(prompts.items) * model.shape.d_vocab * max(itemsize, 4)
+    free = _free(model.device)
+    if needed > free:
+        raise OutOfMemoryError(
+            f"about {needed / 1e9:.1f} GB are needed on {model.device} beside the model, "
+            f"{free / 1e9:.1f} GB are free: {ADVICE}"
+        )
+    return needed
+
+
+@dataclass
+class Estimate:
+    """What the work is thought to need beside the model, in bytes, once that is known."""
+
+    needed: int = 0
+
+
+@contextmanager
+def memory_errors(request: Request) -> Iterator[Estimate]:
+    """Turn a failed allocation into one line that says what to lower.
+
+    Raises:
+        OutOfMemoryError: an allocation failed inside.
+    """
+    estimate = Estimate()
+    try:
+        yield estimate
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "alloc" not in str(error):
+            raise
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        first = (str(error).splitlines() or ["allocation failed"])[0]
+        expected = f"; about {estimate.needed / 1e9:.1f} GB were expected" if estimate.needed else ""
+        raise OutOfMemoryError(
+            f"out of memory while working on '{request.model}' ({first}{expected}): {ADVICE}"
+        ) from error
+
+
+def _free(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
+
+
+def memory_mb(device: torch.device, reset: bool = False, peak: bool = False) -> float:
+    """Return the memory in use on a device, or at its peak since the last reset, in megabytes."""
+    if device.type == "cuda":
+        if reset:
+            torch.cuda.reset_peak_memory_stats()
+        return (torch.cuda.max_memory_allocated() if peak else torch.cuda.memory_allocated()) / 1e6
+    try:
+        if reset:
+            Path("/proc/self/clear_refs").write_text("5")
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:  # only Linux tells the present and resets the peak, and not in every container
+        return most_mb(resource.RUSAGE_SELF)
+    field = "VmHWM:" if peak else "VmRSS:"
+    found = [int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(field)]
+    return found[0] if found else most_mb(resource.RUSAGE_SELF)
+
+
+def most_mb(who: int) -> float:
+    """Return the most memory that this process, or the largest one it started, ever had, in megabytes."""
+    return resource.getrusage(who).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
