@@ -20,7 +20,7 @@ from torch import Tensor
 from engine.models.transformer import Transformer
 from engine.progress import Report
 from engine.registry import Registry
-from engine.runs.request import State
+from engine.tracing.names import State
 from engine.tracing.prompts import Traced
 
 

@@ -27,7 +27,8 @@ from engine.models.transformer import Transformer
 from engine.progress import Report, part_of
 from engine.tracing.base import Corrupter, Corruption, TraceProblem, corruptions
 from engine.tracing.cells import Cell, Group, alike, answer_values, cell_values, make_group, most_passes
-from engine.tracing.prompts import CLASSES, Traced
+from engine.tracing.names import CLASSES
+from engine.tracing.prompts import Traced
 from engine.tracing.restoration import states
 
 HELD_OUT = 0.2  # share of the training prompts on which constants are judged

@@ -8,17 +8,14 @@ reaches them.
 """
 
 from dataclasses import dataclass, replace
-from typing import get_args
 
 from engine.errors import RequestError
 from engine.models.tokens import Tokens
-from engine.runs.record import TokenClass
-from engine.runs.request import Holdout
 from engine.tasks.base import Pair, Split, tasks
 from engine.tasks.facts import facts
 from engine.tasks.user_file import is_task_file
+from engine.tracing.names import CLASSES, Holdout
 
-CLASSES: tuple[TokenClass, ...] = get_args(TokenClass)
 SURPLUS = 8  # pairs drawn for each that is wanted, where only some relations are
 TRAINED = (
     0.6  # share of the relations that constants are trained on, where relations are held out (the paper's)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.models.transformer import Transformer
-from engine.runs.request import State
+from engine.tracing.names import State
 
 
 @dataclass(frozen=True)
