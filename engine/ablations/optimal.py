@@ -20,12 +20,12 @@ from engine.ablations.base import Ablation, Conditioning, Reference, Replacer, a
 from engine.ablations.constants import Constants, MeanSettings, constant_replacer, means
 from engine.forward.alone import ablated_alone
 from engine.forward.batch import Batch
+from engine.forward.keep_best import Best, is_checked, training_steps
 from engine.forward.masked import MaskedForward, Replacement
 from engine.metrics import kl_divergence
 from engine.models.transformer import Transformer
 from engine.progress import Report
 
-CHECK_EVERY = 20  # steps between two looks at the prompts held out
 LEAST_GAIN = 0.02  # a fall of the best KL by less than this share counts as none
 
 
@@ -65,9 +65,9 @@ class Optimal(Ablation):
 
 @dataclass(frozen=True)
 class Fit:
-    """Trained constants, and how the training went: every `CHECK_EVERY` steps "step", the KL on the prompts
-    held out ("validation") and the best of it so far ("best"), in nats, and how far the constants have moved
-    from the means ("moved", the root mean square over all their numbers)."""
+    """Trained constants, and how the training went: at every check "step", the KL on the prompts held out
+    ("validation") and the best of it so far ("best"), in nats, and how far the constants have moved from the
+    means ("moved", the root mean square over all their numbers)."""
 
     constants: Replacement
     history: dict[str, list[float]]
@@ -98,7 +98,7 @@ def fit_circuit(
             found.backward()
         return found.detach().unsqueeze(0)
 
-    return _Training(start, training, held_out, settings, seed, kl).run(report)
+    return _trained(start, training, held_out, settings, seed, kl, report)
 
 
 def fit_alone(
@@ -128,91 +128,74 @@ def fit_alone(
             parts.append(found.detach())
         return torch.cat(parts)
 
-    return _Training(start, training, held_out, settings, seed, kl).run(report)
+    return _trained(start, training, held_out, settings, seed, kl, report)
 
 
 # (batch, values) -> mean KL of every group of constants, [groups]; its gradient is left in `values`
 Loss = Callable[[Batch, Replacement], Tensor]
 
 
-class _Training:
-    """One training of constants, which fall into groups that are judged each by its own KL: all of them one
-    group, or every source its own."""
+def _trained(
+    start: Replacement,
+    training: list[Batch],
+    held_out: list[Batch],
+    settings: Settings,
+    seed: int,
+    loss: Loss,
+    report: Report,
+) -> Fit:
+    """Train constants until the steps are used up, or nothing was gained for long.
 
-    def __init__(
-        self,
-        start: Replacement,
-        training: list[Batch],
-        held_out: list[Batch],
-        settings: Settings,
-        seed: int,
-        loss: Loss,
-    ) -> None:
-        self.start, self.batches, self.held_out = start, training, held_out
-        self.settings, self.loss = settings, loss
-        self.constants, self.best = Constants(start), start
-        at_means = self.best_kl = self._validate()
-        self.history: dict[str, list[float]] = {k: [] for k in ("step", "validation", "best", "moved")}
-        self._note(0, at_means)
-        for other in _simpler(start):
-            self.constants = Constants(other)
-            self._keep(self._validate())
-        self.constants = Constants(self.best)
-        self.generator = torch.Generator().manual_seed(seed)
-        self.optimiser = torch.optim.AdamW(self.constants.values, lr=settings.rate, weight_decay=0)
+    They fall into groups that are judged each by its own KL: all of them one group, or every source its own.
+    """
+    s, moved = settings, [0.0]
+    best = Best(start, _validated(Constants(start), held_out, loss), _chosen)
+    for other in _simpler(start):
+        best.keep(other, _validated(Constants(other), held_out, loss))
+    constants, generator = Constants(best.values), torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.AdamW(constants.values, lr=s.rate, weight_decay=0)
 
-    def run(self, report: Report) -> Fit:
-        """Train until the steps are used up, or nothing was gained for long."""
-        s, order, gained = self.settings, [], 0
-        mark = float(self.best_kl.sum())
-        for step in range(s.steps):
-            best, first = self.history["best"][-1], self.history["best"][0]
-            report(step, s.steps, f"training constants: KL {best:.3g} nats, {first:.3g} at the means")
-            order = order or torch.randperm(len(self.batches), generator=self.generator).tolist()
-            for group in self.optimiser.param_groups:
-                group["lr"] = s.rate * (1 - step / s.steps)
-            self._step(self.batches[order.pop()])
-            if (step + 1) % CHECK_EVERY == 0 or step + 1 == s.steps:
-                self._check(step + 1)
-                if float(self.best_kl.sum()) < (1 - LEAST_GAIN) * mark:
-                    mark, gained = float(self.best_kl.sum()), step + 1
-                if step + 1 - gained >= s.patience:
-                    break
-        return Fit(self.best, self.history)
+    def shuffled() -> list[Batch]:
+        return [training[i] for i in torch.randperm(len(training), generator=generator).tolist()]
 
-    def _step(self, batch: Batch) -> None:
-        values = self.constants.of(batch.clean)
-        parts = (values.input, values.heads, values.mlps)
-        leaf_input, leaf_heads, leaf_mlps = leaves = [part.detach().requires_grad_() for part in parts]
-        self.loss(batch, Replacement(leaf_input, leaf_heads, leaf_mlps))
-        self.optimiser.zero_grad()
-        torch.autograd.backward(parts, [leaf.grad for leaf in leaves])
-        self.optimiser.step()
+    mark, gained = float(best.losses.sum()), 0
+    for step, batch in training_steps(optimiser, s.steps, shuffled):
+        now, first = best.history["best"][-1], best.history["best"][0]
+        report(step, s.steps, f"training constants: KL {now:.3g} nats, {first:.3g} at the means")
+        _step(constants, batch, loss, optimiser)
+        if is_checked(step + 1, s.steps):
+            best.check(step + 1, constants.frozen(), _validated(constants, held_out, loss))
+            moved.append(_moved(constants, start))
+            if float(best.losses.sum()) < (1 - LEAST_GAIN) * mark:
+                mark, gained = float(best.losses.sum()), step + 1
+            if step + 1 - gained >= s.patience:
+                break
+    return Fit(best.values, best.history | {"moved": moved})
 
-    @torch.no_grad()
-    def _check(self, step: int) -> None:
-        """Look at the prompts held out."""
-        kl = self._validate()
-        self._keep(kl)
-        self._note(step, kl)
 
-    def _keep(self, kl: Tensor) -> None:
-        """Keep what is better, group by group."""
-        better, self.best_kl = kl < self.best_kl, torch.minimum(kl, self.best_kl)
-        self.best = _chosen(better, self.constants.frozen(), self.best)
+def _step(constants: Constants, batch: Batch, loss: Loss, optimiser: torch.optim.Optimizer) -> None:
+    values = constants.of(batch.clean)
+    parts = (values.input, values.heads, values.mlps)
+    leaf_input, leaf_heads, leaf_mlps = leaves = [part.detach().requires_grad_() for part in parts]
+    loss(batch, Replacement(leaf_input, leaf_heads, leaf_mlps))
+    optimiser.zero_grad()
+    torch.autograd.backward(parts, [leaf.grad for leaf in leaves])
+    optimiser.step()
 
-    @torch.no_grad()
-    def _validate(self) -> Tensor:
-        weights = [len(batch.answers) for batch in self.held_out]
-        kls = [self.loss(batch, self.constants.of(batch.clean)) for batch in self.held_out]
-        return sum((w * kl for w, kl in zip(weights, kls, strict=True)), torch.zeros(())) / sum(weights)
 
-    def _note(self, step: int, kl: Tensor) -> None:
-        starts = (self.start.input, self.start.heads, self.start.mlps)
-        moved = [(x.detach() - y).flatten() for x, y in zip(self.constants.values, starts, strict=True)]
-        values = (step, kl.mean(), self.best_kl.mean(), torch.cat(moved).square().mean().sqrt())
-        for name, value in zip(self.history, values, strict=True):
-            self.history[name].append(float(value))
+@torch.no_grad()
+def _validated(constants: Constants, held_out: list[Batch], loss: Loss) -> Tensor:
+    """Return the mean KL of every group on the prompts held out, [groups]."""
+    weights = [len(batch.answers) for batch in held_out]
+    kls = [loss(batch, constants.of(batch.clean)) for batch in held_out]
+    return sum((w * kl for w, kl in zip(weights, kls, strict=True)), torch.zeros(())) / sum(weights)
+
+
+def _moved(constants: Constants, start: Replacement) -> float:
+    """Return how far constants are from the start, the root mean square over all their numbers."""
+    starts = (start.input, start.heads, start.mlps)
+    moved = [(x.detach() - y).flatten() for x, y in zip(constants.values, starts, strict=True)]
+    return float(torch.cat(moved).square().mean().sqrt())
 
 
 def _simpler(start: Replacement) -> list[Replacement]:
@@ -227,14 +210,14 @@ def _simpler(start: Replacement) -> list[Replacement]:
     return found
 
 
-def _chosen(better: Tensor, one: Replacement, other: Replacement) -> Replacement:
-    """Return the constants of `one` where its group is better, [1] or [n_sources], else those of `other`."""
+def _chosen(better: Tensor, new: Replacement, old: Replacement) -> Replacement:
+    """Return the new constants of the groups where they are better, [1] or [n_sources], else the old ones."""
     if len(better) == 1:
-        return one if bool(better) else other
-    rest = better[1:].view(len(one.mlps), -1)
+        return new if bool(better) else old
+    rest = better[1:].view(len(new.mlps), -1)
     heads, mlps = rest[:, :-1, None, None, None], rest[:, -1, None, None, None]
     return Replacement(
-        torch.where(better[0], one.input, other.input),
-        torch.where(heads, one.heads, other.heads),
-        torch.where(mlps, one.mlps, other.mlps),
+        torch.where(better[0], new.input, old.input),
+        torch.where(heads, new.heads, old.heads),
+        torch.where(mlps, new.mlps, old.mlps),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from engine.forward.keep_best import Best, History, rows_where, training_steps
 from engine.lenses.base import Lens, Parameters, Place, Recipe, at
 from engine.lenses.loss import Teacher, kl_to, make_teacher
 from engine.lenses.streams import read_streams
@@ -19,7 +20,6 @@ from engine.models.transformer import Transformer
 from engine.progress import Report
 
 CHECKS = 5  # looks at the validation texts
-History = dict[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -61,28 +61,21 @@ def _train(
 ) -> tuple[Parameters, History]:
     values = {name: value.clone().requires_grad_() for name, value in start.items()}
     optimiser = recipe.optimiser(list(values.values()))
-    rates = [group["lr"] for group in optimiser.param_groups]
     generator = torch.Generator().manual_seed(job.seed)
-    best, least = start, validate(job, lens, start)
-    history: History = {"step": [0.0], "kl": [float(least.mean())], "best": [float(least.mean())]}
-    order: list[Texts] = []
-    for step in range(recipe.steps):
-        report(step, recipe.steps, f"training the {lens.title}: KL {history['best'][-1]:.3g} nats")
-        for group, rate in zip(optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate * (1 - step / recipe.steps)
-        if not order:
-            drawn = torch.randperm(len(job.training), generator=generator)
-            order = job.training.take(drawn.to(job.training.tokens.device)).parts(job.batch)
-        streams, teacher = _batch(job, order.pop())
+    best = Best(start, validate(job, lens, start), _chosen, loss="kl")
+
+    def shuffled() -> list[Texts]:
+        order = torch.randperm(len(job.training), generator=generator)
+        return job.training.take(order.to(job.training.tokens.device)).parts(job.batch)
+
+    for step, texts in training_steps(optimiser, recipe.steps, shuffled):
+        report(step, recipe.steps, f"training the {lens.title}: KL {best.history['best'][-1]:.3g} nats")
+        streams, teacher = _batch(job, texts)
         advance(job.transformer, lens, values, job.places, streams, teacher, optimiser, recipe.clip)
         if (step + 1) * CHECKS // recipe.steps > step * CHECKS // recipe.steps:
             now = {name: value.detach() for name, value in values.items()}
-            found = validate(job, lens, now)
-            better, least = found < least, torch.minimum(found, least)
-            best = {name: _chosen(better, now[name], best[name]) for name in best}
-            for name, value in (("step", step + 1), ("kl", found.mean()), ("best", least.mean())):
-                history[name].append(float(value))
-    return best, history
+            best.check(step + 1, now, validate(job, lens, now))
+    return best.values, best.history
 
 
 def advance(
@@ -136,6 +129,6 @@ def _batch(job: Job, texts: Texts) -> tuple[Tensor, Teacher]:
     return streams, make_teacher(job.transformer, final)
 
 
-def _chosen(better: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """Return the parameters of `one` at the places where it is better."""
-    return torch.where(better.view(-1, *(1,) * (one.dim() - 1)), one, other)
+def _chosen(better: Tensor, new: Parameters, old: Parameters) -> Parameters:
+    """Return the new parameters at the places where they are better, and else the old ones."""
+    return {name: rows_where(better, new[name], old[name]) for name in old}

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.errors import RequestError
+from engine.forward.keep_best import Best, History, is_checked, rows_where, training_steps
 from engine.models.transformer import Transformer
 from engine.progress import Report, part_of
 from engine.tracing.base import Corrupter, Corruption, TraceProblem, corruptions
@@ -33,7 +34,6 @@ from engine.tracing.restoration import states
 
 HELD_OUT = 0.2  # share of the training prompts on which constants are judged
 FEWEST = 10  # prompts to train with
-CHECK_EVERY = 20  # steps between two looks at the prompts held out
 
 
 class Settings(BaseModel):
@@ -133,48 +133,40 @@ class _Training:
         drawn = torch.Generator().manual_seed(problem.seed)
         self.looked_at = [self._cells(some, drawn) for some in self.held_out]
 
-    def run(self, report: Report) -> tuple[Constants, dict[str, list[float]]]:
+    def run(self, report: Report) -> tuple[Constants, History]:
         """Train the constant for restoring nothing, then all."""
         ids = torch.tensor(self.problem.subject_tokens, device=self.transformer.embedding.device)
         embeddings = functional.embedding(ids, self.transformer.embedding).float()
-        spread = float(embeddings.std())
-        history: dict[str, list[float]] = {"step": [], "validation": [], "best": []}
+        rate = self.settings.rate * float(embeddings.std())
         start = embeddings.mean(0, keepdim=True)
-        none = self._train(start, spread, history, part_of(report, 0, 1, 4, "nothing restored: "))
-        values = self._train(
-            none.repeat(_n_versions(self.transformer), 1), spread, history, part_of(report, 1, 4, 4)
-        )
-        return Constants(self.transformer, values), history
+        none = self._train(start, rate, 0, part_of(report, 0, 1, 4, "nothing restored: "))
+        start = none.values.repeat(_n_versions(self.transformer), 1)
+        done = self.settings.steps
+        every = self._train(start, rate, done, part_of(report, 1, 4, 4))
+        history = {name: [*row, *every.history[name]] for name, row in none.history.items()}
+        return Constants(self.transformer, every.values), history
 
-    def _train(self, start: Tensor, spread: float, history: dict[str, list[float]], report: Report) -> Tensor:
-        """Return trained constants, [1, D] for restoring nothing or [n_versions, D]."""
-        s, values, order = self.settings, start.clone().requires_grad_(), []
-        optimiser = torch.optim.AdamW([values], lr=s.rate * spread, weight_decay=0)
-        best, least = start.clone(), self._validate(start)
-        done = int(history["step"][-1]) if history["step"] else 0
-        self._note(history, done, least, least)
-        for step in range(s.steps):
-            lost = history["best"][-1]
-            report(step, s.steps, f"training constants: {lost:.3f} of probability lost on average")
-            order = order or torch.randperm(len(self.training), generator=self.generator).tolist()
-            for group in optimiser.param_groups:
-                group["lr"] = s.rate * spread * (1 - step / s.steps)
+    def _train(self, start: Tensor, rate: float, done: int, report: Report) -> Best[Tensor]:
+        """Train constants, [1, D] for restoring nothing or [n_versions, D], after so many steps of others."""
+        steps, values = self.settings.steps, start.clone().requires_grad_()
+        optimiser = torch.optim.AdamW([values], lr=rate, weight_decay=0)
+        # Constants of classes that no prompt held out has are judged by nothing: their loss is nan.
+        best = Best(start, self._validate(start), rows_where, first_step=done, mean=torch.nanmean)
+        for step, prompts in training_steps(optimiser, steps, self._shuffled):
+            lost = best.history["best"][-1]
+            report(step, steps, f"training constants: {lost:.3f} of probability lost on average")
             optimiser.zero_grad()
-            some = self.training[order.pop()]
-            cells = self._cells(some, self.generator)
-            self._lost(values, some, cells if len(values) > 1 else cells[:0])
+            cells = self._cells(prompts, self.generator)
+            self._lost(values, prompts, cells if len(values) > 1 else cells[:0])
             optimiser.step()
-            if (step + 1) % CHECK_EVERY == 0 or step + 1 == s.steps:
-                now = self._validate(values.detach())
-                better = now < least
-                best[better], least = values.detach()[better], torch.where(better, now, least)
-                self._note(history, done + step + 1, now, least)
+            if is_checked(step + 1, steps):
+                now = values.detach()
+                best.check(done + step + 1, now, self._validate(now))
         return best
 
-    @staticmethod
-    def _note(history: dict[str, list[float]], step: int, now: Tensor, least: Tensor) -> None:
-        for name, value in zip(history, (step, now.nanmean(), least.nanmean()), strict=True):
-            history[name].append(float(value))
+    def _shuffled(self) -> list[list[Traced]]:
+        order = torch.randperm(len(self.training), generator=self.generator).tolist()
+        return [self.training[i] for i in order]
 
     def _cells(self, prompts: list[Traced], generator: torch.Generator) -> Tensor:
         """Return cells of all classes and layers of every prompt, [n_cells, 5]; of several tokens or heads
