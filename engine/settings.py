@@ -1,16 +1,34 @@
 """Settings of methods and ablations: pydantic models that the command line and the form are made from."""
 
 import difflib
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from engine.errors import RequestError
 
-Settings = TypeVar("Settings", bound=BaseModel)
+SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 
-def parse_settings(kind: type[Settings], given: dict[str, Any]) -> Settings:
+class WithSettings(Generic[SettingsT]):
+    """Base of the classes whose work has settings: `class Acdc(Method[AcdcSettings])`.
+
+    Attributes:
+        Settings: the type between the brackets; the form and the command line are made from it.
+    """
+
+    Settings: type[SettingsT]
+
+    def __init_subclass__(cls) -> None:
+        """Read the type of the settings off the brackets."""
+        super().__init_subclass__()
+        for base in vars(cls).get("__orig_bases__", ()):
+            for argument in get_args(base):
+                if isinstance(argument, type) and issubclass(argument, BaseModel):
+                    cls.Settings = cast("type[SettingsT]", argument)
+
+
+def parse_settings(kind: type[SettingsT], given: dict[str, Any]) -> SettingsT:
     """Return settings of a kind from a dictionary; texts are taken for numbers where numbers are due.
 
     Raises:

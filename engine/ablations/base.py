@@ -3,7 +3,7 @@
 An ablation is one file in this folder with a class derived from `Ablation`, registered under its name:
 
     @ablations.register("counterfactual")
-    class Counterfactual(Ablation): ...
+    class Counterfactual(Ablation[NoSettings]): ...
 
 Definitions: Li & Janson, "Optimal ablation for interpretability" (2409.09951).
 """
@@ -11,7 +11,7 @@ Definitions: Li & Janson, "Optimal ablation for interpretability" (2409.09951).
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
@@ -19,6 +19,7 @@ from torch import Tensor
 from engine.forward.masked import Replacement
 from engine.models.transformer import Transformer
 from engine.registry import Registry
+from engine.settings import SettingsT, WithSettings
 
 Conditioning = Literal["per position", "shared", "none"]
 
@@ -52,21 +53,21 @@ class NoSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Ablation(ABC):
+class Ablation(WithSettings[SettingsT], ABC):
     """One way to take activations away.
 
     Attributes:
         title, description: for the page.
-        Settings: pydantic model of its settings; the form and the command line are made from it.
     """
 
     title: ClassVar[str]
     description: ClassVar[str]
-    Settings: ClassVar[type[BaseModel]] = NoSettings
+    # Of an ablation with nothing between the brackets.
+    Settings: type[SettingsT] = NoSettings  # pyright: ignore[reportAssignmentType]
 
     @abstractmethod
     def prepare(
-        self, transformer: Transformer, reference: Reference, settings: BaseModel, seed: int
+        self, transformer: Transformer, reference: Reference, settings: SettingsT, seed: int
     ) -> Replacer:
         """Return the function that gives the replacement values of a batch.
 
@@ -74,12 +75,12 @@ class Ablation(ABC):
             RequestError: the reference prompts do not allow this ablation.
         """
 
-    def conditioning(self, settings: BaseModel) -> Conditioning:
+    def conditioning(self, settings: SettingsT) -> Conditioning:
         """Return what the values depend on: the position, nothing, or ("none") no constant is used at all."""
         return "none"
 
 
-ablations: Registry[Ablation] = Registry("ablation", "engine.ablations")
+ablations: Registry[Ablation[Any]] = Registry("ablation", "engine.ablations")
 
 
 def first_difference(one: Tensor, other: Tensor) -> int:

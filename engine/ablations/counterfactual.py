@@ -1,22 +1,29 @@
 """Counterfactual ablation (interchange): what the source wrote on the paired corrupt prompt."""
 
-from pydantic import BaseModel
 from torch import Tensor
 
-from engine.ablations.base import Ablated, Ablation, Reference, Replacer, ablations, first_difference
+from engine.ablations.base import (
+    Ablated,
+    Ablation,
+    NoSettings,
+    Reference,
+    Replacer,
+    ablations,
+    first_difference,
+)
 from engine.forward.masked import Replacement
 from engine.models.transformer import Transformer
 
 
 @ablations.register("counterfactual")
-class Counterfactual(Ablation):
+class Counterfactual(Ablation[NoSettings]):
     """a = A(x_cf) at the same position of the corrupt prompt."""
 
     title = "Counterfactual"
     description = "The activation on the paired corrupt prompt, at the same position (interchange)."
 
     def prepare(
-        self, transformer: Transformer, reference: Reference, settings: BaseModel, seed: int
+        self, transformer: Transformer, reference: Reference, settings: NoSettings, seed: int
     ) -> Replacer:
         """Return a replacer that runs the corrupt prompts; see the base class."""
 

@@ -30,19 +30,17 @@ class Settings(BaseModel):
 
 
 @ablations.register("gaussian")
-class Gaussian(Ablation):
+class Gaussian(Ablation[Settings]):
     """a = A(x) + ν σ ε."""
 
     title = "Gaussian noise"
     description = "The clean activation with Gaussian noise added, as causal tracing does to embeddings."
-    Settings = Settings
 
     def prepare(
-        self, transformer: Transformer, reference: Reference, settings: BaseModel, seed: int
+        self, transformer: Transformer, reference: Reference, settings: Settings, seed: int
     ) -> Replacer:
         """Return a replacer that runs the clean prompts and adds noise drawn with `seed`."""
-        noise = Settings.model_validate(settings, from_attributes=True).noise
-        spread = deviations(transformer, reference.clean)
+        noise, spread = settings.noise, deviations(transformer, reference.clean)
 
         def replace(clean: Tensor, corrupt: Tensor) -> Ablated:
             start = first_ablated(clean)

@@ -1,6 +1,5 @@
 """Mean ablation: the mean of what the source writes over clean training prompts."""
 
-from pydantic import BaseModel
 from torch import Tensor
 
 from engine.ablations.base import Ablation, Conditioning, Reference, Replacer, ablations
@@ -9,15 +8,14 @@ from engine.models.transformer import Transformer
 
 
 @ablations.register("mean")
-class Mean(Ablation):
+class Mean(Ablation[MeanSettings]):
     """a = E_x A(x), per position or shared."""
 
     title = "Mean"
     description = "The mean activation over clean prompts."
-    Settings = MeanSettings
 
     def prepare(
-        self, transformer: Transformer, reference: Reference, settings: BaseModel, seed: int
+        self, transformer: Transformer, reference: Reference, settings: MeanSettings, seed: int
     ) -> Replacer:
         """Return a replacer of means; see the base class."""
         groups = self.prompts(reference)
@@ -27,6 +25,6 @@ class Mean(Ablation):
         """Return the prompts that the mean is taken over."""
         return reference.clean
 
-    def conditioning(self, settings: BaseModel) -> Conditioning:
+    def conditioning(self, settings: MeanSettings) -> Conditioning:
         """Return the conditioning the settings ask for."""
-        return MeanSettings.model_validate(settings, from_attributes=True).conditioning
+        return settings.conditioning

@@ -7,24 +7,31 @@ one, of the prompts of its batch.
 from random import Random
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor
 
-from engine.ablations.base import Ablated, Ablation, Reference, Replacer, ablations, first_difference
+from engine.ablations.base import (
+    Ablated,
+    Ablation,
+    NoSettings,
+    Reference,
+    Replacer,
+    ablations,
+    first_difference,
+)
 from engine.errors import RequestError
 from engine.forward.masked import Replacement
 from engine.models.transformer import Transformer
 
 
 @ablations.register("resample")
-class Resample(Ablation):
+class Resample(Ablation[NoSettings]):
     """a = A(x'), x' drawn independently of x, at the same position."""
 
     title = "Resample"
     description = "The activation on another clean prompt of the same length, drawn at random, same position."
 
     def prepare(
-        self, transformer: Transformer, reference: Reference, settings: BaseModel, seed: int
+        self, transformer: Transformer, reference: Reference, settings: NoSettings, seed: int
     ) -> Replacer:
         """Return a replacer that runs donors drawn with `seed`; see the base class."""
         by_length = {tokens.shape[1]: tokens for tokens in reference.clean}

@@ -1,25 +1,23 @@
 """Zero ablation: nothing is written. Biases of attention outputs belong to no edge and stay."""
 
-from pydantic import BaseModel
-
-from engine.ablations.base import Ablation, Conditioning, Reference, Replacer, ablations
+from engine.ablations.base import Ablation, Conditioning, NoSettings, Reference, Replacer, ablations
 from engine.ablations.constants import constant_replacer, zeros
 from engine.models.transformer import Transformer
 
 
 @ablations.register("zero")
-class Zero(Ablation):
+class Zero(Ablation[NoSettings]):
     """a = 0."""
 
     title = "Zero"
     description = "Nothing is written at all."
 
     def prepare(
-        self, transformer: Transformer, reference: Reference, settings: BaseModel, seed: int
+        self, transformer: Transformer, reference: Reference, settings: NoSettings, seed: int
     ) -> Replacer:
         """Return a replacer of zeros; see the base class."""
         return constant_replacer(zeros(transformer))
 
-    def conditioning(self, settings: BaseModel) -> Conditioning:
+    def conditioning(self, settings: NoSettings) -> Conditioning:
         """Return "shared": the same zero everywhere."""
         return "shared"

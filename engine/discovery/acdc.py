@@ -72,16 +72,14 @@ class Settings(BaseModel):
 
 
 @methods.register("acdc")
-class Acdc(Method):
+class Acdc(Method[Settings]):
     """Edges removed greedily; the score is about the threshold at which an edge is removed."""
 
     title = "ACDC"
     description = "Removes, from the logits back, every edge whose removal costs less than a threshold."
-    Settings = Settings
 
-    def discover(self, problem: Problem, settings: BaseModel, seed: int, report: Report) -> Discovery:
+    def discover(self, problem: Problem, settings: Settings, seed: int, report: Report) -> Discovery:
         """Return the threshold at which every edge is removed; see the base class."""
-        assert isinstance(settings, Settings)
         search = Search(problem, settings)
         search.run(report)
         return search.found()

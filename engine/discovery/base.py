@@ -3,16 +3,15 @@
 A method is one file in this folder with a class derived from `Method`, registered under its name:
 
     @methods.register("edge-pruning")
-    class EdgePruning(Method): ...
+    class EdgePruning(Method[Settings]): ...
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from pydantic import BaseModel
 from torch import Tensor
 
 from engine.ablations.constants import Constants
@@ -21,6 +20,7 @@ from engine.forward.masked import MaskedForward, Replacement
 from engine.metrics import Metric
 from engine.progress import Report
 from engine.registry import Registry
+from engine.settings import SettingsT, WithSettings
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Discovery:
     path: list[Step] = field(default_factory=list)
 
 
-class Method(ABC):
+class Method(WithSettings[SettingsT], ABC):
     """One discovery method.
 
     Attributes:
@@ -86,18 +86,16 @@ class Method(ABC):
         signed: whether a score's sign is the sign of the edge's effect.
         trains_constants: whether it trains the constants of an optimal ablation along with its masks
             (`Problem.constants`); for any other method they are those of every node ablated alone.
-        Settings: pydantic model of its settings; the form and the command line are made from it. A field
-            `warm_start` takes the id of a finished run.
+        Settings: its settings; a field `warm_start` takes the id of a finished run.
     """
 
     title: ClassVar[str]
     description: ClassVar[str]
     signed: ClassVar[bool] = False
     trains_constants: ClassVar[bool] = False
-    Settings: ClassVar[type[BaseModel]]
 
     @abstractmethod
-    def discover(self, problem: Problem, settings: BaseModel, seed: int, report: Report) -> Discovery:
+    def discover(self, problem: Problem, settings: SettingsT, seed: int, report: Report) -> Discovery:
         """Return a score for every edge.
 
         Raises:
@@ -105,7 +103,7 @@ class Method(ABC):
         """
 
 
-methods: Registry[Method] = Registry("method", "engine.discovery")
+methods: Registry[Method[Any]] = Registry("method", "engine.discovery")
 
 
 def has_signed_scores(method: str | None) -> bool:

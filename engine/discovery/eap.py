@@ -45,16 +45,14 @@ class Settings(BaseModel):
 
 
 @methods.register("eap")
-class EdgeAttributionPatching(Method):
+class EdgeAttributionPatching(Method[Settings]):
     """The effect of every edge from one gradient at the clean input."""
 
     title = "EAP"
     description = "Edge attribution patching: the effect of ablating each edge, from one gradient."
-    Settings = Settings
 
-    def discover(self, problem: Problem, settings: BaseModel, seed: int, report: Report) -> Discovery:
+    def discover(self, problem: Problem, settings: Settings, seed: int, report: Report) -> Discovery:
         """Return the estimated fall of the metric for every edge; see the base class."""
-        assert isinstance(settings, Settings)
         return Discovery(ranked(attribute(problem, at_clean, settings.batch_size, report), settings.ranking))
 
 

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor
 
 from engine.discovery import eap
@@ -42,16 +42,14 @@ class Settings(eap.Settings):
 
 
 @methods.register("eap-ig")
-class IntegratedGradients(Method):
+class IntegratedGradients(Method[Settings]):
     """The effect of every edge from gradients along a path."""
 
     title = "EAP-IG"
     description = "EAP with integrated gradients: the mean of its gradients along a path to the clean input."
-    Settings = Settings
 
-    def discover(self, problem: Problem, settings: BaseModel, seed: int, report: Report) -> Discovery:
+    def discover(self, problem: Problem, settings: Settings, seed: int, report: Report) -> Discovery:
         """Return the estimated fall of the metric for every edge; see the base class."""
-        assert isinstance(settings, Settings)
         points = partial(VARIANTS[settings.variant], steps=settings.steps)
         return Discovery(ranked(attribute(problem, points, settings.batch_size, report), settings.ranking))
 

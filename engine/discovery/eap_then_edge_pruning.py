@@ -8,8 +8,6 @@ rest is Edge Pruning as it is, with its settings. Not a method of either paper.
 from dataclasses import replace
 from typing import ClassVar
 
-from pydantic import BaseModel
-
 from engine.discovery import eap, edge_pruning
 from engine.discovery.base import Discovery, Method, Problem, methods
 from engine.progress import Report, part_of
@@ -24,17 +22,15 @@ class Settings(edge_pruning.Settings):
 
 
 @methods.register("eap-then-edge-pruning")
-class EapThenEdgePruning(Method):
+class EapThenEdgePruning(Method[Settings]):
     """Edge Pruning from a start that EAP ranks."""
 
     title = "EAP, then Edge Pruning"
     description = "Edge Pruning whose masks start in the order of EAP's scores."
     trains_constants = True
-    Settings = Settings
 
-    def discover(self, problem: Problem, settings: BaseModel, seed: int, report: Report) -> Discovery:
+    def discover(self, problem: Problem, settings: Settings, seed: int, report: Report) -> Discovery:
         """Return the log-odds of every edge being kept; see the base class."""
-        assert isinstance(settings, Settings)
         checkpoint = None if problem.checkpoint is None else problem.checkpoint / "eap"
         first = replace(problem, checkpoint=checkpoint)
         within = part_of(report, 0, EAP_SHARE, 100, "EAP: ")

@@ -136,17 +136,15 @@ class Settings(BaseModel):
 
 
 @methods.register("edge-pruning")
-class EdgePruning(Method):
+class EdgePruning(Method[Settings]):
     """Masks learned by gradient; the score is the log-odds of keeping the edge."""
 
     title = "Edge Pruning"
     description = "Learns by gradient which edges to keep, at a sparsity that rises to its target."
     trains_constants = True
-    Settings = Settings
 
-    def discover(self, problem: Problem, settings: BaseModel, seed: int, report: Report) -> Discovery:
+    def discover(self, problem: Problem, settings: Settings, seed: int, report: Report) -> Discovery:
         """Return the log-odds of every edge being kept; see the base class."""
-        assert isinstance(settings, Settings)
         training = Training(problem, settings, seed)
         training.run(settings.steps, report)
         return Discovery(training.scores().cpu(), training.history)

@@ -22,23 +22,19 @@ ablation, so this is left to `mask_rate`.
 
 from typing import ClassVar
 
-from pydantic import BaseModel
-
 from engine.discovery.base import Discovery, Method, Problem
 from engine.discovery.sampled_training import MaskSampler, SampledTraining, Settings
 from engine.progress import Report
 
 
-class GradientSampling(Method):
+class GradientSampling(Method[Settings]):
     """A method that learns masks from a price per edge; `Sampler` says how they are drawn."""
 
     trains_constants = True
-    Settings = Settings
     Sampler: ClassVar[type[MaskSampler]]
 
-    def discover(self, problem: Problem, settings: BaseModel, seed: int, report: Report) -> Discovery:
+    def discover(self, problem: Problem, settings: Settings, seed: int, report: Report) -> Discovery:
         """Return the scores and a circuit for every level; see the base class."""
-        assert isinstance(settings, Settings)
         training = SampledTraining(problem, settings, self.Sampler, seed)
         training.run(settings.levels * settings.steps, report)
         return Discovery(training.scores(), training.history, path=training.path())

@@ -64,17 +64,15 @@ class Settings(BaseModel):
 
 
 @methods.register("node-pruning")
-class NodePruning(Method):
+class NodePruning(Method[Settings]):
     """Masks on nodes learned by gradient; an edge is as good as the weaker of its two ends."""
 
     title = "Node Pruning"
     description = "Learns by gradient which heads and MLPs to keep, with all edges between them: a baseline."
     trains_constants = True
-    Settings = Settings
 
-    def discover(self, problem: Problem, settings: BaseModel, seed: int, report: Report) -> Discovery:
+    def discover(self, problem: Problem, settings: Settings, seed: int, report: Report) -> Discovery:
         """Return for every edge the log-odds of the weaker of its two nodes; see the base class."""
-        assert isinstance(settings, Settings)
         training = Training(problem, settings, seed)
         training.run(settings.steps, report)
         return Discovery(training.scores(), training.history)

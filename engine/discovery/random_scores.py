@@ -14,14 +14,13 @@ class Settings(BaseModel):
 
 
 @methods.register("random")
-class Random(Method):
+class Random(Method[Settings]):
     """Scores drawn uniformly from 0 to 1."""
 
     title = "Random"
     description = "Scores drawn at random: the baseline that every method must beat."
-    Settings = Settings
 
-    def discover(self, problem: Problem, settings: BaseModel, seed: int, report: Report) -> Discovery:
+    def discover(self, problem: Problem, settings: Settings, seed: int, report: Report) -> Discovery:
         """Draw the scores; see the base class."""
         report(0, 1, "drawing scores")
         generator = torch.Generator().manual_seed(seed)
