@@ -1,6 +1,7 @@
 """Settings of methods and ablations: pydantic models that the command line and the form are made from."""
 
 import difflib
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -47,3 +48,31 @@ def parse_settings(kind: type[SettingsT], given: dict[str, Any]) -> SettingsT:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise RequestError(f"setting {name}={first['input']!r}: {first['msg'].lower()}") from error
+
+
+@dataclass(frozen=True)
+class Later:
+    """Marks a field that came later than the first runs: `rate: Annotated[float, Later()] = Field(0.1)`.
+
+    Runs are named after their settings. So that the name of an old run stays what it was, such a field counts
+    for nothing while it has its default (`settings_to_json`); a default must not change.
+    """
+
+
+def later_fields(model: type[BaseModel]) -> frozenset[str]:
+    """Return the names of a model's own fields that are marked `Later`."""
+    fields = model.model_fields.items()
+    return frozenset(
+        name for name, field in fields if any(isinstance(mark, Later) for mark in field.metadata)
+    )
+
+
+def settings_to_json(settings: BaseModel) -> dict[str, Any]:
+    """Return settings as JSON values, without the fields marked `Later` that have their default."""
+    fields = type(settings).model_fields
+    at_default = {
+        name
+        for name in later_fields(type(settings))
+        if getattr(settings, name) == fields[name].get_default(call_default_factory=True)
+    }
+    return settings.model_dump(mode="json", exclude=at_default)

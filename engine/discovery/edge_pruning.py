@@ -18,7 +18,7 @@ Of the reference's flaws none is carried over: the teacher and corrupt passes ar
 not padded, and only edges that exist have masks.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -37,9 +37,7 @@ from engine.discovery.mask_training import (
 from engine.errors import CircuitExplorerError
 from engine.forward.batch import Batch
 from engine.progress import Report
-
-# Learning rate of trained constants. No setting: the ids of runs are made of all settings, and would change.
-CONSTANTS_RATE = 5e-3
+from engine.settings import Later
 
 # From the reference's scripts for GPT-2; everything else as in the tracking recipe.
 PUBLISHED: dict[str, Any] = {
@@ -97,6 +95,9 @@ class Settings(BaseModel):
     mask_rate: float = Field(0.1, gt=0, le=10, title="Mask rate", description="Learning rate of the masks.")
     multiplier_rate: float = Field(
         1.0, gt=0, le=100, title="Multiplier rate", description="Learning rate of the Lagrange multipliers."
+    )
+    constants_rate: Annotated[float, Later()] = Field(
+        5e-3, gt=0, le=10, title="Constants rate", description="Learning rate of trained constants."
     )
     weight_decay: float = Field(
         0.0, ge=0, le=1, title="Weight decay", description="On masks and multipliers."
@@ -169,7 +170,9 @@ class Training(MaskTraining):
             [self.multipliers], lr=settings.multiplier_rate, weight_decay=decay, maximize=True
         )
         self.constants_optimiser = (
-            None if problem.constants is None else constants_optimiser(problem.constants, CONSTANTS_RATE)
+            None
+            if problem.constants is None
+            else constants_optimiser(problem.constants, settings.constants_rate)
         )
         self.resume()
 

@@ -159,6 +159,15 @@ def test_constants_are_trained_along_and_come_back_from_a_checkpoint(
     assert all(torch.equal(a, b) for a, b in zip(resumed.values, expected.values, strict=True))
 
 
+def test_the_first_step_moves_constants_by_their_rate(tiny_model: Model) -> None:
+    constants = Constants(zeros(tiny_model.transformer))
+    settings = parse_settings(Settings, {"steps": 1, "start": 0, "constants_rate": 0.03})
+    methods.get("edge-pruning").discover(problem(tiny_model, constants=constants), settings, 0, nothing)
+    assert max(float(value.detach().abs().max()) for value in constants.values) == pytest.approx(
+        0.03, rel=0.01
+    )
+
+
 def test_a_torn_checkpoint_is_started_over(tiny_model: Model, tmp_path: Path) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(b"torn")
     assert torch.equal(discover(tiny_model, checkpoint=tmp_path).scores, discover(tiny_model).scores)
