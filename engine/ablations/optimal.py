@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor
 
 from engine.ablations.base import Ablation, Conditioning, Reference, Replacer, ablations
@@ -41,26 +41,25 @@ class Settings(MeanSettings):
 
 
 @ablations.register("optimal")
-class Optimal(Ablation):
+class Optimal(Ablation[Settings]):
     """a = a*, per position or shared."""
 
     title = "Optimal"
     description = "The constant that does the least harm, trained by gradient for what is ablated."
-    Settings = Settings
 
-    def start(self, transformer: Transformer, reference: Reference, settings: BaseModel) -> Replacement:
+    def start(self, transformer: Transformer, reference: Reference, settings: Settings) -> Replacement:
         """Return the constants before training: means over clean prompts."""
         return means(transformer, reference.clean, self.conditioning(settings))
 
     def prepare(
-        self, transformer: Transformer, reference: Reference, settings: BaseModel, seed: int
+        self, transformer: Transformer, reference: Reference, settings: Settings, seed: int
     ) -> Replacer:
         """Return a replacer of the untrained constants; see the base class."""
         return constant_replacer(self.start(transformer, reference, settings))
 
-    def conditioning(self, settings: BaseModel) -> Conditioning:
+    def conditioning(self, settings: Settings) -> Conditioning:
         """Return the conditioning the settings ask for."""
-        return Settings.model_validate(settings, from_attributes=True).conditioning
+        return settings.conditioning
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 A corruption is one file in this folder with a class derived from `Corruption`, registered under its name:
 
     @corruptions.register("gaussian")
-    class Gaussian(Corruption): ...
+    class Gaussian(Corruption[Settings]): ...
 
 A prompt is corrupted in several versions: one for every draw of noise, or one for every constant.
 """
@@ -11,15 +11,15 @@ A prompt is corrupted in several versions: one for every draw of noise, or one f
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel
 from torch import Tensor
 
 from engine.models.transformer import Transformer
 from engine.progress import Report
 from engine.registry import Registry
+from engine.settings import SettingsT, WithSettings
 from engine.tracing.names import State
 from engine.tracing.prompts import Traced
 
@@ -67,23 +67,21 @@ class TraceProblem:
     seed: int
 
 
-class Corruption(ABC):
+class Corruption(WithSettings[SettingsT], ABC):
     """One way to lose what a prompt is about.
 
     Attributes:
         title, description: for the page.
-        Settings: pydantic model of its settings; the form and the command line are made from it.
         trained: whether it is trained on a task; a prompt then takes what the task's own run has kept.
     """
 
     title: ClassVar[str]
     description: ClassVar[str]
-    Settings: ClassVar[type[BaseModel]]
     trained: ClassVar[bool] = False
 
     @abstractmethod
     def prepare(
-        self, problem: TraceProblem, settings: BaseModel, report: Report
+        self, problem: TraceProblem, settings: SettingsT, report: Report
     ) -> tuple[Corrupter, dict[str, list[float]]]:
         """Return the corruption made ready, and how its training went if it has any."""
 
@@ -96,4 +94,4 @@ class Corruption(ABC):
         raise NotImplementedError
 
 
-corruptions: Registry[Corruption] = Registry("corruption", "engine.tracing")
+corruptions: Registry[Corruption[Any]] = Registry("corruption", "engine.tracing")

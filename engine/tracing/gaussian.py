@@ -54,19 +54,17 @@ class NoiseDraws(Corrupter):
 
 
 @corruptions.register("gaussian")
-class Gaussian(Corruption):
+class Gaussian(Corruption[Settings]):
     """e* = e + ν σ ε."""
 
     title = "Gaussian noise"
     description = "Noise on the embeddings of the subject's tokens, the mean over several draws (ROME)."
-    Settings = Settings
 
     def prepare(
-        self, problem: TraceProblem, settings: BaseModel, report: Report
+        self, problem: TraceProblem, settings: Settings, report: Report
     ) -> tuple[Corrupter, dict[str, list[float]]]:
         """Return noise at the scale of the known subjects."""
-        chosen = Settings.model_validate(settings, from_attributes=True)
         embedding = problem.transformer.embedding
         ids = torch.tensor(problem.subject_tokens, device=embedding.device)
         sigma = float(functional.embedding(ids, embedding).float().std())
-        return NoiseDraws(problem.transformer, chosen.noise * sigma, chosen.draws, problem.seed), {}
+        return NoiseDraws(problem.transformer, settings.noise * sigma, settings.draws, problem.seed), {}

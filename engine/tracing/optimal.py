@@ -81,24 +81,22 @@ class Constants(Corrupter):
 
 
 @corruptions.register("optimal")
-class Optimal(Corruption):
+class Optimal(Corruption[Settings]):
     """c*, one for every class of token and layer."""
 
     title = "Optimal ablation"
     description = "The subject's embeddings replaced by the constants that do the answer the least harm."
-    Settings = Settings
     trained = True
 
     def prepare(
-        self, problem: TraceProblem, settings: BaseModel, report: Report
+        self, problem: TraceProblem, settings: Settings, report: Report
     ) -> tuple[Corrupter, dict[str, list[float]]]:
         """Train the constants.
 
         Raises:
             RequestError: the model knows too few of the answers.
         """
-        chosen = Settings.model_validate(settings, from_attributes=True)
-        return _Training(problem, chosen).run(report)
+        return _Training(problem, settings).run(report)
 
     def kept(self, transformer: Transformer, tensors: Mapping[str, np.ndarray]) -> Corrupter:
         """Return the constants of a run; see the base class."""
