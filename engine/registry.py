@@ -6,7 +6,7 @@ themselves under the name that users type. Names are unique, an unknown one is a
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Generic, TypeVar
@@ -17,31 +17,30 @@ Item = TypeVar("Item")
 Class = TypeVar("Class", bound=type)
 
 
-def modules_named(package: str, name: str) -> Iterator[ModuleType]:
-    """Import the modules of one name in the folders of a package, and yield them in the folders' order.
+def modules_named(package: str, name: str) -> list[ModuleType]:
+    """Import the modules of one name in the folders of a package, and return them in the folders' order.
 
     Args:
         package: dotted name of the package, for instance "engine.instruments".
         name: of the module, for instance "bench"; a folder without one is passed over.
     """
-    folder = importlib.import_module(package)
-    for found in pkgutil.iter_modules(folder.__path__):
-        module = f"{package}.{found.name}.{name}"
-        if found.ispkg and find_spec(module) is not None:
-            yield importlib.import_module(module)
+    inside = pkgutil.iter_modules(importlib.import_module(package).__path__)
+    names = [f"{package}.{folder.name}.{name}" for folder in inside if folder.ispkg]
+    return [importlib.import_module(module) for module in names if find_spec(module) is not None]
 
 
 class Registry(Generic[Item]):
-    """Named items of one kind that live in one package, one module each.
+    """Named items of one kind that live in one package, one module or one folder each.
 
     Args:
         kind: the user's word for such an item, for error messages ("task", "ablation", "method").
         package: dotted name of the package whose modules register items.
+        module: name of the module that registers the item of a folder, where each item has a folder.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, package: str, module: str | None = None) -> None:
         self.kind = kind
-        self._package = package
+        self._package, self._module = package, module
         self._items: dict[str, Item] = {}
         self._loaded = False
 
@@ -75,7 +74,10 @@ class Registry(Generic[Item]):
     def _load(self) -> None:
         if self._loaded:
             return
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self._package}.{module.name}")
+        if self._module is None:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{self._package}.{module.name}")
+        else:
+            modules_named(self._package, self._module)
         self._loaded = True
