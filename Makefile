@@ -7,7 +7,7 @@ STAMP := $(VENV)/.complete
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup app test check format bench demo-model runs readme screenshots lock clean
+.PHONY: help setup app test check format wheel bench demo-model runs readme screenshots lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,13 @@ check: $(STAMP) ## Lint, format check, types, import rules
 format: $(STAMP) ## Sort imports and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# What an earlier build left in build/lib would come into the wheel too.
+wheel: $(STAMP) ## Build a wheel with everything in it into build/dist/
+	@rm -rf build/lib build/bdist.*
+	$(BIN)/python -m build --wheel --no-isolation --outdir build/dist . >build/wheel.log \
+	  || { cat build/wheel.log >&2; exit 1; }
+	@rm -rf build/lib build/bdist.* && ls -sh build/dist
 
 bench: $(STAMP) ## Print the benchmark table
 	@$(BIN)/circuit-explorer bench

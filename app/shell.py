@@ -6,9 +6,10 @@ import streamlit as st
 
 from app.figures.style import LIGHT
 from app.presentation import page_look, presentation_switch
+from engine.shipped import shipped
 
 APP = Path(__file__).parent
-ASSETS = APP.parent / "assets"
+ASSETS = shipped("assets")
 PAGES = (  # folder, title, icon, path of the address
     ("explore", "Explore", ":material/hub:", "explore"),
     ("compare", "Compare", ":material/compare:", "compare"),

@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -12,8 +11,9 @@ from app.figures.style import Look
 from app.runs import title_of
 from app.sweep.figures.axes import Curve, Spot
 from app.sweep.lines import Line, Row, conditioned_title, marks_of
+from engine.shipped import shipped
 
-PUBLISHED = Path(__file__).resolve().parents[2] / "assets" / "published" / "ugs_pareto_gpt2_small.csv"
+PUBLISHED = shipped("assets") / "published" / "ugs_pareto_gpt2_small.csv"
 EDGES = 32_491  # of the graph of GPT-2 small, query, key and value apart
 # As in the paper: its constants are one per position for the mean, and one for all when they are trained.
 CONDITIONING = {"mean": "per position", "optimal": "shared"}

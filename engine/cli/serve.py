@@ -13,8 +13,9 @@ import typer
 from engine.cli.common import RunsDir
 from engine.errors import CircuitExplorerError, RequestError
 from engine.runs.store import RunStore
+from engine.shipped import check_shipped, shipped
 
-ROOT = Path(__file__).resolve().parents[2]
+MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
 _PORTS = 50  # to try after the one asked for
 _PATIENCE = 20  # seconds for the dashboard to end
 
@@ -27,6 +28,7 @@ def serve(
     runs_dir: RunsDir = None,
 ) -> None:
     """Serve the dashboard until Ctrl-C."""
+    check_shipped()
     free = free_port(host, port)
     if free != port:
         print(f"Port {port} is busy, {free} is taken instead")
@@ -38,12 +40,12 @@ def serve(
         "browser.gatherUsageStats": "false",
         "logger.hideWelcomeMessage": "true",
     }
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py")]
+    command = [sys.executable, "-m", "streamlit", "run", str(MAIN)]
     command += [f"--{name}={value}" for name, value in options.items()]
     environment = os.environ | {"CIRCUIT_EXPLORER_RUNS": str(RunStore(runs_dir).user_dir)}
-    # From the repository's folder, where the dashboard's configuration lies. In a process group of its own,
+    # From the folder where the dashboard's configuration lies. In a process group of its own,
     # so that a Ctrl-C comes here alone, and the dashboard is told to end in the way that it takes quietly.
-    dashboard = subprocess.Popen(command, cwd=ROOT, env=environment, process_group=0)
+    dashboard = subprocess.Popen(command, cwd=shipped(".streamlit").parent, env=environment, process_group=0)
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)
     try:

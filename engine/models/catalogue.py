@@ -7,8 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from engine.errors import RequestError
+from engine.shipped import shipped
 
-SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "models"
+SHIPPED = shipped("assets") / "models"
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _FILES = ["*.safetensors", "*.json", "*.txt", "*.model"]
 

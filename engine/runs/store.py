@@ -21,10 +21,11 @@ from platformdirs import user_data_path
 from engine.errors import RequestError
 from engine.runs.folder import Run, read_run, write_run
 from engine.runs.request import Request
+from engine.shipped import shipped
 
 __all__ = ["BrokenRun", "Run", "RunStore", "default_user_dir"]
 
-SHIPPED_RUNS = Path(__file__).resolve().parents[2] / "cached_runs"
+SHIPPED_RUNS = shipped("cached_runs")
 RUN_ID = re.compile(r"[a-z0-9-]{1,200}")
 _LEFTOVER_SECONDS = 24 * 3600
 

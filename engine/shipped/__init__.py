@@ -1,0 +1,33 @@
+"""Where the files lie that come with the program: the folders assets, cached_runs and .streamlit.
+
+In the sources they lie beside engine/ and app/. In an installed wheel they lie in `files/` beside this
+module: pyproject.toml gives them that place.
+"""
+
+from pathlib import Path
+
+from engine.errors import CircuitExplorerError
+
+FOLDERS = ("assets", "cached_runs", ".streamlit")
+_INSTALLED = Path(__file__).resolve().parent / "files"
+_SOURCES = Path(__file__).resolve().parents[2]
+
+
+def shipped(name: str) -> Path:
+    """Return where a folder of `FOLDERS` lies. It need not be there: `check_shipped` sees to that."""
+    installed = _INSTALLED / name
+    return installed if installed.is_dir() else _SOURCES / name
+
+
+def check_shipped() -> None:
+    """Check that the files are there that come with the program.
+
+    Raises:
+        CircuitExplorerError: a folder is missing.
+    """
+    for folder in map(shipped, FOLDERS):
+        if not folder.is_dir():
+            raise CircuitExplorerError(
+                f"'{folder}' is missing, which comes with Circuit Explorer: install it again, from a whole "
+                "wheel or a whole copy of the sources"
+            )
