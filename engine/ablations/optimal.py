@@ -94,7 +94,7 @@ def fit_circuit(
     def kl(batch: Batch, values: Replacement) -> Tensor:
         found = kl_divergence(forward(batch.clean, values, mask), batch.clean.logits).mean()
         if found.requires_grad:
-            found.backward()
+            torch.autograd.backward(found)
         return found.detach().unsqueeze(0)
 
     return _trained(start, training, held_out, settings, seed, kl, report)
@@ -119,11 +119,11 @@ def fit_alone(
     """
 
     def kl(batch: Batch, values: Replacement) -> Tensor:
-        parts = []
+        parts: list[Tensor] = []
         for _, logits in ablated_alone(transformer, batch.clean, values):
             found = kl_divergence(logits, batch.clean.logits).mean(-1)
             if found.requires_grad:
-                found.sum().backward()
+                torch.autograd.backward(found.sum())
             parts.append(found.detach())
         return torch.cat(parts)
 
@@ -155,7 +155,7 @@ def _trained(
     optimiser = torch.optim.AdamW(constants.values, lr=s.rate, weight_decay=0)
 
     def shuffled() -> list[Batch]:
-        return [training[i] for i in torch.randperm(len(training), generator=generator).tolist()]
+        return [training[i] for i in torch.randperm(len(training), generator=generator)]
 
     mark, gained = float(best.losses.sum()), 0
     for step, batch in training_steps(optimiser, s.steps, shuffled):

@@ -1,6 +1,7 @@
 """Directions in the stream before a layer, random or those a linear lens looks along; changes along them."""
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from engine.progress import Report
 _BATCH = 2**10  # positions at once
 _MOST = 8  # times as many, that a covariance is taken from
 _RIDGE = 3e-4
+_linalg: Any = cast(Any, torch.linalg)  # has no types
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,10 @@ def spreads(transformer: Transformer, texts: Texts, report: Report) -> list[Spre
         rows = read_streams(transformer, part.tokens, places).flat(part.counted)[0].double().cpu()
         total, n = total + rows.sum(1), n + rows.shape[1]
         products.baddbmm_(rows.mT, rows)
-    found, like = [], transformer.embedding
+    found, like = list[Spread](), transformer.embedding
     for mean, product in zip(total / n, products / n, strict=True):
         covariance = product - torch.outer(mean, mean)
-        factor = torch.linalg.cholesky(covariance + _RIDGE * torch.eye(d, dtype=torch.float64))
+        factor: Tensor = _linalg.cholesky(covariance + _RIDGE * torch.eye(d, dtype=torch.float64))
         length = float(covariance.trace().clamp_min(1e-12).sqrt())
         found.append(Spread(mean.to(like), factor.to(like), length))
     return found
@@ -54,7 +56,7 @@ def spreads(transformer: Transformer, texts: Texts, report: Report) -> list[Spre
 def random_directions(spread: Spread, n: int, generator: torch.Generator, unit: bool = True) -> Tensor:
     """Return draws from N(0, Σ), [n, D], of length 1 if `unit`."""
     drawn = torch.randn((n, len(spread.mean)), generator=generator).to(spread.factor) @ spread.factor.T
-    return drawn / drawn.norm(dim=-1, keepdim=True) if unit else drawn
+    return drawn / _lengths(drawn) if unit else drawn
 
 
 def aligned(transformer: Transformer, spread: Spread, weight: Tensor) -> Tensor:
@@ -64,14 +66,20 @@ def aligned(transformer: Transformer, spread: Spread, weight: Tensor) -> Tensor:
         weight: W [D, D] of the lens h + W h.
     """
     whole = torch.eye(len(weight), device=weight.device) + transformer.centre(weight.T).T
-    rows = torch.linalg.svd(whole @ spread.factor.float()).Vh
+    rows: Tensor = _linalg.svd(whole @ spread.factor.float()).Vh
     found = transformer.centre(rows @ spread.factor.float().T)
-    return (found / found.norm(dim=-1, keepdim=True).clamp_min(1e-12)).to(spread.factor)
+    return (found / _lengths(found).clamp_min(1e-12)).to(spread.factor)
+
+
+def _lengths(rows: Tensor) -> Tensor:
+    """Return the length of each row, [n, 1]."""
+    return _linalg.vector_norm(rows, dim=-1, keepdim=True)
 
 
 def orthonormal(directions: Tensor) -> Tensor:
     """Return orthonormal rows that span the same as directions [n, D]."""
-    return torch.linalg.qr(directions.float().T).Q.T.to(directions)
+    rows: Tensor = _linalg.qr(directions.float().T).Q.T
+    return rows.to(directions)
 
 
 def projected(h: Tensor, mean: Tensor, directions: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ projections do not add up over a batch; steps have the units of the stream.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -84,7 +84,7 @@ class Stand:
         """Return KL(p ‖ p'), KL(q ‖ q') and the similarity of the changes, [n, B] each."""
         log_q = self.lens(lens, parameters, self.h.unsqueeze(0))[0]
         found: list[list[Tensor]] = [[], [], []]
-        for part in streams.split(self._at_once()):
+        for part in torch.split(streams, self._at_once()):
             p, q = self.model(part), self.lens(lens, parameters, part)
             values = (_kl(self.log_p, p), _kl(log_q, q), similarity(self.log_p, p - self.log_p, q - log_q))
             for some, value in zip(found, values, strict=True):
@@ -100,7 +100,9 @@ class Stand:
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
             streams = self.h + float(np.exp(middle)) * noise
-            kl = torch.cat([_kl(self.log_p, self.model(part)) for part in streams.split(self._at_once())])
+            kl = torch.cat(
+                [_kl(self.log_p, self.model(part)) for part in torch.split(streams, self._at_once())]
+            )
             low, high = (middle, high) if float(kl.mean()) < TARGET_KL else (low, middle)
         return float(np.exp((low + high) / 2))
 
@@ -118,7 +120,7 @@ class _Repeated(Sequence[tuple[Tensor, Tensor]]):
         return len(self._prefix)
 
     def __getitem__(self, layer: Any) -> Any:
-        k, v = self._prefix[layer]
+        k, v = cast("tuple[Tensor, Tensor]", self._prefix[layer])
         return k.repeat(1, self._n, 1, 1), v.repeat(1, self._n, 1, 1)
 
 
@@ -219,7 +221,8 @@ def magnitude(logs: np.ndarray, seed: int) -> Summary:
     """Return the correlation of two rows [2, n] with its bootstrap interval; None where one does not vary."""
     n = logs.shape[1]
     drawn = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
-    x, y = (row[np.vstack([np.arange(n), drawn])] for row in logs)
+    rows = np.vstack([np.arange(n, dtype=np.int64), drawn])  # the sample itself first
+    x, y = (row[rows] for row in logs)
     x, y = (z - z.mean(1, keepdims=True) for z in (x, y))
     scale = np.sqrt((x * x).sum(1) * (y * y).sum(1))
     values = np.divide((x * y).sum(1), scale, out=np.full(len(scale), np.nan), where=scale > 1e-12)

@@ -12,16 +12,15 @@ translators: they are taken from the model itself, plainly run.
 import json
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType] # a bare `PathLike`
 from torch import Tensor
 
 from engine.errors import RequestError
 from engine.lenses.base import Parameters, Place
-from engine.lenses.requests import translators_file
 from engine.lenses.settings import LensTraining
 from engine.models import Model, ModelShape
 
@@ -39,7 +38,7 @@ def load_translators(folder: Path, shape: ModelShape) -> Parameters:
             f"'{folder}' is for a model of {config.get('num_hidden_layers')} layers of width "
             f"{config.get('d_model')}; this one has {layers} of width {d}"
         )
-    found = {}
+    found: Parameters = {}
     for name, size in (("weight", (d, d)), ("bias", (d,))):
         absent = name == "bias" and not config.get("bias", True)
         values = [torch.zeros(size) if absent else state.get(f"{layer}.{name}") for layer in range(layers)]
@@ -65,7 +64,7 @@ def stream_means(model: Model, tokens: Tensor, places: list[Place]) -> Tensor:
 
     # Layers run in the order of places.
     hooks: list[Any] = [(f"blocks.{place.layer}.hook_resid_pre", keep) for place in places]
-    model.bridge.run_with_hooks(tokens, fwd_hooks=hooks)
+    cast(Any, model.bridge).run_with_hooks(tokens, fwd_hooks=hooks)
     return torch.stack(found)
 
 
@@ -76,7 +75,7 @@ def _config(folder: Path) -> dict[str, Any]:
         raise RequestError(f"'{folder / 'config.json'}' cannot be read: {error}") from error
     if not isinstance(found, dict):
         raise RequestError(f"'{folder / 'config.json'}' is no JSON object")
-    return found
+    return cast(dict[str, Any], found)
 
 
 def _state(path: Path) -> dict[str, Any]:
@@ -89,4 +88,16 @@ def _state(path: Path) -> dict[str, Any]:
         raise RequestError(f"translators '{path}' cannot be read: {first}") from error
     if not isinstance(found, dict):
         raise RequestError(f"translators '{path}' are no state dict")
-    return found
+    return cast(dict[str, Any], found)
+
+
+def translators_file(folder: Path) -> Path:
+    """Return the file of weights in a folder of the tuned-lens package, by preference the one without pickle.
+
+    Raises:
+        RequestError: there is none.
+    """
+    for name in ("params.safetensors", "params.pt"):
+        if (folder / name).is_file():
+            return folder / name
+    raise RequestError(f"'{folder}' has no params.safetensors or params.pt, as the tuned-lens package saves")

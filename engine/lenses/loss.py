@@ -9,7 +9,7 @@ its gradient in x, Uᵀ softmax(z), is taken at once, while they are there. Froz
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -36,8 +36,9 @@ class Teacher:
 @torch.no_grad()
 def make_teacher(transformer: Transformer, streams: Tensor) -> Teacher:
     """Return what the final streams [..., D] of a model or a lens say."""
-    pulls, constants = [], []
-    for rows in final_norm(transformer, streams).flatten(0, -2).split(_rows(transformer)):
+    pulls: list[Tensor] = []
+    constants: list[Tensor] = []
+    for rows in torch.split(final_norm(transformer, streams).flatten(0, -2), _rows(transformer)):
         log_p = _logits(transformer, rows).log_softmax(-1)
         p = log_p.exp()
         if transformer.unembedding_bias is not None:
@@ -54,7 +55,7 @@ def kl_to(transformer: Transformer, teacher: Teacher, streams: Tensor) -> Tensor
     The teacher's shapes broadcast: one for all places, or one for each.
     """
     normed = final_norm(transformer, streams)
-    log_sum: Tensor = _LogSum.apply(transformer, normed.flatten(0, -2))  # type: ignore[assignment]
+    log_sum: Tensor = cast(Any, _LogSum).apply(transformer, normed.flatten(0, -2))
     said = (normed.float() * teacher.pull).sum(-1)
     return teacher.constant - said + log_sum.view(normed.shape[:-1])
 
@@ -70,8 +71,10 @@ class _LogSum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, transformer: Transformer, normed: Tensor) -> Tensor:
-        found, pulls, wanted = [], [], ctx.needs_input_grad[1]
-        for rows in normed.split(_rows(transformer)):
+        found: list[Tensor] = []
+        pulls: list[Tensor] = []
+        wanted = ctx.needs_input_grad[1]
+        for rows in torch.split(normed, _rows(transformer)):
             logits = _logits(transformer, rows)
             top, where = logits.max(-1, keepdim=True)
             q = torch.softmax(logits, -1)

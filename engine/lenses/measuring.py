@@ -46,7 +46,7 @@ def measure(
             text, [1, S].
     """
     found: dict[str, list[Tensor]] = {name: [] for name in trained}
-    of_model = []
+    of_model: list[Tensor] = []
     for i in range(len(texts)):
         report(i, len(texts), f"measuring lenses on texts held out: {i} of {len(texts)}")
         text = texts.take([i])

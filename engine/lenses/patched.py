@@ -87,12 +87,14 @@ def circuit_streams(
     matrix = edge_matrix(graph, kept)
     differences = run.input.new_zeros((len(graph.sources), b, s, transformer.shape.d_model))
     differences[0] = run.input - replacement.input
-    at, attention, wanted, n_heads = [], [], set(places), graph.n_heads
+    at: list[Tensor] = []
+    attention: list[Tensor] = []
+    wanted, n_heads = set(places), graph.n_heads
 
     def read(base: Tensor, readers: np.ndarray, n: int) -> Tensor:
         """Return what readers read of the first n sources, [readers, B, S, D]."""
-        weights = torch.from_numpy(matrix[readers.flatten(), :n]).to(base)
-        return base + torch.tensordot(weights, differences[:n], 1)
+        weights = torch.as_tensor(matrix[readers.flatten(), :n]).to(base)
+        return base + (weights @ differences[:n].flatten(1)).view(-1, *base.shape)
 
     for layer, block in enumerate(transformer.blocks):
         n = graph.sources_before(layer)

@@ -47,7 +47,8 @@ def read_streams(
 ) -> Streams:
     """Run tokens [B, S] and return the streams at `places`, which are in the order of computation."""
     stream, wanted = transformer.embed(tokens), set(places)
-    at, written = [], []
+    at: list[Tensor] = []
+    written: list[Tensor] = []
     for layer in range(transformer.shape.n_layers):
         if Place(layer) in wanted:
             at.append(stream)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -72,7 +73,7 @@ class Texts:
     def by_length(self) -> list[Tensor]:
         """Return tokens [m, s] up to the last position that counts, together where this is the same."""
         lengths = self.lengths
-        return [self.tokens[lengths == n, : n + 1] for n in lengths.unique().tolist()]
+        return [self.tokens[lengths == n, : n + 1] for n in np.unique(lengths.cpu().numpy()).tolist()]
 
     def of_median_length(self) -> Tensor:
         """Return tokens [m, s] of texts that have the median number of positions or more, cut to it."""
@@ -121,10 +122,10 @@ def load_texts(model: Model, settings: LensTraining, seed: int, report: Report) 
         rows = torch.tensor(file_rows(model, Path(settings.texts), settings.length), device=model.device)
         rest = max(_FEWEST_OF_A_KIND, round(_SHARE * len(rows)))
         most = [max(_FEWEST_OF_A_KIND, ceil(positions / (settings.length - 1))) for positions in wanted]
-        kinds = rows.split([len(rows) - 2 * rest, rest, rest])
+        kinds = torch.split(rows, [len(rows) - 2 * rest, rest, rest])
         training, validation, held_out = (whole_texts(kind[:n]) for kind, n in zip(kinds, most, strict=True))
         return Split(training, validation, held_out, f"the file '{Path(settings.texts).name}'")
-    found = []
+    found: list[Texts] = []
     for i, positions in enumerate(wanted):
         within = part_of(report, sum(wanted[:i]), sum(wanted[: i + 1]), sum(wanted))
         # No seed of one kind is one of another.
@@ -158,7 +159,7 @@ def sample(
         positions: that count; there are no more texts than it takes to have so many, but two at least.
         length: of a text at most.
     """
-    generator, found = torch.Generator().manual_seed(seed), []
+    generator, found = torch.Generator().manual_seed(seed), list[Texts]()
     n = total = 0
     while total < positions or n < _FEWEST_OF_A_KIND:
         of_a_text = total / n if n else length - 1

@@ -91,7 +91,7 @@ def advance(
     """Take one step with streams [P, N, D] at the places and what they are to say."""
     optimiser.zero_grad()
     kl = kl_to(transformer, teacher, lens.final(transformer, values, places, streams))
-    kl.mean(1).sum().backward()
+    torch.autograd.backward(kl.mean(1).sum())
     if clip is not None:
         torch.nn.utils.clip_grad_norm_(list(values.values()), clip)
     optimiser.step()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -130,11 +131,13 @@ def cell_values(
         cells: one at least, [n_cells, 5] with the fields of `Cell`.
     """
     cells, layers = cells.to(group.answers.device), transformer.shape.n_layers - 1
-    order, found, done = [], [], 0
+    order: list[Tensor] = []
+    found: list[Tensor] = []
+    done = 0
     most = most_passes(transformer, group.length, group.answers.shape[1])
-    for position in cells[:, 2].unique().tolist():
+    for position in np.unique(cells[:, 2].cpu().numpy()).tolist():
         here = (cells[:, 2] == position).nonzero().squeeze(1)
-        for some in here[cells[here, 3].argsort(stable=True)].split(most):
+        for some in torch.split(here[cells[here, 3].argsort(stable=True)], most):
             report(done, len(cells), "restoring states")
             done += len(some)
             prompts, versions, _, layer, heads = cells[some].unbind(1)

@@ -59,7 +59,8 @@ class Constants(Corrupter):
 
     def streams(self, prompts: Sequence[Traced], clean: Tensor, versions: Sequence[int]) -> Tensor:
         """Return the prompts with some constants; gradients flow to them; see the base class."""
-        found, values = [], self.values[list(versions)]
+        values = self.values[list(versions)]
+        found: list[Tensor] = []
         for row, prompt in zip(clean, prompts, strict=True):
             first, end = prompt.subject
             new = values.unsqueeze(1).expand(-1, end - first, -1)
@@ -103,7 +104,7 @@ class Optimal(Corruption[Settings]):
         shape, found = (_n_versions(transformer), transformer.shape.d_model), tensors.get("constants")
         if found is None or found.shape != shape or found.dtype.kind != "f":
             raise RequestError(f"the run has no 'constants' of shape {list(shape)}: trace the task again")
-        return Constants(transformer, torch.from_numpy(found).to(transformer.embedding))
+        return Constants(transformer, torch.as_tensor(found).to(transformer.embedding))
 
 
 def _n_versions(transformer: Transformer) -> int:
@@ -153,23 +154,26 @@ class _Training:
         for step, prompts in training_steps(optimiser, steps, self._shuffled):
             lost = best.history["best"][-1]
             report(step, steps, f"training constants: {lost:.3f} of probability lost on average")
-            optimiser.zero_grad()
-            cells = self._cells(prompts, self.generator)
-            self._lost(values, prompts, cells if len(values) > 1 else cells[:0])
-            optimiser.step()
+            self._advance(optimiser, values, prompts)
             if is_checked(step + 1, steps):
                 now = values.detach()
                 best.check(done + step + 1, now, self._validate(now))
         return best
 
+    def _advance(self, optimiser: torch.optim.Optimizer, values: Tensor, prompts: list[Traced]) -> None:
+        optimiser.zero_grad()
+        cells = self._cells(prompts, self.generator)
+        self._lost(values, prompts, cells if len(values) > 1 else cells[:0])
+        optimiser.step()
+
     def _shuffled(self) -> list[list[Traced]]:
-        order = torch.randperm(len(self.training), generator=self.generator).tolist()
+        order = torch.randperm(len(self.training), generator=self.generator)
         return [self.training[i] for i in order]
 
     def _cells(self, prompts: list[Traced], generator: torch.Generator) -> Tensor:
         """Return cells of all classes and layers of every prompt, [n_cells, 5]; of several tokens or heads
         one is drawn."""
-        shape, found = self.transformer.shape, []
+        shape, found = self.transformer.shape, list[Cell]()
         for i, prompt in enumerate(prompts):
             of_class: dict[int, list[int]] = {}
             for position in range(prompt.subject[0], len(prompt.tokens)):
@@ -200,13 +204,13 @@ class _Training:
             group = make_group(self.transformer, prompts[begin : begin + most])
             here = cells[(cells[:, 0] >= begin) & (cells[:, 0] < begin + most)].clone()
             here[:, 0] -= begin
-            used = here[:, 1].unique()
-            parts = used.split(max(1, passes // most)) if len(used) else ()
+            used = here[:, 1].bincount(minlength=n).nonzero().squeeze(1)
+            parts = torch.split(used, max(1, passes // most)) if len(used) else ()
             for versions in (used.new_tensor([n - 1]), *parts):
                 some = here[torch.isin(here[:, 1], versions)]
                 lost, of = self._lost_of(values, group, versions, some)
                 if lost.requires_grad:
-                    (lost.sum() / self.settings.batch_size).backward()
+                    torch.autograd.backward(lost.sum() / self.settings.batch_size)
                 total.index_add_(0, of, lost.detach())
                 count.index_add_(0, of, torch.ones_like(lost))
         return total, count
