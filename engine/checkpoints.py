@@ -3,10 +3,10 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType] - its PathLike of nothing
 from torch import Tensor
 
 _FILE = "checkpoint.safetensors"
@@ -25,8 +25,9 @@ def load_checkpoint(folder: Path | None) -> tuple[dict[str, Tensor], dict[str, A
     if folder is None or not (folder / _FILE).is_file():
         return None
     try:
-        with safe_open(folder / _FILE, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            return tensors, json.loads((file.metadata() or {})["numbers"])
+        with cast("Any", safe_open(folder / _FILE, "pt")) as file:
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            metadata: dict[str, str] = file.metadata() or {}
+            return tensors, json.loads(metadata["numbers"])
     except (SafetensorError, KeyError, json.JSONDecodeError):
         return None  # a torn file: the work starts again from the beginning, to the same result

@@ -4,7 +4,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -37,3 +37,13 @@ def parse_json(content: bytes) -> Any:
     if b"\\ud" in content.lower():  # half a surrogate pair can be read, but no browser can be sent it
         json.dumps(parsed, ensure_ascii=False).encode("utf-8")
     return parsed
+
+
+def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Return whether a value parsed from JSON is an object."""
+    return isinstance(value, dict)
+
+
+def is_list(value: Any) -> TypeGuard[list[Any]]:
+    """Return whether a value parsed from JSON is a list."""
+    return isinstance(value, list)

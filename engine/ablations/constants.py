@@ -99,11 +99,11 @@ def deviations(transformer: Transformer, groups: list[Tensor]) -> Replacement:
     """Return the standard deviation of every number a source writes, shared over positions; as `means`."""
     sums, counts = totals(transformer, groups)
     squares, _ = totals(transformer, groups, power=2)
-    found = []
+    spread: list[Tensor] = []
     for total, square in zip(sums, squares, strict=True):
         mean, of_square = (x.sum(-2, keepdim=True) / counts.sum() for x in (total, square))
-        found.append((of_square - mean.square()).clamp_min(0).sqrt().to(transformer.embedding))
-    return _replacement(found)
+        spread.append((of_square - mean.square()).clamp_min(0).sqrt().to(transformer.embedding))
+    return _replacement(spread)
 
 
 @torch.no_grad()
@@ -117,7 +117,7 @@ def totals(transformer: Transformer, groups: list[Tensor], power: int = 1) -> tu
     ]
     counts = torch.zeros(max(longest, 1), 1, dtype=torch.float64)
     for tokens in groups:
-        for part in tokens.split(64):
+        for part in torch.split(tokens, 64):
             run = transformer.run(part, first_ablated(part))
             n = run.input.shape[1]
             counts[:n] += len(part)

@@ -17,6 +17,7 @@ from engine.ablations.base import Ablated, Ablation, Reference, Replacer, ablati
 from engine.ablations.constants import deviations, first_ablated
 from engine.forward.masked import Replacement
 from engine.models.transformer import Transformer
+from engine.tensors import integers
 
 
 class Settings(BaseModel):
@@ -45,7 +46,7 @@ class Gaussian(Ablation[Settings]):
         def replace(clean: Tensor, corrupt: Tensor) -> Ablated:
             start = first_ablated(clean)
             run = Replacement.from_run(transformer.run(clean, start))
-            generators = [prompt_generator(prompt.tolist(), seed) for prompt in clean]
+            generators = [prompt_generator(integers(prompt), seed) for prompt in clean]
             pairs = ((run.input, spread.input), (run.heads, spread.heads), (run.mlps, spread.mlps))
             stream, heads, mlps = (value + noise * s * _noise(value, generators) for value, s in pairs)
             return Ablated(start, Replacement(stream, heads, mlps))

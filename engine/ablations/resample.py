@@ -21,6 +21,7 @@ from engine.ablations.base import (
 from engine.errors import RequestError
 from engine.forward.masked import Replacement
 from engine.models.transformer import Transformer
+from engine.tensors import integers
 
 
 @ablations.register("resample")
@@ -46,7 +47,7 @@ class Resample(Ablation[NoSettings]):
 
 def _draw(prompts: Tensor, pool: Tensor, seed: int) -> Tensor:
     """Return for every row of `prompts` [B, S] another one, of `pool` [n, S] or else of `prompts`."""
-    donors = []
+    donors: list[Tensor] = []
     for prompt in prompts:
         others = pool[(pool != prompt).any(-1)]
         if not len(others):
@@ -56,5 +57,5 @@ def _draw(prompts: Tensor, pool: Tensor, seed: int) -> Tensor:
                 "resample ablation needs two different prompts of each length; there is no other "
                 f"one of {prompts.shape[1]} tokens; take more prompts, or another ablation"
             )
-        donors.append(others[Random(f"{seed} {prompt.tolist()}").randrange(len(others))])
+        donors.append(others[Random(f"{seed} {integers(prompt)}").randrange(len(others))])
     return torch.stack(donors)

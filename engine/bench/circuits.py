@@ -75,7 +75,9 @@ def acdc_sweep(work: Workload) -> Callable[[], object]:
     reader_of = work.forward.graph.edges[:, 1]
     readers = np.unique(reader_of[sweep.tested])
     readers = np.unique(readers[np.linspace(0, len(readers) - 1, READERS_SWEPT).round().astype(int)])
-    tests, sources, begun = {reader: sweep.tests(reader) for reader in readers.tolist()}, {}, {}
+    tests = {reader: sweep.tests(reader) for reader in readers.tolist()}
+    sources: dict[int, np.ndarray] = {}
+    begun: dict[int, float] = {}
     for reader, of_reader in tests.items():
         n = int((reader_of == reader).sum())
         begin = n * (PART // 2) // PART

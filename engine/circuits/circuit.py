@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.circuits.graph import Graph, Qkv, shared_graph
 from engine.errors import RequestError
+from engine.files import is_object
 
 SCHEMA = 1
 _MOST_SOURCES = 1700  # a graph of 4 million edges; a file must not make us build a larger one
@@ -32,7 +33,7 @@ class Circuit:
     graph: Graph
     kept: np.ndarray
     scores: np.ndarray
-    about: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def n_edges(self) -> int:
@@ -138,7 +139,7 @@ def graph_from_json(content: dict[str, Any]) -> Graph | None:
         RequestError: the sizes are no sizes, or of a graph that is larger than can be opened.
     """
     ours, theirs = content.get("model"), content.get("cfg")
-    sizes = ours if isinstance(ours, dict) else theirs if isinstance(theirs, dict) else None
+    sizes = ours if is_object(ours) else theirs if is_object(theirs) else None
     if sizes is None:
         return None
     n_layers, n_heads = (sizes.get(name) for name in ("n_layers", "n_heads"))
@@ -172,7 +173,7 @@ def circuit_from_json(content: Any, graph: Graph | None = None) -> Circuit:
         RequestError: the content is not a circuit; the message says what is wrong.
         UnknownGraphError: the content does not say which graph it is of, and `graph` is None.
     """
-    if not isinstance(content, dict) or not isinstance(content.get("edges"), dict):
+    if not is_object(content) or not is_object(listed := content.get("edges")):
         raise RequestError("no circuit: a JSON object with an object 'edges' is needed")
     if content.get("schema", SCHEMA) != SCHEMA:
         raise RequestError(f"circuit of schema {content['schema']!r}; this version reads schema {SCHEMA}")
@@ -182,10 +183,10 @@ def circuit_from_json(content: Any, graph: Graph | None = None) -> Circuit:
         raise RequestError(f"the file says its graph has {total!r} edges, but it has {graph.n_edges}")
     model = content.get("model")
     about = {key: content.get(key) for key in ("task", "method", "ablation")}
-    about["model"] = model.get("id") if isinstance(model, dict) else model
-    edges = {}
-    for name, edge in content["edges"].items():
-        if not isinstance(edge, dict):
+    about["model"] = model.get("id") if is_object(model) else model
+    edges: dict[str, tuple[Any, bool]] = {}
+    for name, edge in listed.items():
+        if not is_object(edge):
             raise RequestError(f"edge '{name[:80]}' is no object with 'score' and 'in_graph'")
         edges[name] = edge.get("score"), bool(edge.get("in_graph", True))
     return circuit_of_edges(graph, edges, about)

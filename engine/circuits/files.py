@@ -25,7 +25,7 @@ from engine.circuits.circuit import (
 )
 from engine.circuits.graph import Graph, Qkv
 from engine.errors import RequestError
-from engine.files import parse_json
+from engine.files import is_list, is_object, parse_json
 
 LARGEST = 64 * 2**20  # bytes; a circuit.json with every edge of a 32,491-edge graph has about 2 MiB
 _LONGEST_NUMBER = 12  # digits of a layer or a head, more than enough
@@ -64,13 +64,13 @@ def read_circuit_file(name: str, data: bytes, graph: Graph | None = None) -> Cir
 
 def _json(data: bytes, graph: Graph | None) -> Circuit:
     content = parse_json(data)
-    if isinstance(content, dict) and isinstance(nodes := content.get("nodes"), dict):
+    if is_object(content) and is_object(nodes := content.get("nodes")):
         for node in nodes.values():
-            neurons = node.get("neurons") if isinstance(node, dict) else None
-            if isinstance(neurons, list) and not all(neurons):
+            neurons = node.get("neurons") if is_object(node) else None
+            if is_list(neurons) and not all(neurons):
                 raise RequestError("it keeps some neurons of a node; here a circuit is made of whole edges")
-    edges = content.get("edges") if isinstance(content, dict) else None
-    return circuit_from_json(content, _fitted(graph, edges) if isinstance(edges, dict) else graph)
+    edges = content.get("edges") if is_object(content) else None
+    return circuit_from_json(content, _fitted(graph, edges) if is_object(edges) else graph)
 
 
 def _graphml(data: bytes, graph: Graph | None) -> Circuit:

@@ -127,7 +127,7 @@ class Graph:
 
     def to_networkx(
         self, kept: np.ndarray | None = None, scores: np.ndarray | None = None
-    ) -> "nx.MultiDiGraph":
+    ) -> "nx.MultiDiGraph[str]":
         """Return the graph, or the edges kept, for networkx.
 
         Args:
@@ -140,12 +140,12 @@ class Graph:
         """
         import networkx as nx  # a graph has it made on demand; the first page does without
 
-        graph = nx.MultiDiGraph(
+        graph: nx.MultiDiGraph[str] = nx.MultiDiGraph(
             n_layers=self.n_layers, n_heads=self.n_heads, qkv=self.qkv, parallel=self.parallel
         )
         chosen = np.arange(self.n_edges) if kept is None else np.flatnonzero(kept)
         for i in chosen:
-            source, reader = self.edges[i]
+            source, reader = (int(end) for end in self.edges[i])
             name = self.readers[reader]
             attributes: dict[str, str | float] = {"name": self.edge_names[i], "kind": reader_kind(name)}
             if scores is not None:

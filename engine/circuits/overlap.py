@@ -5,6 +5,7 @@ hypergeometric, so its upper tail is the chance of at least as large an overlap.
 """
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from scipy.stats import hypergeom
@@ -51,7 +52,7 @@ def overlap(first: np.ndarray, second: np.ndarray) -> Overlap:
         only_second=b - shared,
         jaccard=shared / either if either else None,
         expected=a * b / n if n else 0.0,
-        p=float(hypergeom.sf(shared - 1, n, a, b)),
+        p=float(cast("Any", hypergeom).sf(shared - 1, n, a, b)),
     )
 
 

@@ -7,6 +7,7 @@ edge without a score (nan) is never chosen and ranks below all others.
 """
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 from scipy import stats
@@ -50,5 +51,5 @@ def _chosen(scores: np.ndarray, positive: np.ndarray, k: int) -> tuple[int, floa
 
 def _auroc(scores: np.ndarray, positive: np.ndarray) -> float:
     n, others = int(positive.sum()), int((~positive).sum())
-    ranks = stats.rankdata(scores)[positive].sum()
+    ranks = cast("Any", stats).rankdata(scores)[positive].sum()
     return float((ranks - n * (n + 1) / 2) / (n * others))

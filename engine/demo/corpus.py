@@ -114,9 +114,13 @@ def _tokenized(tokenizer: Tokenizer, batch: list[Document]) -> Iterator[tuple[li
         yield tokens, weights
 
 
-def _columns(row: list[tuple[list[int], list[float]]]) -> tuple[list, ...]:
+def _columns(row: list[tuple[list[int], list[float]]]) -> tuple[list[int] | list[float], ...]:
     """Return ids, targets, weights, positions and owners of one row, padded to the context."""
-    ids, targets, weights, positions, owners = [], [], [], [], []
+    ids: list[int] = []
+    targets: list[int] = []
+    weights: list[float] = []
+    positions: list[int] = []
+    owners: list[int] = []
     for number, (tokens, token_weights) in enumerate(row, start=1):
         ids += [END_ID, *tokens]
         targets += [*tokens, END_ID]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -40,15 +41,15 @@ class Subject:
     """A model under examination."""
 
     def __init__(self, folder: Path) -> None:
-        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self.tokenizer: PreTrainedTokenizerBase = cast("Any", AutoTokenizer).from_pretrained(folder)
+        self.model = cast("Any", AutoModelForCausalLM).from_pretrained(folder, dtype=torch.float32).eval()
         self.words = TokenizerWords(self.tokenizer)
 
     @torch.no_grad()
     def probabilities(self, prompts: list[str]) -> Tensor:
         """Return the next token's probabilities after each prompt, [n, vocabulary]."""
         by_length: dict[int, list[int]] = defaultdict(list)
-        ids = [self.tokenizer(prompt).input_ids for prompt in prompts]
+        ids: list[list[int]] = [cast("Any", self.tokenizer(prompt)).input_ids for prompt in prompts]
         for index, tokens in enumerate(ids):
             by_length[len(tokens)].append(index)
         result = torch.empty(len(prompts), self.model.config.vocab_size)
@@ -64,7 +65,7 @@ class Subject:
 
     def top(self, probabilities: Tensor) -> str:
         """Return the most probable token of one row of probabilities."""
-        return str(self.tokenizer.decode([int(probabilities.argmax())]))
+        return str(cast("Any", self.tokenizer).decode([int(probabilities.argmax())]))
 
 
 Score = Callable[[Subject, Tensor, Pair], float]
@@ -131,7 +132,7 @@ def measure(folder: Path, split: Split = "test", n: int = 600, seed: int = 0) ->
 def with_third(pairs: list[Pair], seed: int) -> list[Pair]:
     """Return pairs of indirect objects after a sentence that names somebody else."""
     rng = Random(f"third-{seed}")
-    result = []
+    result: list[Pair] = []
     for pair in pairs:
         couple = {pair.answers[0].strip(), pair.wrong_answers[0].strip()}
         third = rng.choice([name for name in names() if name not in couple])
@@ -145,7 +146,7 @@ def marker_mass(
 ) -> Measure:
     """Return the mean mass on marker words at the first slot of documents of one kind."""
     rng = Random(f"{name}-{split}-{seed}")
-    prompts = []
+    prompts: list[str] = []
     for _ in range(n):
         document = make(rng, split)
         slots = [index for index, (_, weight) in enumerate(document) if weight == ANSWER]

@@ -4,6 +4,8 @@ It works on the parameters of a Hugging Face `GPT2LMHeadModel`. Attention is wri
 bmm, which on a CPU is several times faster at this size than `scaled_dot_product_attention`.
 """
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -27,10 +29,10 @@ def attention_bias(owners: Tensor, n_heads: int) -> Tensor:
 
 def loss_of(model: GPT2LMHeadModel, rows: Rows) -> Tensor:
     """Return the weighted mean cross-entropy of the targets, a scalar; to be called under bf16 autocast."""
-    core = model.transformer
+    core = cast("Any", model.transformer)
     n_heads = model.config.n_head
     bias = attention_bias(rows.owners, n_heads)
-    hidden = core.wte(rows.ids) + core.wpe(rows.positions)
+    hidden: Tensor = core.wte(rows.ids) + core.wpe(rows.positions)
     for block in core.h:
         assert isinstance(block, GPT2Block)
         hidden = hidden + _attention(block.attn, block.ln_1(hidden), bias, n_heads)

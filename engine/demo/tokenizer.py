@@ -7,6 +7,7 @@ The tokenizer itself puts one `<|endoftext|>` at the beginning.
 
 import re
 from random import Random
+from typing import Any, cast
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -71,7 +72,7 @@ class TokenizerWords:
 
     def encode(self, text: str) -> list[int]:
         """Return token ids, without special tokens."""
-        return self.tokenizer(text, add_special_tokens=False).input_ids
+        return cast("Any", self.tokenizer(text, add_special_tokens=False)).input_ids
 
     def token_id(self, text: str) -> int | None:
         """Return the id of `text` if it is exactly one token."""

@@ -9,9 +9,11 @@ import time
 from dataclasses import asdict, dataclass, fields
 from operator import itemgetter
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer
+from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from engine.demo.card import write_card
@@ -19,6 +21,7 @@ from engine.demo.corpus import CONTEXT, END_ID, Rows, make_rows
 from engine.demo.forward import loss_of
 from engine.demo.paths import BUILD, SHIPPED
 from engine.demo.tokenizer import build_tokenizer
+from engine.tensors import seed_globally
 
 # Steps whose documents are drawn together; checkpoints lie between blocks.
 BLOCK = 50
@@ -54,7 +57,7 @@ def rate_at(recipe: Recipe, step: int) -> float:
 
 def new_model(recipe: Recipe, vocabulary: int) -> GPT2LMHeadModel:
     """Return an untrained GPT-2 of the recipe's shape."""
-    torch.manual_seed(recipe.seed)
+    seed_globally(recipe.seed)
     config = GPT2Config(
         vocab_size=vocabulary,
         n_positions=CONTEXT,
@@ -104,7 +107,7 @@ def train(recipe: Recipe, build: Path, device: torch.device, blocks: int | None 
     """
     tokenizer = build_tokenizer()
     model = new_model(recipe, len(tokenizer))
-    model.to(device)  # pyright: ignore[reportArgumentType]
+    nn.Module.to(model, device)
     optimizer = optimizer_of(model, recipe)
     step, seconds = _resume(build, recipe, model, optimizer, device)
     until = recipe.steps if blocks is None else min(recipe.steps, step + blocks * BLOCK)
@@ -125,14 +128,14 @@ def train(recipe: Recipe, build: Path, device: torch.device, blocks: int | None 
 
 
 def _step(
-    model: GPT2LMHeadModel, optimizer: torch.optim.AdamW, recipe: Recipe, batch: Rows, rate: float
+    model: GPT2LMHeadModel, optimizer: torch.optim.Optimizer, recipe: Recipe, batch: Rows, rate: float
 ) -> torch.Tensor:
     for group in optimizer.param_groups:
         group["lr"] = rate
     with torch.autocast(batch.ids.device.type, dtype=torch.bfloat16):
         loss = loss_of(model, batch)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
     optimizer.step()
     return loss.detach()
@@ -185,8 +188,8 @@ def _goes_on_as(old: dict[str, float], new: dict[str, float], step: int) -> bool
 def save_model(model: GPT2LMHeadModel, folder: Path) -> None:
     """Write the model in half precision and its tokenizer in Hugging Face form."""
     folder.mkdir(parents=True, exist_ok=True)
-    model.half().save_pretrained(folder)
-    build_tokenizer().save_pretrained(folder)
+    for part in (nn.Module.half(model), build_tokenizer()):
+        cast("Any", part).save_pretrained(folder)
 
 
 def main() -> None:
@@ -197,7 +200,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=SHIPPED, help="where the model goes")
     for field in fields(Recipe):
         flag = f"--{field.name.replace('_', '-')}"
-        parser.add_argument(flag, type=type(field.default), default=field.default)
+        kind = cast("type[Any]", type(field.default))
+        parser.add_argument(flag, type=kind, default=field.default)
     options = vars(parser.parse_args())
     device, build, out = torch.device(options.pop("device")), options.pop("build"), options.pop("out")
     recipe = Recipe(**options)

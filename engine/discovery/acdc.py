@@ -124,7 +124,7 @@ class Search:
     def sweep_reader(self, report: Report) -> bool:
         """Go through the edges of the next reader; return whether any had to be tested."""
         kept, graph = self.kept[self.level], self.problem.forward.graph
-        first, end = self.bounds[self.reader : self.reader + 2].tolist()
+        first, end = int(self.bounds[self.reader]), int(self.bounds[self.reader + 1])
         tests = ReaderTests(self.problem.forward, self.prompts, edge_matrix(graph, kept), self.reader)
         edges = np.arange(end - 1, first - 1, -1)
         while len(edges):
@@ -146,8 +146,8 @@ class Search:
             of_level = np.flatnonzero(self.removed_at == level)
             place = self.rise[of_level].argsort(kind="stable").argsort() / max(1, len(of_level))
             scores[of_level] = bounds[level] + (bounds[level + 1] - bounds[level]) * place
-        path = [Step(t, torch.from_numpy(k.copy())) for t, k in zip(self.thresholds, self.kept, strict=True)]
-        return Discovery(torch.from_numpy(scores).float(), self.history, path=path)
+        path = [Step(t, torch.as_tensor(k.copy())) for t, k in zip(self.thresholds, self.kept, strict=True)]
+        return Discovery(torch.as_tensor(scores).float(), self.history, path=path)
 
     def _begin(self) -> None:
         """Start a sweep from all edges."""
@@ -170,7 +170,7 @@ class Search:
         assert self.problem.checkpoint is not None
         arrays = {"removed_at": self.removed_at, "rise": self.rise, "kept": self.kept}
         numbers = {name: getattr(self, name) for name in ("level", "reader", "history")}
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        tensors = {name: torch.as_tensor(array) for name, array in arrays.items()}
         save_checkpoint(self.problem.checkpoint, tensors, numbers | {"greedy": asdict(self.greedy)})
 
     def _resume(self) -> None:

@@ -35,6 +35,7 @@ from engine.discovery.mask_training import (
     constants_optimiser,
 )
 from engine.errors import CircuitExplorerError
+from engine.files import is_object
 from engine.forward.batch import Batch
 from engine.progress import Report
 from engine.settings import Later
@@ -125,7 +126,7 @@ class Settings(BaseModel):
     @classmethod
     def _published(cls, given: Any) -> Any:
         """Let the published recipe fill what was not given."""
-        if isinstance(given, dict) and given.get("recipe") == "published":
+        if is_object(given) and given.get("recipe") == "published":
             return PUBLISHED | given
         return given
 
@@ -159,7 +160,7 @@ class Training(MaskTraining):
         self.settings = settings
         graph, like = problem.forward.graph, problem.forward.transformer.embedding
         self.target = settings.target_sparsity or 1 - 0.6 * problem.target_edges / graph.n_edges
-        self.source = torch.from_numpy(graph.edges[:, 0].copy()).to(like.device)
+        self.source = torch.as_tensor(graph.edges[:, 0].copy()).to(like.device)
         self.edges = self._start(graph.n_edges, problem.warm_start).to(like.device).requires_grad_()
         self.nodes = self._start(len(graph.sources), None).to(like.device).requires_grad_(settings.node_masks)
         self.multipliers = torch.zeros(4, device=like.device, requires_grad=True)
@@ -216,7 +217,7 @@ class Training(MaskTraining):
             group["lr"] = s.mask_rate * self._rate()
         for optimiser in self.optimisers().values():
             optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         if s.clip is not None:
             torch.nn.utils.clip_grad_norm_([self.edges, self.nodes], s.clip)
         for optimiser in self.optimisers().values():

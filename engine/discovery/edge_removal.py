@@ -19,6 +19,7 @@ from engine.forward.batch import Batch
 from engine.forward.liveness import head_readers, liveness, reached
 from engine.forward.masked import MaskedForward, Replacement
 from engine.forward.sparse import Differences, Pass
+from engine.tensors import dot
 
 MOST_NUMBERS = 2**26  # held by the tests that are made side by side
 FIRST_WIDTH = 4  # edges tested side by side at first
@@ -54,10 +55,11 @@ class Prompts:
 
         With u the difference of the logits, log Σ p exp u - Σ p u: exact to rounding where u is small.
         """
-        p, totals = self.log_p.exp(), []
+        p = self.log_p.exp()
+        totals: list[Tensor] = []
         for variant in logits:  # one by one they stay in the processor's cache
             u = variant.float() - self.logits
-            totals.append(((self.log_p + u).logsumexp(-1) - torch.linalg.vecdot(p, u)).double().sum())
+            totals.append(((self.log_p + u).logsumexp(-1) - dot(p, u)).double().sum())
         return torch.stack(totals).cpu().numpy()
 
 

@@ -12,6 +12,7 @@ from engine.checkpoints import load_checkpoint, save_checkpoint
 from engine.discovery.base import Problem
 from engine.forward.batch import Batch
 from engine.progress import Report
+from engine.tensors import integers
 
 REPORT_EVERY = 10
 CHECKPOINT_EVERY = 100
@@ -45,7 +46,7 @@ class MaskTraining(ABC):
         self.problem, self.forward = problem, problem.forward
         self.batches = problem.prepare(batch_size)
         self.generator = torch.Generator().manual_seed(seed)
-        self.step = 0
+        self.step: int = 0
         self.order: list[int] = []
         self.state = "starting"
         self.history: dict[str, list[float]] = {name: [] for name in columns}
@@ -75,7 +76,7 @@ class MaskTraining(ABC):
     def next_batch(self) -> Batch:
         """Return the next batch; every batch has its turn once, in random order, before one comes again."""
         if not self.order:
-            self.order = torch.randperm(len(self.batches), generator=self.generator).tolist()
+            self.order = integers(torch.randperm(len(self.batches), generator=self.generator))
         return self.batches[self.order.pop()]
 
     def note(self, *values: float) -> None:

@@ -87,8 +87,8 @@ class Training(MaskTraining):
         self.settings = settings
         self.target = settings.target_sparsity or 1 - problem.target_edges / graph.n_edges
         # Nodes are numbered as in the graph: the input first, the logits last; neither has a mask.
-        edges = torch.from_numpy(graph.edges).to(device)
-        self.source, self.reader = edges[:, 0], torch.from_numpy(graph.reader_nodes).to(device)[edges[:, 1]]
+        edges = torch.as_tensor(graph.edges).to(device)
+        self.source, self.reader = edges[:, 0], torch.as_tensor(graph.reader_nodes).to(device)[edges[:, 1]]
         self.nodes = torch.full((len(graph.nodes) - 2,), settings.start, device=device).requires_grad_()
         self.multipliers = torch.zeros(2, device=device, requires_grad=True)
         self._optimisers: dict[str, Optimizer] = {
@@ -119,7 +119,7 @@ class Training(MaskTraining):
         self._optimisers["mask"].param_groups[0]["lr"] = self.settings.mask_rate * fall
         for optimiser in self._optimisers.values():
             optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         for optimiser in self._optimisers.values():
             optimiser.step()
         if self.step % REPORT_EVERY == 0:

@@ -175,7 +175,7 @@ class SampledTraining(MaskTraining):
             group["lr"] = s.rate(penalty) * fall
         for optimiser in self.optimisers().values():
             optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         for value in self._learned().values():
             if value.grad is not None:
                 value.grad.nan_to_num_(0.0, 0.0, 0.0)
@@ -208,7 +208,7 @@ class SampledTraining(MaskTraining):
         """Return the circuit of every level."""
         graph, kept = self.forward.graph, self.found[:, 1] > self.settings.threshold
         return [
-            Step(penalty, torch.from_numpy(prune_dangling(graph, edges.numpy())))
+            Step(penalty, torch.as_tensor(prune_dangling(graph, edges.numpy())))
             for penalty, edges in zip(self.penalties, kept, strict=True)
         ]
 
@@ -247,6 +247,6 @@ class SampledTraining(MaskTraining):
 def _head_edges(graph: Graph) -> Tensor:
     """Return 1 where an edge leads into or out of a head, [L·H, n_edges]."""
     heads = [node for node, name in enumerate(graph.nodes) if name.startswith("a")]
-    ends = torch.from_numpy(graph.edges[:, 0].copy()), torch.from_numpy(graph.reader_nodes[graph.edges[:, 1]])
+    ends = torch.as_tensor(graph.edges[:, 0].copy()), torch.as_tensor(graph.reader_nodes[graph.edges[:, 1]])
     nodes = torch.tensor(heads).unsqueeze(-1)
     return sum((nodes == end).float() for end in ends)  # pyright: ignore[reportReturnType]

@@ -25,7 +25,8 @@ def ablated_alone(transformer: Transformer, clean: Run, other: Replacement) -> I
     position = 1
     for layer, block in enumerate(transformer.blocks):
         after = run.residual[layer + 1]
-        for some in torch.arange(transformer.shape.n_heads).split(max(1, MOST_ROWS // len(clean.tokens))):
+        at_once = max(1, MOST_ROWS // len(clean.tokens))
+        for some in torch.split(torch.arange(transformer.shape.n_heads), at_once):
             changes = torch.matmul(
                 other.heads[layer, some] - run.heads[layer][some], block.out[some].unsqueeze(1)
             )

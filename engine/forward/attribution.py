@@ -27,6 +27,7 @@ from torch import Tensor
 
 from engine.forward.masked import MaskedForward, Replacement
 from engine.models.transformer import Run
+from engine.tensors import dot
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class Attribution:
             grad_heads = by_token.view(*size, t.shape.n_heads, -1).permute(2, 0, 1, 3)
             (grad_qkv,) = torch.autograd.grad(saved.heads, saved.qkv, grad_heads)
             grad_qkv = grad_qkv.reshape(saved.raw.shape)
-            pull = t.norm_pull(torch.linalg.vecdot(grad_qkv, saved.raw), saved.scale.T)
+            pull = t.norm_pull(dot(grad_qkv, saved.raw), saved.scale.T)
             scaled = grad_qkv * saved.scale
             gathered.projected.add_(scaled)
             gathered.pulls.append((saved.stream, pull))
@@ -187,10 +188,10 @@ class Attribution:
         self._gathered = []
         self._final.zero_()
         if graph.qkv == "merged":
-            heads = rows[:, :-1].unflatten(1, (3, n_heads)).sum(1)
+            heads = rows[:, :-1].view(graph.n_layers, 3, n_heads, n_sources).sum(1)
             rows = torch.cat([heads, rows[:, -1:]], 1)
         by_reader = torch.cat([rows.flatten(0, 1), logits.unsqueeze(0)])
-        source, reader = torch.from_numpy(graph.edges).T.to(by_reader.device)
+        source, reader = torch.as_tensor(graph.edges).T.to(by_reader.device)
         return by_reader[reader, source]
 
     def _subtracted(self) -> Tensor:

@@ -17,6 +17,8 @@ from engine.circuits.graph import Graph
 from engine.forward.masked import Replacement
 from engine.models.transformer import Transformer
 
+_OfHeads = dict[tuple[int, int], Tensor]  # (layer, head) -> values
+
 
 class Values(Protocol):
     """What is read and written where no source differs."""
@@ -70,7 +72,7 @@ class Ablated:
 
     def heads(self, layer: int, heads: np.ndarray) -> Tensor:
         """Return what replaces the heads."""
-        return self.replacement.heads[layer][torch.from_numpy(heads).to(self.before[0].device)]
+        return self.replacement.heads[layer][torch.as_tensor(heads).to(self.before[0].device)]
 
     def mlp(self, layer: int) -> Tensor:
         """Return what replaces the MLP."""
@@ -86,10 +88,10 @@ class Kept:
     """
 
     wanted: np.ndarray
-    reads: dict[int, Tensor] = field(default_factory=dict)
-    qkv: dict[tuple[int, int], Tensor] = field(default_factory=dict)  # [3, B, S, d]
-    outputs: dict[tuple[int, int], Tensor] = field(default_factory=dict)
-    mlps: dict[int, Tensor] = field(default_factory=dict)
+    reads: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
+    qkv: _OfHeads = field(default_factory=_OfHeads)  # [3, B, S, d]
+    outputs: _OfHeads = field(default_factory=_OfHeads)
+    mlps: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
 
     def stream(self, reader: int) -> int:
         """Every reader has a stream of its own."""

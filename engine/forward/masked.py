@@ -36,6 +36,7 @@ from engine.forward.products import (
     spread,
 )
 from engine.models.transformer import Run, Transformer
+from engine.tensors import dot
 
 ConstantsFrom = Literal["all", "off"]
 
@@ -65,7 +66,8 @@ class Replacement:
             return self.residual, [
                 after - mlp for after, mlp in zip(self.residual[1:], self.mlps, strict=True)
             ]
-        before, middle = [self.input], []
+        before = [self.input]
+        middle: list[Tensor] = []
         for block, heads, mlp in zip(transformer.blocks, self.heads, self.mlps, strict=True):
             written = torch.bmm(heads.flatten(1, 2), block.out).sum(0) + block.out_bias
             middle.append(before[-1] + written.view(*heads.shape[1:3], -1))
@@ -152,7 +154,7 @@ def _edge_table(graph: Graph) -> Tensor:
         table = np.vstack(
             [np.concatenate([heads, per_layer[:, -1:]], 1).reshape(-1, table.shape[1]), table[-1:]]
         )
-    return torch.from_numpy(table)
+    return torch.as_tensor(table)
 
 
 class _Layer(NamedTuple):
@@ -234,7 +236,12 @@ class _Masked(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        masked, rows, (b, s) = ctx.masked, ctx.rows, ctx.shape
+        masked: MaskedForward = ctx.masked
+        rows: Tensor = ctx.rows
+        final: Tensor = ctx.final
+        logits: Tensor = ctx.logits
+        layers: list[_Layer] = ctx.layers
+        b, s = ctx.shape
         if ctx.call != masked.calls:
             raise RuntimeError(
                 "the gradient of a masked forward must be taken before the next masked forward"
@@ -249,7 +256,7 @@ class _Masked(torch.autograd.Function):
         differences = masked.buffer("differences", len(graph.sources), b * s, d_model)
         by_prompt = differences.view(-1, b, s, d_model)
         grad_rows = torch.zeros_like(rows) if need_mask else None
-        (grad_final,) = torch.autograd.grad(ctx.logits, ctx.final, grad_outputs[0])
+        (grad_final,) = torch.autograd.grad(logits, final, grad_outputs[0])
 
         grad_differences = masked.buffer("gradients", len(graph.sources), b * s, d_model).zero_()
         grad_by_prompt = grad_differences.view(-1, b, s, d_model)
@@ -264,7 +271,7 @@ class _Masked(torch.autograd.Function):
 
         grad_read = masked.buffer("read gradients", 3 * n_heads + 1, b * s, d_model)
         for layer in reversed(range(graph.n_layers)):
-            block, saved, n = t.blocks[layer], ctx.layers[layer], graph.sources_before(layer)
+            block, saved, n = t.blocks[layer], layers[layer], graph.sources_before(layer)
             first, last = layer * (3 * n_heads + 1), layer == graph.n_layers - 1
             tail = slice(-1, None) if last else slice(None)
             if constants is not None:
@@ -289,7 +296,7 @@ class _Masked(torch.autograd.Function):
             (grad_qkv,) = torch.autograd.grad(saved.heads, saved.qkv, grad_attended)
             # y = (x W) r with r = 1 / sqrt(mean(x²) + eps):  dx = r dy Wᵀ - x r³ ⟨dy, x W⟩ / D
             grad_qkv = grad_qkv.reshape(saved.raw.shape)
-            pull = t.norm_pull(torch.linalg.vecdot(grad_qkv, saved.raw), saved.scale)
+            pull = t.norm_pull(dot(grad_qkv, saved.raw), saved.scale)
             torch.bmm(grad_qkv * saved.scale.unsqueeze(-1), block.qkv.mT, out=grad_read[:-1])
             grad_read[:-1].addcmul_(saved.read[:-1], pull.unsqueeze(-1), value=-1)
             if constants is not None:

@@ -109,8 +109,8 @@ class Differences:
             weights[np.repeat(np.arange(len(rows)), counts), index] = 1
             mixed = torch.mm(weights, flat)
         else:
-            offsets = torch.from_numpy(np.cumsum(counts) - counts).to(flat.device)
-            bags = torch.from_numpy(index).to(flat.device)
+            offsets = torch.as_tensor(np.cumsum(counts) - counts).to(flat.device)
+            bags = torch.as_tensor(index).to(flat.device)
             mixed = functional.embedding_bag(bags, flat, offsets, mode="sum")
         return mixed.view(len(rows), *stored.shape[1:])
 

@@ -38,7 +38,8 @@ def find_model(model: str, download: bool = True) -> Path:
     ) + f"shipped models: {', '.join(shipped) or 'none'}"
     if not _HUB_ID.fullmatch(model):
         raise RequestError(f"unknown model '{model}': no such folder, and no Hugging Face id; {hint}")
-    from huggingface_hub import snapshot_download  # few models are not here already
+    # Few models are not here already.
+    from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]
 
     try:
         return _checked(Path(snapshot_download(model, allow_patterns=_FILES, local_files_only=not download)))

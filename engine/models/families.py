@@ -7,7 +7,7 @@ The weights come from TransformerBridge's state dict, which names them alike for
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -147,7 +147,8 @@ def build_block(
         return weight.T if family.transposed else weight
 
     gain, shift = state[f"{name}.ln1.weight"], state.get(f"{name}.ln1.bias")
-    weights, biases = [], []
+    weights: list[Tensor] = []
+    biases: list[Tensor] = []
     for kind in "qkv":
         # The bridge splits q, k and v into linear layers, [out, in], even where GPT-2 stores them joined.
         weight, bias = state[f"{name}.attn.{kind}.weight"].T, state.get(f"{name}.attn.{kind}.bias")
@@ -155,10 +156,10 @@ def build_block(
         if shift is not None:
             bias = bias + shift @ weight
         heads = weight.shape[1] // shape.d_head
-        per_head = (gain.unsqueeze(-1) * weight).unflatten(1, (heads, shape.d_head)).transpose(0, 1)
+        per_head = (gain.unsqueeze(-1) * weight).view(-1, heads, shape.d_head).transpose(0, 1)
         weights.append(per_head.repeat_interleave(shape.n_heads // heads, 0))
         biases.append(bias.view(heads, 1, shape.d_head).repeat_interleave(shape.n_heads // heads, 0))
-    out = matrix("attn.o").unflatten(0, (shape.n_heads, shape.d_head))
+    out = matrix("attn.o").view(shape.n_heads, shape.d_head, -1)
     out_bias = state.get(f"{name}.attn.o.bias", out.new_zeros(shape.d_model))
     if family.norm == "layer":
         out, out_bias = out - out.mean(-1, keepdim=True), out_bias - out_bias.mean()
@@ -208,7 +209,7 @@ def activation_function(name: str) -> Callable[[Tensor], Tensor]:
         return partial(functional.gelu, approximate="tanh")
     from transformers.activations import ACT2FN  # takes a second to import; see engine.models.load
 
-    return ACT2FN[name]
+    return cast("Callable[[Tensor], Tensor]", ACT2FN[name])
 
 
 def _first(config: "PretrainedConfig", *names: str) -> Any:

@@ -6,9 +6,10 @@ dashboard shows finished runs without.
 
 import io
 import os
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -22,7 +23,7 @@ from engine.models.tokens import Tokens
 from engine.models.transformer import Transformer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -53,10 +54,10 @@ def load_model(model: str, device: str | None = None, dtype: str | None = None) 
     try:
         # The libraries print progress; standard output belongs to the command line's JSON.
         with redirect_stdout(io.StringIO()):
-            network = AutoModelForCausalLM.from_pretrained(
+            network: PreTrainedModel = cast("Any", AutoModelForCausalLM).from_pretrained(
                 folder, dtype=precision, use_safetensors=True, trust_remote_code=False
             )
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            tokenizer = cast("Any", AutoTokenizer).from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # safetensors, tokenizers and transformers each raise their own kinds
         raise RequestError(
             f"model '{model}' cannot be loaded from '{folder}': {_first_line(error)}"
@@ -75,7 +76,7 @@ def load_tokens(model: str) -> Tokens:
     folder = find_model(model, download=False)
     shape = shape_of_folder(folder)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = cast("Any", AutoTokenizer).from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # tokenizers raises kinds of its own
         raise RequestError(
             f"the tokenizer of '{model}' cannot be loaded from '{folder}': {_first_line(error)}"
@@ -92,7 +93,7 @@ def shape_of_folder(folder: Path) -> ModelShape:
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config: PretrainedConfig = cast("Any", AutoConfig).from_pretrained(folder, trust_remote_code=False)
     except (ValueError, OSError, KeyError) as error:
         raise RequestError(f"'{folder / 'config.json'}' cannot be read: {_first_line(error)}") from error
     family_of(config)
@@ -122,7 +123,8 @@ def model_from_network(
         bridge = TransformerBridge.boot_transformers(
             model, hf_model=network, tokenizer=tokenizer, dtype=dtype
         )
-    transformer = build_transformer(config, bridge.state_dict(), rotary)
+    state: dict[str, torch.Tensor] = cast("nn.Module", bridge).state_dict()
+    transformer = build_transformer(config, state, rotary)
     check_logits(transformer, sample, expected, config.model_type)
     return Model(
         id=model,
@@ -177,7 +179,8 @@ def _dtype(name: str | None, folder: Path, device: torch.device) -> torch.dtype:
 
 def _rotary_embedding(network: nn.Module) -> nn.Module | None:
     """Return the module that makes the model's rotary angles; the bridge hides it later."""
-    return next((module for name, module in network.named_modules() if name.endswith("rotary_emb")), None)
+    modules = cast("Iterator[tuple[str, nn.Module]]", network.named_modules())
+    return next((module for name, module in modules if name.endswith("rotary_emb")), None)
 
 
 def _first_line(error: Exception) -> str:

@@ -6,10 +6,10 @@ hidden units, which writes zero: the graph has its node and edges all the same, 
 """
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.errors import RequestError
 from engine.models.families import Family, activation_function, build_block
@@ -39,7 +39,8 @@ def model_from_native(name: str, bridge: "TransformerBridge", tokenizer: Any = N
         RequestError: an option of its configuration is not covered.
         CircuitExplorerError: our arithmetic does not give the bridge's logits.
     """
-    config, state = bridge.cfg, {name: tensor.detach() for name, tensor in bridge.state_dict().items()}
+    shared: dict[str, Tensor] = cast("nn.Module", bridge).state_dict()
+    config, state = bridge.cfg, {name: tensor.detach() for name, tensor in shared.items()}
     transformer = _transformer(config, state)
     embedding = transformer.embedding
     # Several prompts: weights made by hand may give every token the same logit on a prompt that says nothing.

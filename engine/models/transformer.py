@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.models.shape import ModelShape
+from engine.tensors import norm
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,7 @@ class Transformer:
         """Return 1 / sqrt(mean(x²) + eps) over the last dimension, in float32 arithmetic; 1 if no norm."""
         if self.eps is None:
             return stream.new_ones(stream.shape[:-1])
-        norm = torch.linalg.vector_norm(stream, dim=-1, dtype=torch.float32)
-        return torch.rsqrt(norm.square() / stream.shape[-1] + self.eps).to(stream.dtype)
+        return torch.rsqrt(norm(stream).square() / stream.shape[-1] + self.eps).to(stream.dtype)
 
     def norm_pull(self, products: Tensor, scale: Tensor) -> Tensor:
         """Return what the norm takes of a stream x off its gradient, as a multiple of x: ρ³ ⟨g, x W⟩ / D.
@@ -137,7 +137,8 @@ class Transformer:
         hidden = _unseen(start, n, block.window, q)
         scores = torch.baddbmm(hidden, q.flatten(0, 1) * self.attention_scale, k.flatten(0, 1).mT)
         pattern = scores.softmax(-1)
-        return torch.bmm(pattern, v.flatten(0, 1)).view_as(q), pattern.unflatten(0, q.shape[:2]), k, v
+        by_head = pattern.view(*q.shape[:2], *pattern.shape[1:])
+        return torch.bmm(pattern, v.flatten(0, 1)).view_as(q), by_head, k, v
 
     def mlp(self, layer: int, stream: Tensor) -> Tensor:
         """Return what the MLP of `layer` writes, [..., D], when it reads `stream`, [..., D]."""

@@ -20,6 +20,7 @@ from engine.forward.batch import Batch
 from engine.forward.masked import MaskedForward
 from engine.models.model import Model
 from engine.planted.weights import Weights
+from engine.tensors import integers
 
 N_PAIRS = 32
 
@@ -71,12 +72,13 @@ class Planted:
         replace = kind.prepare(transformer, reference, settings, seed)
 
         def prepare(size: int) -> list[Batch]:
-            batches = []
-            for rows in torch.arange(len(self.clean)).split(size):
+            batches: list[Batch] = []
+            for rows in torch.split(torch.arange(len(self.clean)), size):
                 clean = self.clean[rows]
                 ablated = replace(clean, self.corrupt[rows])
                 run = transformer.run(clean, ablated.start).without_sources()
-                answers, wrong = ([of[i] for i in rows.tolist()] for of in (self.answers, self.wrong_answers))
+                chosen, both = integers(rows), (self.answers, self.wrong_answers)
+                answers, wrong = ([ids[i] for i in chosen] for ids in both)
                 batches.append(Batch(run, ablated.replacement, answers, wrong))
             return batches
 
@@ -138,7 +140,8 @@ def draw_pairs(
         seed: of the drawing.
         n: how many.
     """
-    rng, pairs = Random(seed), []
+    rng = Random(seed)
+    pairs: list[tuple[Pieces, Pieces]] = []
     while len(pairs) < n:
         clean, corrupt = draw(rng), draw(rng)
         right = answer(**clean)

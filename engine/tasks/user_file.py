@@ -16,6 +16,7 @@ from random import Random
 from typing import Any
 
 from engine.errors import RequestError
+from engine.files import is_list, is_object
 from engine.tasks.base import Split
 
 SUFFIXES = (".jsonl", ".json", ".csv")
@@ -119,9 +120,9 @@ def _json(path: Path, text: str) -> Iterator[tuple[int, Any]]:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         raise RequestError(f"task file '{path}', line {error.lineno}: no JSON ({error.msg})") from error
-    if not isinstance(content, dict) or not isinstance(content.get("prompts"), list):
+    if not is_object(content) or not is_list(prompts := content.get("prompts")):
         raise RequestError(f"task file '{path}', line 1: an object with a list 'prompts' is needed")
-    yield from enumerate(content["prompts"], 1)
+    yield from enumerate(prompts, 1)
 
 
 def _csv(path: Path, text: str) -> Iterator[tuple[int, Any]]:
@@ -144,8 +145,8 @@ def _csv(path: Path, text: str) -> Iterator[tuple[int, Any]]:
 
 
 def _ids(text: str) -> list[int]:
-    found = json.loads(text)
-    ids = found if isinstance(found, list) else [found]
+    content = json.loads(text)
+    ids = content if is_list(content) else [content]
     if {type(x) for x in ids} != {int}:
         raise ValueError(text)
     return ids
@@ -153,14 +154,14 @@ def _ids(text: str) -> list[int]:
 
 def _pair(path: Path, line: int, row: Any) -> FilePair:
     where = f"task file '{path}', {'prompt' if path.suffix == '.json' else 'line'} {line}"
-    if not isinstance(row, dict):
+    if not is_object(row):
         raise RequestError(f"{where}: an object with clean, corrupt, answers and wrong_answers is needed")
     for name in ("clean", "corrupt"):
         if not isinstance(row.get(name), str) or not row[name]:
             raise RequestError(f"{where}: '{name}' must be a text that is not empty")
     for name in ("answers", "wrong_answers"):
         values = row.get(name)
-        kinds = {type(value) for value in values} if isinstance(values, list) else set()
+        kinds: set[type] = {type(value) for value in values} if is_list(values) else set()
         if not values or kinds not in ({str}, {int}):
             raise RequestError(f"{where}: '{name}' must be a list of one or more words, e.g. [\" Mary\"]")
     return FilePair(line, row["clean"], row["corrupt"], row["answers"], row["wrong_answers"])
