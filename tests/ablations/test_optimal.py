@@ -32,16 +32,16 @@ def batches(model: Model, start: Replacement) -> list[Batch]:
 
 def kl(model: Model, values: Replacement, kept: torch.Tensor) -> float:
     forward = MaskedForward(model.transformer, model.shape.graph())
-    constants, found = Constants(values), []
+    constants, parts = Constants(values), []
     with torch.no_grad():
         for tokens in CLEAN:
             run = clean_run(model, tokens)
-            found.append(kl_divergence(forward(run, constants.of(run), kept.float()), run.logits).mean())
-    return float(torch.stack(found).mean())
+            parts.append(kl_divergence(forward(run, constants.of(run), kept.float()), run.logits).mean())
+    return float(torch.stack(parts).mean())
 
 
 def kl_alone(model: Model, values: Replacement) -> torch.Tensor:
-    constants, found = Constants(values), []
+    constants, by_group = Constants(values), []
     with torch.no_grad():
         for tokens in CLEAN:
             run = clean_run(model, tokens)
@@ -49,8 +49,8 @@ def kl_alone(model: Model, values: Replacement) -> torch.Tensor:
                 kl_divergence(logits, run.logits).mean(-1)
                 for _, logits in ablated_alone(model.transformer, run, constants.of(run))
             ]
-            found.append(torch.cat(parts))
-    return torch.stack(found).mean(0)
+            by_group.append(torch.cat(parts))
+    return torch.stack(by_group).mean(0)
 
 
 @pytest.mark.parametrize("conditioning", ["per position", "shared"])
@@ -91,24 +91,24 @@ def test_a_training_that_gets_worse_keeps_the_means(tiny_model: Model) -> None:
     fit = fit_alone(tiny_model.transformer, prepared, prepared, start, settings, 0, silent)
     assert (kl_alone(tiny_model, fit.constants) <= kl_alone(tiny_model, start) + 1e-6).all()
     heads = zip(fit.constants.heads.flatten(0, 1), start.heads.flatten(0, 1), strict=True)
-    assert any(torch.equal(one, mean) for one, mean in heads)
+    assert any(torch.equal(constant, mean) for constant, mean in heads)
 
 
 def test_gradients_of_a_source_alone_are_those_of_the_whole_model(tiny_model: Model) -> None:
-    """The fast pass goes on from the layer; the slow one ablates that node in the whole model."""
+    """The fast pass goes on from the layer; the slow pass ablates that node in the whole model."""
     graph, transformer = tiny_model.shape.graph(), tiny_model.transformer
     start = means(transformer, CLEAN, "per position")
     run = clean_run(tiny_model, CLEAN[1])
     fast, slow = Constants(start), Constants(start)
-    found = [logits for _, logits in ablated_alone(transformer, run, fast.of(run))]
-    torch.cat([kl_divergence(logits, run.logits).mean(-1) for logits in found]).sum().backward()
+    alone = [logits for _, logits in ablated_alone(transformer, run, fast.of(run))]
+    torch.cat([kl_divergence(logits, run.logits).mean(-1) for logits in alone]).sum().backward()
     forward = MaskedForward(transformer, graph)
     for source in range(len(graph.sources)):
         mask = torch.from_numpy(graph.edges[:, 0] != source).float()
         kl_divergence(forward(run, slow.of(run), mask), run.logits).mean().backward()
-    for one, other in zip(fast.values, slow.values, strict=True):
-        assert one.grad is not None
-        torch.testing.assert_close(one.grad, other.grad, atol=1e-5, rtol=1e-3)
+    for ours, theirs in zip(fast.values, slow.values, strict=True):
+        assert ours.grad is not None
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-3)
 
 
 def test_conditioning_and_start_are_those_of_the_mean(tiny_model: Model) -> None:

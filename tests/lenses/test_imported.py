@@ -25,11 +25,11 @@ CONFIG = {"base_model_name_or_path": "tiny", "d_model": 24, "num_hidden_layers":
 
 def state() -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    found = {}
+    state = {}
     for layer in range(3):
-        found[f"{layer}.weight"] = 0.1 * torch.randn((24, 24), generator=generator)
-        found[f"{layer}.bias"] = torch.randn(24, generator=generator)
-    return found
+        state[f"{layer}.weight"] = 0.1 * torch.randn((24, 24), generator=generator)
+        state[f"{layer}.bias"] = torch.randn(24, generator=generator)
+    return state
 
 
 def save(folder: Path, kind: str = "pt", **changes: Any) -> Path:
@@ -52,7 +52,7 @@ def test_logits_equal_those_by_hand_from_hidden_states(tmp_path: Path, family: s
     assert ("imported" in " ".join(trained.result["notes"])) == (family != "llama")
     assert "tuned.step" not in trained.result["history"]
     request = reading(str(folder), lenses=["tuned"], trained=trained.run_id, words=["w7", "w9"])
-    found = store.get(run(request, silent, store))
+    finished = store.get(run(request, silent, store))
     network = AutoModelForCausalLM.from_pretrained(folder).eval()
     norm = {"gpt2": "transformer.ln_f", "gpt_neox": "gpt_neox.final_layer_norm", "llama": "model.norm"}[
         family
@@ -75,9 +75,11 @@ def test_logits_equal_those_by_hand_from_hidden_states(tmp_path: Path, family: s
 
     model = load_model(str(folder), device="cpu")
     lenses_say, model_says = by_hand(torch.tensor([model.prompt_ids(TEXT)]))
-    assert found.tensors["raced.tuned"][:3] == pytest.approx(lenses_say.exp()[..., [8, 10]].numpy(), abs=1e-4)
+    assert finished.tensors["raced.tuned"][:3] == pytest.approx(
+        lenses_say.exp()[..., [8, 10]].numpy(), abs=1e-4
+    )
     kl = (model_says.exp() * (model_says - lenses_say)).sum(-1)
-    assert found.tensors["kl.tuned"][:3] == pytest.approx(kl.numpy(), abs=1e-3)
+    assert finished.tensors["kl.tuned"][:3] == pytest.approx(kl.numpy(), abs=1e-3)
     if family != "llama":
         with pytest.raises(RequestError, match="tuned-lens package"):
             run(
@@ -101,14 +103,14 @@ def test_a_measured_lens_is_the_one_that_is_read(tmp_path: Path):
     trained = store.get(run(asked("train-lenses", str(folder), lens_training=settings), silent, store))
     # The last tenth of 22 texts of 5 words and BOS begins with the 21st.
     first = "<s> " + " ".join(f"w{i * 7 % 60}" for i in range(20 * 5, 21 * 5))
-    found = store.get(
+    finished = store.get(
         run(
             asked("lens", str(folder), lens={"text": first, "lenses": ["tuned"], "trained": trained.run_id}),
             silent,
             store,
         )
     )
-    expected = found.tensors["kl.tuned"][:3, 1:].mean(1)
+    expected = finished.tensors["kl.tuned"][:3, 1:].mean(1)
     assert np.allclose(trained.tensors["kl.tuned"][0], expected, atol=1e-4)
 
 

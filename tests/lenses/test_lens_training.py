@@ -32,8 +32,8 @@ def basis(of: Job) -> Basis:
 def test_means_are_over_texts_and_positions(model: Model):
     texts = random_texts(12)
     written = read_streams(model.transformer, texts.tokens, all_places(model.shape, False)).attention
-    found = mean_attention(model.transformer, texts, 20, silent)
-    assert torch.allclose(found, written[:, texts.counted].mean(1), atol=1e-5)
+    mean = mean_attention(model.transformer, texts, 20, silent)
+    assert torch.allclose(mean, written[:, texts.counted].mean(1), atol=1e-5)
 
 
 def test_what_stands_behind_the_end_of_a_text_means_nothing(model: Model):
@@ -45,8 +45,8 @@ def test_what_stands_behind_the_end_of_a_text_means_nothing(model: Model):
     behind[:, 0] = False
     changed = replace(of, training=Texts(of.training.tokens.where(~behind, other), of.training.counted))
     assert torch.allclose(basis(changed).attention, basis(of).attention, atol=1e-6)
-    one, again = (train(x, lens, recipe, start, silent)[0]["constants"] for x in (of, changed))
-    assert torch.allclose(one, again, atol=1e-5)
+    plain, again = (train(x, lens, recipe, start, silent)[0]["constants"] for x in (of, changed))
+    assert torch.allclose(plain, again, atol=1e-5)
 
 
 def test_positions_weigh_equally(tiny_model: Model):
@@ -71,14 +71,14 @@ def test_trained_is_never_worse_than_the_start(model: Model, name: str):
     start, recipe = lens.start(basis(of)), lens.recipe(SETTINGS)
     assert recipe is not None
     before = {key: value.clone() for key, value in start.items()}
-    found, history = train(of, lens, recipe, start, silent)
-    first, last = validate(of, lens, start), validate(of, lens, found)
+    trained, history = train(of, lens, recipe, start, silent)
+    first, last = validate(of, lens, start), validate(of, lens, trained)
     assert bool((last <= first + 1e-6).all())
     assert float(last.sum()) < float(first.sum())
     some = sorted(set(lens.owners(of.places)))
     assert history["best"][-1] == pytest.approx(float(last[some].mean()), abs=1e-5)
     for i, owner in enumerate(lens.owners(of.places)):
-        assert all(torch.equal(value[i], value[owner]) for value in found.values())
+        assert all(torch.equal(value[i], value[owner]) for value in trained.values())
     assert history["step"] == [recipe.steps * look // 5 for look in range(6)]
     assert all(torch.equal(before[key], start[key]) for key in before), "the start is left as it was"
 
@@ -86,20 +86,20 @@ def test_trained_is_never_worse_than_the_start(model: Model, name: str):
 def test_a_rate_that_destroys_everything_keeps_the_start(tiny_model: Model):
     of, lens = job(tiny_model), lenses.get("oca")
     start = lens.start(basis(of))
-    found, _ = train(of, lens, Recipe(5, partial(torch.optim.SGD, lr=1e6)), start, silent)
-    assert bool((validate(of, lens, found) <= validate(of, lens, start)).all())
+    trained, _ = train(of, lens, Recipe(5, partial(torch.optim.SGD, lr=1e6)), start, silent)
+    assert bool((validate(of, lens, trained) <= validate(of, lens, start)).all())
 
 
 def test_same_seed_same_parameters(tiny_model: Model):
     lens = lenses.get("oca")
     recipe = lens.recipe(SETTINGS)
     assert recipe is not None
-    one, again, other = (
+    first, again, other = (
         train(job(tiny_model, seed), lens, recipe, lens.start(basis(job(tiny_model))), silent)[0]["constants"]
         for seed in (0, 0, 1)
     )
-    assert torch.equal(one, again)
-    assert not torch.equal(one, other)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
 
 
 def test_cancelled(tiny_model: Model):

@@ -41,10 +41,10 @@ def test_places_are_in_order(model: Model):
 def test_streams_are_those_of_the_plain_run(model: Model):
     tokens = random_tokens()
     run = model.transformer.run(tokens)
-    found = read_streams(model.transformer, tokens, all_places(model.shape, False))
-    for ours, theirs in zip(found.at, run.residual[:-1], strict=True):
+    streams = read_streams(model.transformer, tokens, all_places(model.shape, False))
+    for ours, theirs in zip(streams.at, run.residual[:-1], strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5)
-    assert torch.allclose(model.transformer.unembed(found.final[:, -1]), run.logits, atol=1e-5)
+    assert torch.allclose(model.transformer.unembed(streams.final[:, -1]), run.logits, atol=1e-5)
     if not model.shape.parallel:
         middle = read_streams(model.transformer, tokens, all_places(model.shape, True)).at
         assert torch.allclose(middle[3], run.residual[2] - run.mlps[1], atol=1e-4)
@@ -52,13 +52,13 @@ def test_streams_are_those_of_the_plain_run(model: Model):
 
 def test_oca_with_the_true_attention_of_one_position_is_the_model(model: Model):
     basis, tokens = random_basis(model), random_tokens(1)
-    found = read_streams(model.transformer, tokens, basis.places)
-    constants = found.attention[:, 0, -1].expand(len(basis.places), -1, -1)
+    streams = read_streams(model.transformer, tokens, basis.places)
+    constants = streams.attention[:, 0, -1].expand(len(basis.places), -1, -1)
     final = lenses.get("oca").final(
-        model.transformer, {"constants": constants}, basis.places, found.at[:, 0, -1:]
+        model.transformer, {"constants": constants}, basis.places, streams.at[:, 0, -1:]
     )
-    for one in final:
-        assert torch.allclose(one[0], found.final[0, -1], atol=1e-4)
+    for end in final:
+        assert torch.allclose(end[0], streams.final[0, -1], atol=1e-4)
 
 
 def test_tuned_and_linear_start_as_the_logit_lens_and_oca_as_the_mean_lens(model: Model):
@@ -114,10 +114,10 @@ def test_the_middle_of_a_layer_is_the_place_before_the_next(model: Model):
     assert owners == [0, 2, 2, 4, 4, 4]
     read = read_streams(model.transformer, random_tokens(), basis.places)
     shared = at(noisy(lens.start(basis)), owners)
-    found = lens.final(model.transformer, shared, basis.places, read.at)
-    assert torch.allclose(found[1], found[2], atol=1e-4)
-    assert torch.allclose(found[3], found[4], atol=1e-4)
-    assert torch.allclose(found[5], read.final, atol=1e-4)
+    finals = lens.final(model.transformer, shared, basis.places, read.at)
+    assert torch.allclose(finals[1], finals[2], atol=1e-4)
+    assert torch.allclose(finals[3], finals[4], atol=1e-4)
+    assert torch.allclose(finals[5], read.final, atol=1e-4)
     middles = [place for place in basis.places if place.middle]
     assert lens.owners(middles) == [0, 1, 2], "without the places before layers each has its own"
     assert lens.count(shared, middles) == (2 + 1 + 0) * model.shape.d_model
@@ -149,11 +149,11 @@ def test_the_loss_is_the_kl_and_its_gradient_autograd_s(model: Model):
     streams, final = read_streams(t, random_tokens(), places).flat(random_texts().counted)
     ours = streams.clone().requires_grad_()
     theirs = streams.clone().requires_grad_()
-    found = kl_to(t, make_teacher(t, final), ours)
+    kl = kl_to(t, make_teacher(t, final), ours)
     expected = kl_divergence(t.unembed(theirs), t.unembed(final))
-    assert torch.allclose(found, expected, atol=1e-4)
-    weights = torch.rand(found.shape, generator=torch.Generator().manual_seed(0))
-    (found * weights).sum().backward()
+    assert torch.allclose(kl, expected, atol=1e-4)
+    weights = torch.rand(kl.shape, generator=torch.Generator().manual_seed(0))
+    (kl * weights).sum().backward()
     (expected * weights).sum().backward()
     assert ours.grad is not None
     assert theirs.grad is not None

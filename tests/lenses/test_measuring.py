@@ -18,7 +18,7 @@ def test_measures_are_means_over_the_positions_of_each_text(tiny_model: Model):
     t, texts, places = tiny_model.transformer, random_texts(6), all_places(tiny_model.shape, False)
     # Of the text that fills its row the last position has no next token.
     assert sorted(texts.lengths.tolist()) == [1, 2, 3, 4, 5, 6]
-    found = measure(t, {"logit": (lenses.get("logit"), {})}, places, texts, silent)
+    measured = measure(t, {"logit": (lenses.get("logit"), {})}, places, texts, silent)
     for i, n in enumerate(texts.lengths.tolist()):
         tokens = texts.tokens[i : i + 1]
         residual = t.run(tokens).residual
@@ -26,12 +26,12 @@ def test_measures_are_means_over_the_positions_of_each_text(tiny_model: Model):
         nexts = tokens[0, 2 : n + 2].tolist()
         cross = [-float(q[j, token]) for j, token in enumerate(nexts)]
         of_model = [-float(p[j, token]) for j, token in enumerate(nexts)]
-        kl, cross_entropy, entropy = found.lenses["logit"][i, 1].tolist()
+        kl, cross_entropy, entropy = measured.lenses["logit"][i, 1].tolist()
         assert kl == pytest.approx(float((p.exp() * (p - q)).sum(-1).mean()), abs=1e-4)
         assert cross_entropy == pytest.approx(sum(cross) / len(cross), abs=1e-4)
         assert entropy == pytest.approx(-float((q.exp() * q).sum(-1).mean()), abs=1e-4)
-        assert float(found.model[i, 0]) == pytest.approx(0, abs=1e-5)
-        assert float(found.model[i, 1]) == pytest.approx(sum(of_model) / len(of_model), abs=1e-4)
+        assert float(measured.model[i, 0]) == pytest.approx(0, abs=1e-5)
+        assert float(measured.model[i, 1]) == pytest.approx(sum(of_model) / len(of_model), abs=1e-4)
 
 
 def test_what_is_measured_has_no_part_in_what_is_kept(tiny_folder: Path, tmp_path: Path):

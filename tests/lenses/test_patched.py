@@ -36,7 +36,7 @@ def test_ablated_nodes_equal_hooks(model: Model, kind: str):
     ours = read_streams(
         model.transformer, tokens, all_places(model.shape, False), AblatedNodes(NODES, standing)
     )
-    bridge, found = open_hooks(model.bridge), {}
+    bridge, naive = open_hooks(model.bridge), {}
 
     def ablate_heads(layer: int) -> Any:
         def hook(x: Tensor, hook: Any) -> Tensor:
@@ -56,7 +56,7 @@ def test_ablated_nodes_equal_hooks(model: Model, kind: str):
 
     def keep(layer: int) -> Any:
         def hook(x: Tensor, hook: Any) -> None:
-            found[layer] = x
+            naive[layer] = x
 
         return hook
 
@@ -66,7 +66,7 @@ def test_ablated_nodes_equal_hooks(model: Model, kind: str):
     with torch.no_grad():
         logits = bridge.run_with_hooks(tokens, fwd_hooks=hooks)
     for layer in range(model.shape.n_layers):
-        assert torch.allclose(ours.at[layer], model.transformer.centre(found[layer]), atol=2e-4)
+        assert torch.allclose(ours.at[layer], model.transformer.centre(naive[layer]), atol=2e-4)
     assert torch.allclose(model.transformer.unembed(ours.final), logits, atol=2e-3)
 
 
@@ -75,10 +75,10 @@ def test_a_circuit_of_all_edges_is_the_model(model: Model, qkv: Any):
     graph, tokens = model.shape.graph(qkv), random_tokens(2)
     places = all_places(model.shape, not model.shape.parallel)
     whole = np.ones(graph.n_edges, dtype=bool)
-    found = circuit_streams(model.transformer, graph, whole, tokens, constants(model, "mean"), places)
+    streams = circuit_streams(model.transformer, graph, whole, tokens, constants(model, "mean"), places)
     plain = read_streams(model.transformer, tokens, places)
-    assert torch.allclose(found.at, plain.at, atol=1e-4)
-    assert torch.allclose(found.final, plain.final, atol=1e-4)
+    assert torch.allclose(streams.at, plain.at, atol=1e-4)
+    assert torch.allclose(streams.final, plain.final, atol=1e-4)
 
 
 @pytest.mark.parametrize("qkv", ["split", "merged"])
@@ -86,12 +86,12 @@ def test_a_circuit_of_all_edges_is_the_model(model: Model, qkv: Any):
 def test_the_output_of_a_circuit_is_that_of_the_masked_forward(model: Model, kind: str, qkv: Any):
     graph, tokens, standing = model.shape.graph(qkv), random_tokens(2), constants(model, kind)
     kept = np.random.default_rng(0).random(graph.n_edges) < 0.5
-    found = circuit_streams(model.transformer, graph, kept, tokens, standing, [Place(0)])
+    streams = circuit_streams(model.transformer, graph, kept, tokens, standing, [Place(0)])
     ablated = constant_replacer(standing)(tokens, tokens)
     clean = model.transformer.run(tokens, ablated.start)
     mask = torch.from_numpy(kept).float()
     expected = MaskedForward(model.transformer, graph)(clean, ablated.replacement, mask)
-    assert torch.allclose(model.transformer.unembed(found.final[:, -1]), expected, atol=2e-4)
+    assert torch.allclose(model.transformer.unembed(streams.final[:, -1]), expected, atol=2e-4)
 
 
 def test_the_observer_sees_what_sources_wrote_and_no_edge_to_the_logits(tiny_model: Model):
@@ -111,9 +111,9 @@ def test_the_observer_sees_what_sources_wrote_and_no_edge_to_the_logits(tiny_mod
 
 
 def test_means_are_of_sampled_texts(tiny_model: Model):
-    one, again = (constants_of(tiny_model, "mean", silent) for _ in range(2))
-    assert torch.equal(one.mlps, again.mlps)
-    assert one.heads.shape == (3, 4, 1, 1, 6)
+    first, again = (constants_of(tiny_model, "mean", silent) for _ in range(2))
+    assert torch.equal(first.mlps, again.mlps)
+    assert first.heads.shape == (3, 4, 1, 1, 6)
     assert not constants_of(tiny_model, "zero", silent).heads.any()
 
 
@@ -123,8 +123,8 @@ def test_readings_of_ablated_texts_and_circuits(tiny_folder: Path, tmp_path: Pat
     about = {"text": "w1 w2 w3 w4", "lenses": ["logit"]}
 
     def kl(**more: Any) -> tuple[np.ndarray, np.ndarray]:
-        found = store.get(run(Request.model_validate(plain | {"lens": about | more}), silent, store))
-        return found.tensors["kl.logit"], found.tensors["top_p.logit"]
+        reading = store.get(run(Request.model_validate(plain | {"lens": about | more}), silent, store))
+        return reading.tensors["kl.logit"], reading.tensors["top_p.logit"]
 
     task = tmp_path / "task.jsonl"
     task.write_text('{"clean": "w1 w2", "corrupt": "w1 w3", "answers": [" w4"], "wrong_answers": [" w5"]}\n')

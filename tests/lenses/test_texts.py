@@ -15,47 +15,47 @@ from engine.progress import silent
 
 
 def test_sampling_with_a_cache_equals_sampling_without(model: Model):
-    found = sample(model.transformer, Marks(0, []), 40, 9, 3, silent)
+    texts = sample(model.transformer, Marks(0, []), 40, 9, 3, silent)
     generator = torch.Generator().manual_seed(3)
     rows = torch.zeros((5, 1), dtype=torch.long)
     while rows.shape[1] < 9:
         logits = model.transformer.run(rows).logits
         rows = torch.cat([rows, torch.multinomial(logits.softmax(-1), 1, generator=generator)], 1)
-    assert torch.equal(found.tokens, rows)
-    assert found.lengths.tolist() == [8] * 5
+    assert torch.equal(texts.tokens, rows)
+    assert texts.lengths.tolist() == [8] * 5
 
 
 def test_texts_end_where_the_model_ends_them(tiny_model: Model):
     # Frequent ends, so that texts of all lengths come up; the free text is the same up to its end.
     ends = list(range(20, 30))
-    found = sample(tiny_model.transformer, Marks(0, ends), 300, 9, 0, silent)
-    assert found.tokens.shape == (len(found), 9)
-    assert not found.counted[:, 0].any()
-    for tokens, n in zip(found.tokens.tolist(), found.lengths.tolist(), strict=True):
+    texts = sample(tiny_model.transformer, Marks(0, ends), 300, 9, 0, silent)
+    assert texts.tokens.shape == (len(texts), 9)
+    assert not texts.counted[:, 0].any()
+    for tokens, n in zip(texts.tokens.tolist(), texts.lengths.tolist(), strict=True):
         assert not set(tokens[1 : n + 1]) & set(ends)
         assert n == 8 or tokens[n + 1] in ends
-    assert found.counted.equal((torch.arange(9) > 0) & (torch.arange(9) <= found.lengths.unsqueeze(1)))
-    assert {1, 8} < set(found.lengths.tolist())
-    assert 300 <= found.positions < 308, "no more texts than it takes"
+    assert texts.counted.equal((torch.arange(9) > 0) & (torch.arange(9) <= texts.lengths.unsqueeze(1)))
+    assert {1, 8} < set(texts.lengths.tolist())
+    assert 300 <= texts.positions < 308, "no more texts than it takes"
 
 
 def test_sampling_stops_when_all_texts_have_ended(tiny_model: Model):
     # All tokens end a text but one, which is the first then, as no text is empty.
     ends = [token for token in range(61) if token != 7]
     said: list[str] = []
-    found = sample(
+    texts = sample(
         tiny_model.transformer, Marks(0, ends), 2, 30, 0, lambda done, total, message: said.append(message)
     )
-    assert found.tokens[:, 1].eq(7).all()
-    assert found.tokens.shape == (2, 30)
+    assert texts.tokens[:, 1].eq(7).all()
+    assert texts.tokens.shape == (2, 30)
     assert len(said) < 29
 
 
 def test_many_texts_are_sampled_in_parts(tiny_model: Model):
-    found = sample(tiny_model.transformer, Marks(0, [0]), 400, 6, 0, silent)
-    assert len(found) > 64
-    assert bool((found.tokens[:, 0] == 0).all())
-    assert len({tuple(row) for row in found.tokens.tolist()}) == len(found)
+    texts = sample(tiny_model.transformer, Marks(0, [0]), 400, 6, 0, silent)
+    assert len(texts) > 64
+    assert bool((texts.tokens[:, 0] == 0).all())
+    assert len({tuple(row) for row in texts.tokens.tolist()}) == len(texts)
 
 
 def test_parts_and_cuts():
@@ -105,15 +105,15 @@ def test_the_first_token_and_the_last(tiny_model: Model, bos: int | None, eos: i
 def test_a_file_is_cut_into_rows_and_its_end_chooses_and_is_held_out(tiny_model: Model, tmp_path: Path):
     path = tmp_path / "some.txt"
     path.write_text(" ".join(f"w{i % 60}" for i in range(5 * 20 + 3)), encoding="utf-8")
-    found = load_texts(tiny_model, LensTraining(texts=str(path), length=6), 0, silent)
-    assert found.training.tokens.shape == (16, 6)
-    assert found.validation.tokens.shape == (2, 6)
-    assert found.held_out.tokens.shape == (2, 6)
-    assert found.training.lengths.tolist() == [5] * 16
-    rows = torch.cat([found.training.tokens, found.validation.tokens, found.held_out.tokens])
+    texts = load_texts(tiny_model, LensTraining(texts=str(path), length=6), 0, silent)
+    assert texts.training.tokens.shape == (16, 6)
+    assert texts.validation.tokens.shape == (2, 6)
+    assert texts.held_out.tokens.shape == (2, 6)
+    assert texts.training.lengths.tolist() == [5] * 16
+    rows = torch.cat([texts.training.tokens, texts.validation.tokens, texts.held_out.tokens])
     assert bool((rows[:, 0] == 0).all())
     assert rows[:, 1:].flatten().tolist() == [i % 60 + 1 for i in range(100)]
-    assert "some.txt" in found.source
+    assert "some.txt" in texts.source
     few = load_texts(
         tiny_model,
         LensTraining(texts=str(path), length=6, positions=40, validation=7, held_out=10),

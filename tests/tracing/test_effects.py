@@ -74,10 +74,10 @@ def test_effective_number_counts_layers() -> None:
 def test_concentration_is_of_the_average_profile() -> None:
     """Two prompts with one layer each are two layers together; a prompt without the token is left out."""
     effects = np.array([[1.0, 0, 0], [0, 1.0, 0], [np.nan] * 3])
-    found = concentration(effects, 0)
-    assert found is not None
-    assert (found["mean"], found["n"]) == (pytest.approx(2), 2)
-    assert found["ci95"] == pytest.approx([1, 2])
+    number = concentration(effects, 0)
+    assert number is not None
+    assert (number["mean"], number["n"]) == (pytest.approx(2), 2)
+    assert number["ci95"] == pytest.approx([1, 2])
     assert concentration(np.zeros((2, 3)), 0) is None
 
 

@@ -8,10 +8,10 @@ import torch
 from engine.errors import RequestError
 from engine.models import Model
 from engine.progress import silent
-from engine.runs.request import State
 from engine.tracing import cells
 from engine.tracing.base import TraceProblem, corruptions
 from engine.tracing.cells import Cell, make_group, most_bases, most_passes
+from engine.tracing.names import State
 from engine.tracing.optimal import Constants, Settings, _Training
 from engine.tracing.prompts import Traced
 from engine.tracing.trace import known, traces
@@ -24,7 +24,7 @@ SETTINGS = Settings.model_validate({"steps": 40, "batch_size": 4, "rate": 0.3})
 def prompts(model: Model, n: int = 15) -> list[Traced]:
     """Random prompts of two lengths whose answer is the model's own."""
     generator = torch.Generator().manual_seed(1)
-    found = []
+    drawn = []
     for i in range(n):
         length = 6 + i % 2
         tokens = torch.randint(1, 60, (length,), generator=generator).tolist()
@@ -32,8 +32,8 @@ def prompts(model: Model, n: int = 15) -> list[Traced]:
             logits = model.transformer.finish(model.transformer.embed(torch.tensor([tokens])), 0)[0]
         best = logits.topk(2).indices.tolist()
         subject = (1, 2 + i % 3)
-        found.append(Traced(text="", tokens=tokens, subject=subject, answer=best[:1], wrong=best[1]))
-    return found
+        drawn.append(Traced(text="", tokens=tokens, subject=subject, answer=best[:1], wrong=best[1]))
+    return drawn
 
 
 def training(model: Model, state: State = "mlp", window: int = 1, n: int = 15) -> _Training:
@@ -65,13 +65,13 @@ def test_the_loss_is_the_mean_of_naive_passes(tiny_model: Model, state: State, w
         first = cell.layer - window // 2
         layers = range(max(first, 0), min(first + window, tiny_model.shape.n_layers))
         stream = streams[cell.prompt, cell.version]
-        found = naive_values(tiny_model, some[cell.prompt], stream, state, cell.position, layers, cell.head)[
+        value = naive_values(tiny_model, some[cell.prompt], stream, state, cell.position, layers, cell.head)[
             0
         ]
-        naive.setdefault(cell.version, []).append(max(0.0, float(group.values[cell.prompt, 0]) - found))
+        naive.setdefault(cell.version, []).append(max(0.0, float(group.values[cell.prompt, 0]) - value))
     for i, prompt in enumerate(some):
-        found = naive_values(tiny_model, prompt, streams[i, -1], state, 0, range(0), 0)[0]
-        naive.setdefault(len(values) - 1, []).append(max(0.0, float(group.values[i, 0]) - found))
+        value = naive_values(tiny_model, prompt, streams[i, -1], state, 0, range(0), 0)[0]
+        naive.setdefault(len(values) - 1, []).append(max(0.0, float(group.values[i, 0]) - value))
     assert count.tolist() == [len(naive.get(version, [])) for version in range(len(values))]
     for version, each in naive.items():
         assert float(total[version]) == pytest.approx(sum(each), abs=1e-5)
@@ -86,14 +86,14 @@ def test_parts_have_the_loss_and_the_gradients_of_a_whole(
     some = own.training[0]
     looked_at = own._cells(some, torch.Generator().manual_seed(3))
     n = 6 * tiny_model.shape.n_layers + 1
-    found = []
+    results = []
     for bytes_ in (cells.MOST_BYTES, 1):
         monkeypatch.setattr(cells, "MOST_BYTES", bytes_)
         values = constants(tiny_model, n).requires_grad_()
         total, _ = own._lost(values, some, looked_at)
         assert values.grad is not None
-        found.append((total, values.grad))
-    (whole, gradient), (parts, in_parts) = found
+        results.append((total, values.grad))
+    (whole, gradient), (parts, in_parts) = results
     assert torch.allclose(whole, parts, atol=1e-6)
     assert torch.allclose(gradient, in_parts, atol=1e-6)
     # A step against the gradient of one constant lowers the loss of that one.
@@ -156,10 +156,10 @@ def test_little_memory_gives_the_same_map(
     whole = list(traces(tiny_model.transformer, group, corrupter, "attention", 2))
     monkeypatch.setattr(cells, "MOST_BYTES", bytes_)
     parts = list(traces(tiny_model.transformer, group, corrupter, "attention", 2))
-    for one, other in zip(whole, parts, strict=True):
-        assert other.restored.shape == one.restored.shape
-        assert abs(other.restored - one.restored).max() < 1e-5
-        assert abs(other.bare - one.bare).max() < 1e-5
+    for of_whole, of_parts in zip(whole, parts, strict=True):
+        assert of_parts.restored.shape == of_whole.restored.shape
+        assert abs(of_parts.restored - of_whole.restored).max() < 1e-5
+        assert abs(of_parts.bare - of_whole.bare).max() < 1e-5
 
 
 def test_passes_at_once_shrink_with_the_square_of_a_long_prompt(tiny_model: Model) -> None:
@@ -178,10 +178,10 @@ def test_every_class_and_layer_of_a_prompt_has_a_cell(tiny_model: Model) -> None
     """One each, at a token of the class."""
     own = training(tiny_model)
     some = own.training[0]
-    found = [Cell._make(row) for row in own._cells(some, torch.Generator().manual_seed(0)).tolist()]
+    every = [Cell._make(row) for row in own._cells(some, torch.Generator().manual_seed(0)).tolist()]
     for i, prompt in enumerate(some):
         classes = {prompt.token_class(p) for p in range(prompt.subject[0], len(prompt.tokens))}
-        mine = [cell for cell in found if cell.prompt == i]
+        mine = [cell for cell in every if cell.prompt == i]
         assert len(mine) == len(classes) * tiny_model.shape.n_layers
         for cell in mine:
             of_class, layer = divmod(cell.version, tiny_model.shape.n_layers)

@@ -15,18 +15,18 @@ def tokens() -> Tokens:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "subject", "found"),
+    ("prompt", "subject", "expected"),
     [
         ("The capital of France is", "France", [" France"]),
         ("The capital of France is", " France ", [" France"]),
         ("France borders France and", "France", ["France"]),
     ],
 )
-def test_tokens_of_the_subject(tokens: Tokens, prompt: str, subject: str, found: list[str]) -> None:
+def test_tokens_of_the_subject(tokens: Tokens, prompt: str, subject: str, expected: list[str]) -> None:
     """With its leading space, and the first time it stands there."""
     first, end = subject_tokens(tokens, prompt, subject)
     strings = tokens.token_strings(tokens.prompt_ids(prompt))[first:end]
-    assert "".join(strings).strip() == "".join(found).strip()
+    assert "".join(strings).strip() == "".join(expected).strip()
 
 
 @pytest.mark.parametrize("bos", [None, True, False])
@@ -59,9 +59,9 @@ def test_classes_of_tokens() -> None:
 
 def test_own_prompts_with_answers_of_several_tokens(tokens: Tokens) -> None:
     """An answer may be longer than a token, but has to continue the prompt."""
-    found = own_prompt(tokens, "The capital of France is", "France", " Paris and London", " Rome", None)
-    assert "".join(tokens.token_strings(found.answer)) == " Paris and London"
-    assert tokens.token_strings([found.wrong]) == [" Rome"]
+    traced = own_prompt(tokens, "The capital of France is", "France", " Paris and London", " Rome", None)
+    assert "".join(tokens.token_strings(traced.answer)) == " Paris and London"
+    assert tokens.token_strings([traced.wrong]) == [" Rome"]
     with pytest.raises(RequestError, match="token by token"):
         own_prompt(tokens, "The capital of France is", "France", "", None, None)
 
@@ -84,7 +84,7 @@ def test_relations_held_out_are_in_neither_split_of_the_other(tokens: Tokens) ->
     """No relation is in both; at random they are."""
     by = {
         holdout: [
-            {one.relation for one in task_prompts("facts", tokens, split, 100, 0, holdout)}
+            {prompt.relation for prompt in task_prompts("facts", tokens, split, 100, 0, holdout)}
             for split in ("train", "test")
         ]
         for holdout in ("random", "relations")
@@ -97,7 +97,7 @@ def test_relations_held_out_are_in_neither_split_of_the_other(tokens: Tokens) ->
 def test_random_split_shares_no_prompt(tokens: Tokens) -> None:
     """The task's own splits."""
     train, test = (
-        {one.text for one in task_prompts("facts", tokens, split, 300, 0, "random")}
+        {prompt.text for prompt in task_prompts("facts", tokens, split, 300, 0, "random")}
         for split in ("train", "test")
     )
     assert not train & test

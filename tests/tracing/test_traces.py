@@ -10,12 +10,12 @@ from torch import Tensor
 
 from engine.models import Model, load_model
 from engine.planted import lookup
-from engine.runs.request import State
 from engine.tracing.base import Corrupter
 from engine.tracing.cells import make_group
 from engine.tracing.gaussian import NoiseDraws
+from engine.tracing.names import CLASSES, State
 from engine.tracing.optimal import Constants
-from engine.tracing.prompts import CLASSES, Traced
+from engine.tracing.prompts import Traced
 from engine.tracing.trace import Traces, traces
 from tests.reference import open_hooks
 from tests.tiny import FAMILIES, LENGTH, save_tiny
@@ -93,8 +93,8 @@ def test_every_cell_equals_a_whole_forward_with_hooks(model: Model, state: State
     """All tokens, layers, heads and draws of two prompts, with an answer of two tokens."""
     open_hooks(model.bridge)
     corrupter, shape = noise(model), model.shape
-    for found in traced(model, state, window, corrupter, prompts(answer=(7, 21))):
-        prompt = found.prompt
+    for trace in traced(model, state, window, corrupter, prompts(answer=(7, 21))):
+        prompt = trace.prompt
         clean = model.transformer.embed(torch.tensor([prompt.tokens + prompt.answer[:-1]]))
         streams = corrupter.streams([prompt], clean, range(DRAWS))[0]
         heads = shape.n_heads if state == "head" else 1
@@ -105,7 +105,7 @@ def test_every_cell_equals_a_whole_forward_with_hooks(model: Model, state: State
                 layers = range(max(first, 0), min(first + window, shape.n_layers))
                 for draw in range(DRAWS):
                     naive = naive_values(model, prompt, streams[draw], state, position, layers, head)
-                    ours = found.restored[position, column, draw]
+                    ours = trace.restored[position, column, draw]
                     assert ours.tolist() == pytest.approx(naive, rel=2e-4, abs=2e-4)
 
 
@@ -113,32 +113,32 @@ def test_restoring_everything_gives_clean_values_and_nothing_corrupted_ones(
     tiny_model: Model,
 ) -> None:
     """A subject of one token, restored before layer 0, is the clean prompt."""
-    found = traced(tiny_model, "residual", 1, noise(tiny_model), prompts())[1]
-    position = found.prompt.subject[0]
+    trace = traced(tiny_model, "residual", 1, noise(tiny_model), prompts())[1]
+    position = trace.prompt.subject[0]
     for draw in range(DRAWS):
-        assert found.restored[position, 0, draw].tolist() == pytest.approx(found.clean.tolist(), abs=1e-5)
-    before = found.restored[:position]
-    assert (before == found.corrupted).all()
-    assert not found.effects[:position].any()
-    assert abs(found.clean[0] - found.corrupted[:, 0]).max() > 1e-3
+        assert trace.restored[position, 0, draw].tolist() == pytest.approx(trace.clean.tolist(), abs=1e-5)
+    before = trace.restored[:position]
+    assert (before == trace.corrupted).all()
+    assert not trace.effects[:position].any()
+    assert abs(trace.clean[0] - trace.corrupted[:, 0]).max() > 1e-3
 
 
 def test_noise_of_level_zero_changes_nothing(tiny_model: Model) -> None:
     """Every effect is exactly zero but for the order of additions."""
-    for found in traced(tiny_model, "attention", 1, noise(tiny_model, 0.0), prompts()):
-        assert abs(found.effects).max() < 1e-5
-        assert found.corrupted[0].tolist() == pytest.approx(found.clean.tolist(), abs=1e-5)
+    for trace in traced(tiny_model, "attention", 1, noise(tiny_model, 0.0), prompts()):
+        assert abs(trace.effects).max() < 1e-5
+        assert trace.corrupted[0].tolist() == pytest.approx(trace.clean.tolist(), abs=1e-5)
 
 
 def test_same_seed_same_map_and_another_seed_another(tiny_model: Model) -> None:
     """Bit for bit, and whatever other prompts are in the group."""
     some = prompts()
-    one, again = (traced(tiny_model, "mlp", 1, noise(tiny_model), some)[1] for _ in range(2))
+    first, again = (traced(tiny_model, "mlp", 1, noise(tiny_model), some)[1] for _ in range(2))
     alone = traced(tiny_model, "mlp", 1, noise(tiny_model), some[1:])[0]
     other = traced(tiny_model, "mlp", 1, NoiseDraws(tiny_model.transformer, 3.0, DRAWS, seed=1), some)[1]
-    assert (one.restored == again.restored).all()
-    assert alone.restored == pytest.approx(one.restored, abs=1e-5)
-    assert abs(other.restored - one.restored).max() > 1e-3
+    assert (first.restored == again.restored).all()
+    assert alone.restored == pytest.approx(first.restored, abs=1e-5)
+    assert abs(other.restored - first.restored).max() > 1e-3
 
 
 def test_all_states_are_there() -> None:
@@ -194,12 +194,12 @@ def test_a_fact_that_passes_through_known_states_shows_those_and_no_others(state
         "mlp": set(),
         "head": {(pointer, 0 * model.shape.n_heads + 2), (last, 1 * model.shape.n_heads)},
     }
-    (found,) = traced(model, state, 1, corrupter, [prompt])
-    lost = float(found.clean[0] - found.corrupted[0, 0])
+    (trace,) = traced(model, state, 1, corrupter, [prompt])
+    lost = float(trace.clean[0] - trace.corrupted[0, 0])
     assert lost > 0.9
     # Heads look sharply, but not at one place alone.
-    whole = np.argwhere(found.effects[:, :, 0, 0] > 0.95 * lost)
-    some = np.argwhere(abs(found.effects[:, :, 0, 0]) > 0.02 * lost)
+    whole = np.argwhere(trace.effects[:, :, 0, 0] > 0.95 * lost)
+    some = np.argwhere(abs(trace.effects[:, :, 0, 0]) > 0.02 * lost)
     assert {tuple(cell) for cell in whole.tolist()} == known[state]
     assert {tuple(cell) for cell in some.tolist()} == known[state]
 
@@ -211,13 +211,13 @@ def test_constants_of_their_own_show_no_effect_where_there_is_none() -> None:
     generator = torch.Generator().manual_seed(0)
     values = torch.randn((len(CLASSES) * shape.n_layers + 1, shape.d_model), generator=generator)
     corrupter = Constants(model.transformer, values)
-    (found,) = traced(model, "mlp", 1, corrupter, [prompt])
-    assert np.ptp(found.bare[prompt.subject[0] :, :, 0, 0]) > 0.05
-    assert abs(found.effects[..., 0]).max() < 1e-5
-    (found,) = traced(model, "residual", 1, corrupter, [prompt])
+    (trace,) = traced(model, "mlp", 1, corrupter, [prompt])
+    assert np.ptp(trace.bare[prompt.subject[0] :, :, 0, 0]) > 0.05
+    assert abs(trace.effects[..., 0]).max() < 1e-5
+    (trace,) = traced(model, "residual", 1, corrupter, [prompt])
     version = corrupter.versions(prompt.token_class(prompt.subject[0]), 0)[0]
     clean = model.transformer.embed(torch.tensor([prompt.tokens]))
     stream = corrupter.streams([prompt], clean, [version])[0, 0]
     alone = model.transformer.finish(stream[None], 0).softmax(-1)[0, prompt.answer[0]]
-    assert found.bare[prompt.subject[0], 0, 0, 0] == pytest.approx(float(alone), abs=1e-5)
-    assert found.restored[prompt.subject[0], 0, 0, 0] == pytest.approx(float(found.clean[0]), abs=1e-5)
+    assert trace.bare[prompt.subject[0], 0, 0, 0] == pytest.approx(float(alone), abs=1e-5)
+    assert trace.restored[prompt.subject[0], 0, 0, 0] == pytest.approx(float(trace.clean[0]), abs=1e-5)
