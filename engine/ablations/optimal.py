@@ -4,9 +4,10 @@
 
 A is what is ablated: one node alone, the ablated edges of a circuit (one constant for each source, which all
 its ablated edges share), or the edges that a method samples while it trains its masks. Constants start at the
-means, or where zero or one mean for all positions does less harm, there; they are trained by AdamW, and what
-was best on prompts held out is kept, so that on those they are never worse than means of the same
-conditioning, or zero. The authors' code starts at the means and trains for a fixed number of steps.
+means, at zero or at one mean for all positions, whichever does the least harm. They are trained by AdamW, and
+what was best on prompts held out is kept (`engine.forward.keep_best`): on those they are never worse than
+means of the same conditioning, or zero. The authors' code starts at the means and trains for a fixed number
+of steps.
 """
 
 from collections.abc import Callable
@@ -92,10 +93,10 @@ def fit_circuit(
     mask = kept.to(forward.transformer.embedding)
 
     def kl(batch: Batch, values: Replacement) -> Tensor:
-        found = kl_divergence(forward(batch.clean, values, mask), batch.clean.logits).mean()
-        if found.requires_grad:
-            torch.autograd.backward(found)
-        return found.detach().unsqueeze(0)
+        divergence = kl_divergence(forward(batch.clean, values, mask), batch.clean.logits).mean()
+        if divergence.requires_grad:
+            torch.autograd.backward(divergence)
+        return divergence.detach().unsqueeze(0)
 
     return _trained(start, training, held_out, settings, seed, kl, report)
 
@@ -109,9 +110,9 @@ def fit_alone(
     seed: int,
     report: Report,
 ) -> Fit:
-    """Train the constant of every source for its being ablated alone, all of them at once.
+    """Train, all at once, the constants that every source has when it is ablated alone.
 
-    They have nothing to do with each other: each is judged, and its best kept, by itself.
+    Sources have nothing to do with each other: each is judged, and its best constant kept, by itself.
 
     Args:
         training, held_out: batches of prompts stored from `FIRST_ABLATED` on.
@@ -121,10 +122,10 @@ def fit_alone(
     def kl(batch: Batch, values: Replacement) -> Tensor:
         parts: list[Tensor] = []
         for _, logits in ablated_alone(transformer, batch.clean, values):
-            found = kl_divergence(logits, batch.clean.logits).mean(-1)
-            if found.requires_grad:
-                torch.autograd.backward(found.sum())
-            parts.append(found.detach())
+            divergences = kl_divergence(logits, batch.clean.logits).mean(-1)
+            if divergences.requires_grad:
+                torch.autograd.backward(divergences.sum())
+            parts.append(divergences.detach())
         return torch.cat(parts)
 
     return _trained(start, training, held_out, settings, seed, kl, report)
@@ -145,7 +146,8 @@ def _trained(
 ) -> Fit:
     """Train constants until the steps are used up, or nothing was gained for long.
 
-    They fall into groups that are judged each by its own KL: all of them one group, or every source its own.
+    Constants fall into groups, each judged by its own KL: all sources are one group, or every source is its
+    own.
     """
     s, moved = settings, [0.0]
     best = Best(start, _validated(Constants(start), held_out, loss), _chosen)
@@ -201,16 +203,16 @@ def _simpler(start: Replacement) -> list[Replacement]:
     """Return other constants of the same shape: zero, and of means per position the mean over positions."""
     values = (start.input, start.heads, start.mlps)
     stream, heads, mlps = (torch.zeros_like(value) for value in values)
-    found = [Replacement(stream, heads, mlps)]
+    simpler = [Replacement(stream, heads, mlps)]
     if start.mlps.shape[-2] > 1:
         # Last stands the mean over all positions, for prompts longer than any of training.
         stream, heads, mlps = (value[..., -1:, :].expand_as(value).clone() for value in values)
-        found.append(Replacement(stream, heads, mlps))
-    return found
+        simpler.append(Replacement(stream, heads, mlps))
+    return simpler
 
 
 def _chosen(better: Tensor, new: Replacement, old: Replacement) -> Replacement:
-    """Return the new constants of the groups where they are better, [1] or [n_sources], else the old ones."""
+    """Return the new constants of the groups that are better, [1] or [n_sources], and the old of the rest."""
     if len(better) == 1:
         return new if bool(better) else old
     rest = better[1:].view(len(new.mlps), -1)

@@ -26,7 +26,7 @@ def training_steps(
 
     Args:
         optimiser: with the learning rates of the first step, from which they fall in a straight line.
-        shuffled: returns all batches in a new order; it is called whenever they are used up.
+        shuffled: returns all batches in a new order, whenever those before are used up.
     """
     rates = [group["lr"] for group in optimiser.param_groups]
     batches: list[Batch] = []
@@ -91,5 +91,5 @@ class Best(Generic[Values]):
 
 
 def rows_where(better: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """Return a new tensor with the rows of `new` where it is better, bool [n], and else those of `old`."""
+    """Return a new tensor with the rows of `new` where they are better, bool [n], and else those of `old`."""
     return torch.where(better.view(-1, *(1,) * (new.dim() - 1)), new, old)

@@ -83,9 +83,9 @@ class Recipe:
 
     Attributes:
         steps: the learning rate falls to zero over these in a straight line.
-        optimiser: makes one for these leaf tensors.
+        optimiser: returns the optimiser of leaf tensors.
         clip: largest norm of the gradient of all parameters together; None for any.
-        teacher: the lens whose distribution it learns; None learns the model's.
+        teacher: the lens whose distribution is learnt; None learns the model's.
     """
 
     steps: int
@@ -99,7 +99,7 @@ class Lens(ABC):
 
     Attributes:
         title, description: for the page.
-        has_parameters: whether it has any, trained or computed from texts.
+        has_parameters: whether the lens has parameters, trained or computed from texts.
     """
 
     title: ClassVar[str]
@@ -108,7 +108,7 @@ class Lens(ABC):
 
     @abstractmethod
     def start(self, basis: Basis) -> Parameters:
-        """Return the parameters before training, float32; none for a lens that has none."""
+        """Return the parameters before training, float32; an empty dictionary for a lens without any."""
 
     @abstractmethod
     def final(
@@ -122,16 +122,16 @@ class Lens(ABC):
         """
 
     def owners(self, places: Sequence[Place]) -> list[int]:
-        """Return for every place the number of the one whose trained parameters it takes: its own, unless two
-        places see the same function."""
+        """Return, for every place, the number of the place whose trained parameters it takes: its own, unless
+        two places see the same function."""
         return list(range(len(places)))
 
     def recipe(self, settings: LensTraining) -> Recipe | None:
-        """Return how it is trained; None for a lens that is not."""
+        """Return how the lens is trained; None for a lens without training."""
         return None
 
     def count(self, parameters: Parameters, places: Sequence[Place]) -> int:
-        """Return how many numbers it has for these places."""
+        """Return how many numbers the lens has for these places."""
         return sum(value.numel() for value in parameters.values())
 
 

@@ -13,7 +13,7 @@ from engine.models.transformer import Transformer
 from engine.progress import Report
 
 _BATCH = 2**10  # positions at once
-_MOST = 8  # times as many, that a covariance is taken from
+_MOST = 8  # batches that a covariance is taken from, at most
 _RIDGE = 3e-4
 _linalg: Any = cast(Any, torch.linalg)  # has no types
 
@@ -25,7 +25,7 @@ class Spread:
     Attributes:
         mean: μ, [D].
         factor: A, lower triangular, Σ + 3e-4 = A Aᵀ, [D, D].
-        length: of the deviation from μ, in the root mean square: √tr Σ.
+        length: of a deviation from μ, in the root mean square: √tr Σ.
     """
 
     mean: Tensor
@@ -34,7 +34,7 @@ class Spread:
 
 
 def spreads(transformer: Transformer, texts: Texts, report: Report) -> list[Spread]:
-    """Return those of the stream before every layer, over positions of texts."""
+    """Return the mean and covariance of the stream before every layer, over positions of texts."""
     parts = texts.parts(_BATCH)[:_MOST]
     places, d = all_places(transformer.shape, False), transformer.shape.d_model
     total = torch.zeros((len(places), d), dtype=torch.float64)
@@ -44,13 +44,13 @@ def spreads(transformer: Transformer, texts: Texts, report: Report) -> list[Spre
         rows = read_streams(transformer, part.tokens, places).flat(part.counted)[0].double().cpu()
         total, n = total + rows.sum(1), n + rows.shape[1]
         products.baddbmm_(rows.mT, rows)
-    found, like = list[Spread](), transformer.embedding
+    by_layer, like = list[Spread](), transformer.embedding
     for mean, product in zip(total / n, products / n, strict=True):
         covariance = product - torch.outer(mean, mean)
         factor: Tensor = _linalg.cholesky(covariance + _RIDGE * torch.eye(d, dtype=torch.float64))
         length = float(covariance.trace().clamp_min(1e-12).sqrt())
-        found.append(Spread(mean.to(like), factor.to(like), length))
-    return found
+        by_layer.append(Spread(mean.to(like), factor.to(like), length))
+    return by_layer
 
 
 def random_directions(spread: Spread, n: int, generator: torch.Generator, unit: bool = True) -> Tensor:
@@ -67,8 +67,8 @@ def aligned(transformer: Transformer, spread: Spread, weight: Tensor) -> Tensor:
     """
     whole = torch.eye(len(weight), device=weight.device) + transformer.centre(weight.T).T
     rows: Tensor = _linalg.svd(whole @ spread.factor.float()).Vh
-    found = transformer.centre(rows @ spread.factor.float().T)
-    return (found / _lengths(found).clamp_min(1e-12)).to(spread.factor)
+    directions = transformer.centre(rows @ spread.factor.float().T)
+    return (directions / _lengths(directions).clamp_min(1e-12)).to(spread.factor)
 
 
 def _lengths(rows: Tensor) -> Tensor:
@@ -96,6 +96,6 @@ def resampled(h: Tensor, basis: Tensor, orders: Tensor) -> Tensor:
 
 def derangement(n: int, generator: torch.Generator) -> Tensor:
     """Return a random order of n in which nothing stays where it was."""
-    order, found = torch.randperm(n, generator=generator), torch.empty(n, dtype=torch.long)
-    found[order] = order.roll(1)
-    return found
+    order, deranged = torch.randperm(n, generator=generator), torch.empty(n, dtype=torch.long)
+    deranged[order] = order.roll(1)
+    return deranged

@@ -67,7 +67,7 @@ class Stand:
         self.h = run.residual[layer][:, 0]
         self.log_p = run.logits.float().log_softmax(-1)
 
-    def model(self, streams: Tensor) -> Tensor:
+    def of_model(self, streams: Tensor) -> Tensor:
         """Return log-probabilities [n, B, V] of the model with the stream replaced by [n, B, D]."""
         prefix = _Repeated(self.run.prefix, len(streams))
         logits = self.transformer.finish(
@@ -75,22 +75,22 @@ class Stand:
         )
         return logits.float().log_softmax(-1).view(*streams.shape[:2], -1)
 
-    def lens(self, lens: Lens, parameters: Parameters, streams: Tensor) -> Tensor:
+    def of_lens(self, lens: Lens, parameters: Parameters, streams: Tensor) -> Tensor:
         """Return log-probabilities [n, B, V] of a lens with the parameters of this place alone."""
         final = lens.final(self.transformer, parameters, [Place(self.layer)], streams.unsqueeze(0))[0]
         return self.transformer.unembed(final).float().log_softmax(-1)
 
     def reactions(self, lens: Lens, parameters: Parameters, streams: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return KL(p ‖ p'), KL(q ‖ q') and the similarity of the changes, [n, B] each."""
-        log_q = self.lens(lens, parameters, self.h.unsqueeze(0))[0]
-        found: list[list[Tensor]] = [[], [], []]
-        for part in torch.split(streams, self._at_once()):
-            p, q = self.model(part), self.lens(lens, parameters, part)
+        log_q = self.of_lens(lens, parameters, self.h.unsqueeze(0))[0]
+        parts: list[list[Tensor]] = [[], [], []]
+        for some in torch.split(streams, self._at_once()):
+            p, q = self.of_model(some), self.of_lens(lens, parameters, some)
             values = (_kl(self.log_p, p), _kl(log_q, q), similarity(self.log_p, p - self.log_p, q - log_q))
-            for some, value in zip(found, values, strict=True):
-                some.append(value)
-        model, of_lens, alike = (torch.cat(some) for some in found)
-        return model, of_lens, alike
+            for part, value in zip(parts, values, strict=True):
+                part.append(value)
+        model_kl, lens_kl, alike = (torch.cat(part) for part in parts)
+        return model_kl, lens_kl, alike
 
     def step(self, spread: Spread, generator: torch.Generator) -> float:
         """Return the length s of noise, in the root mean square, that costs the model `TARGET_KL`."""
@@ -101,7 +101,7 @@ class Stand:
             middle = (low + high) / 2
             streams = self.h + float(np.exp(middle)) * noise
             kl = torch.cat(
-                [_kl(self.log_p, self.model(part)) for part in torch.split(streams, self._at_once())]
+                [_kl(self.log_p, self.of_model(part)) for part in torch.split(streams, self._at_once())]
             )
             low, high = (middle, high) if float(kl.mean()) < TARGET_KL else (low, middle)
         return float(np.exp((low + high) / 2))
@@ -146,7 +146,7 @@ def faithfulness(
     if settings.directions == 0 or len(texts) < 2:
         return []
     run = transformer.run(texts, texts.shape[1] - 1)
-    found: list[dict[str, Any]] = []
+    reactions: list[dict[str, Any]] = []
     layers = transformer.shape.n_layers
     every = spreads(transformer, training, part_of(report, 0, 1, 10))
     within = part_of(report, 1, 10, 10)
@@ -163,13 +163,12 @@ def faithfulness(
             sets = {"random": random, "aligned": own[: settings.directions]}
             for about, streams in _changes(stand, spread, step, sets, own, generator):
                 within(layer, layers, f"changing streams before layer {layer} of {layers}: {name} lens")
-                model, of_lens, alike = stand.reactions(lens, at(parameters, [row]), streams)
+                model_kl, lens_kl, alike = stand.reactions(lens, at(parameters, [row]), streams)
                 if about["intervention"] != "resample":
-                    model, of_lens, alike = model.mean(1), of_lens.mean(1), alike.nanmean(1)
-                kl, lens_kl, same = (x.flatten().double().cpu().numpy() for x in (model, of_lens, alike))
-                one = {"lens": name, "place": Place(layer).name, "n_texts": len(texts)}
-                found.append(one | about | _summaries(kl, lens_kl, same, seed))
-    return found
+                    model_kl, lens_kl, alike = model_kl.mean(1), lens_kl.mean(1), alike.nanmean(1)
+                tested = {"lens": name, "place": Place(layer).name, "n_texts": len(texts)}
+                reactions.append(tested | about | _summaries(model_kl, lens_kl, alike, seed))
+    return reactions
 
 
 def _changes(
@@ -195,7 +194,7 @@ def _changes(
 
 
 def similarity(log_p: Tensor, model: Tensor, lens: Tensor) -> Tensor:
-    """Return the p-weighted correlation of changes in log-probability, [...]; nan where one changes nothing.
+    """Return the p-weighted correlation of changes in log-probability, [...]; nan where either is zero.
 
     Args:
         log_p: [B, V], the weights.
@@ -206,10 +205,11 @@ def similarity(log_p: Tensor, model: Tensor, lens: Tensor) -> Tensor:
     return (p * u * v).sum(-1) / ((p * u * u).sum(-1) * (p * v * v).sum(-1)).sqrt()
 
 
-def _summaries(model: np.ndarray, lens: np.ndarray, alike: np.ndarray, seed: int) -> dict[str, Summary]:
-    """Return magnitude and direction of reactions [n] each, with intervals over them."""
+def _summaries(model_kl: Tensor, lens_kl: Tensor, alike: Tensor, seed: int) -> dict[str, Summary]:
+    """Return magnitude and direction of reactions (`Stand.reactions`), with intervals over them."""
+    model, lens, similarities = (x.flatten().double().cpu().numpy() for x in (model_kl, lens_kl, alike))
     logs = np.log(np.maximum(np.stack([model, lens]), _LEAST))
-    there = alike[~np.isnan(alike)]
+    there = similarities[~np.isnan(similarities)]
     nothing: Summary = {"mean": None, "ci95": [None, None], "n": 0}
     return {
         "magnitude": magnitude(logs, seed),
@@ -218,7 +218,7 @@ def _summaries(model: np.ndarray, lens: np.ndarray, alike: np.ndarray, seed: int
 
 
 def magnitude(logs: np.ndarray, seed: int) -> Summary:
-    """Return the correlation of two rows [2, n] with its bootstrap interval; None where one does not vary."""
+    """Return the correlation of two rows [2, n] with its bootstrap interval; None if either does not vary."""
     n = logs.shape[1]
     drawn = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
     rows = np.vstack([np.arange(n, dtype=np.int64), drawn])  # the sample itself first

@@ -38,64 +38,64 @@ def load_translators(folder: Path, shape: ModelShape) -> Parameters:
             f"'{folder}' is for a model of {config.get('num_hidden_layers')} layers of width "
             f"{config.get('d_model')}; this one has {layers} of width {d}"
         )
-    found: Parameters = {}
+    translators: Parameters = {}
     for name, size in (("weight", (d, d)), ("bias", (d,))):
         absent = name == "bias" and not config.get("bias", True)
         values = [torch.zeros(size) if absent else state.get(f"{layer}.{name}") for layer in range(layers)]
         for layer, value in enumerate(values):
             if not isinstance(value, Tensor) or value.shape != size or not value.isfinite().all():
                 raise RequestError(f"'{folder}' has no '{layer}.{name}' of shape {list(size)}")
-        found[name] = torch.stack([value.float() for value in values if isinstance(value, Tensor)])
-    return found
+        translators[name] = torch.stack([value.float() for value in values if isinstance(value, Tensor)])
+    return translators
 
 
-def reads_uncentred(model: Model, settings: LensTraining, lens: str) -> bool:
-    """Return whether a lens is one of imported translators that needs the means of streams put back."""
-    return lens == "tuned" and settings.tuned_from is not None and model.transformer.centred
+def reads_uncentred(model: Model, settings: LensTraining, name: str) -> bool:
+    """Return whether the lens of this name has imported translators, which need the means put back."""
+    return name == "tuned" and settings.tuned_from is not None and model.transformer.centred
 
 
 @torch.no_grad()
 def stream_means(model: Model, tokens: Tensor, places: list[Place]) -> Tensor:
     """Return the mean over dimensions of the original model's stream before layers, [P, B, S, 1]."""
-    found: list[Tensor] = []
+    means: list[Tensor] = []
 
     def keep(stream: Tensor, hook: Any) -> None:
-        found.append(stream.mean(-1, keepdim=True))
+        means.append(stream.mean(-1, keepdim=True))
 
     # Layers run in the order of places.
     hooks: list[Any] = [(f"blocks.{place.layer}.hook_resid_pre", keep) for place in places]
     cast(Any, model.bridge).run_with_hooks(tokens, fwd_hooks=hooks)
-    return torch.stack(found)
+    return torch.stack(means)
 
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RequestError(f"'{folder / 'config.json'}' cannot be read: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(config, dict):
         raise RequestError(f"'{folder / 'config.json'}' is no JSON object")
-    return cast(dict[str, Any], found)
+    return cast(dict[str, Any], config)
 
 
 def _state(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RequestError(f"translators '{path}' cannot be read: {first}") from error
-    if not isinstance(found, dict):
+    if not isinstance(state, dict):
         raise RequestError(f"translators '{path}' are no state dict")
-    return cast(dict[str, Any], found)
+    return cast(dict[str, Any], state)
 
 
 def translators_file(folder: Path) -> Path:
     """Return the file of weights in a folder of the tuned-lens package, by preference the one without pickle.
 
     Raises:
-        RequestError: there is none.
+        RequestError: the folder has none.
     """
     for name in ("params.safetensors", "params.pt"):
         if (folder / name).is_file():

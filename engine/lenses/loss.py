@@ -71,7 +71,7 @@ class _LogSum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, transformer: Transformer, normed: Tensor) -> Tensor:
-        found: list[Tensor] = []
+        log_sums: list[Tensor] = []
         pulls: list[Tensor] = []
         wanted = ctx.needs_input_grad[1]
         for rows in torch.split(normed, _rows(transformer)):
@@ -79,12 +79,12 @@ class _LogSum(torch.autograd.Function):
             top, where = logits.max(-1, keepdim=True)
             q = torch.softmax(logits, -1)
             # The most probable token's share is at least 1 / V, so its logarithm is exact.
-            found.append((top - q.gather(-1, where).log()).squeeze(-1))
+            log_sums.append((top - q.gather(-1, where).log()).squeeze(-1))
             if wanted:
                 pulls.append(q.to(rows) @ transformer.unembedding)
         if wanted:
             ctx.save_for_backward(torch.cat(pulls))
-        return torch.cat(found)
+        return torch.cat(log_sums)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:

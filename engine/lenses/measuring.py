@@ -42,10 +42,10 @@ def measure(
     """Measure lenses on texts.
 
     Args:
-        means: of lenses that read uncentred streams, what gives the means of streams, [P, 1, S, 1], of a
-            text, [1, S].
+        means: by lens, for lenses that read uncentred streams: returns the means of streams, [P, 1, S, 1],
+            of a text, [1, S].
     """
-    found: dict[str, list[Tensor]] = {name: [] for name in trained}
+    of_lenses: dict[str, list[Tensor]] = {name: [] for name in trained}
     of_model: list[Tensor] = []
     for i in range(len(texts)):
         report(i, len(texts), f"measuring lenses on texts held out: {i} of {len(texts)}")
@@ -59,14 +59,19 @@ def measure(
             read = streams if name not in means else streams + means[name](text.tokens)[:, text.counted]
             ends = lens.final(transformer, parameters, places, read)
             rows = [_values(transformer.unembed(end).float().log_softmax(-1), model, nexts) for end in ends]
-            found[name].append(torch.stack(rows))
+            of_lenses[name].append(torch.stack(rows))
     return Measured(
-        {name: torch.stack(rows).cpu() for name, rows in found.items()}, torch.stack(of_model).cpu()
+        {name: torch.stack(rows).cpu() for name, rows in of_lenses.items()}, torch.stack(of_model).cpu()
     )
 
 
 def _values(log_q: Tensor, model: Tensor, nexts: Tensor) -> Tensor:
-    """Return the metrics of what a lens says, log-probabilities [N, V]; next tokens of the first of these."""
+    """Return the metrics of what a lens says.
+
+    Args:
+        log_q, model: log-probabilities of the lens and of the model, [N, V].
+        nexts: the next tokens, of the first of these positions.
+    """
     kl = (model.exp() * (model - log_q)).sum(-1).mean()
     cross_entropy = -log_q[: len(nexts)].gather(-1, nexts.unsqueeze(-1)).mean()
     return torch.stack([kl, cross_entropy, -(log_q.exp() * log_q).sum(-1).mean()])

@@ -51,19 +51,19 @@ class AblatedNodes:
 
     def heads(self, layer: int, heads: Tensor) -> Tensor:
         """Return head outputs [H, B, S, d], those of ablated heads replaced."""
-        found = heads.clone()
+        replaced = heads.clone()
         for head in range(len(heads)):
             if f"a{layer}.h{head}" in self.nodes:
-                found[head, :, _first(heads[head]) :] = self.constants.heads[layer, head]
-        return found
+                replaced[head, :, _first(heads[head]) :] = self.constants.heads[layer, head]
+        return replaced
 
     def mlp(self, layer: int, written: Tensor) -> Tensor:
-        """Return what the MLP writes, [B, S, D], replaced if it is ablated."""
+        """Return what the MLP writes, [B, S, D], or its constant if the MLP is ablated."""
         if f"m{layer}" not in self.nodes:
             return written
-        found = written.clone()
-        found[:, _first(written) :] = self.constants.mlps[layer]
-        return found
+        replaced = written.clone()
+        replaced[:, _first(written) :] = self.constants.mlps[layer]
+        return replaced
 
 
 @torch.no_grad()
@@ -122,9 +122,9 @@ def _with_first_position(own: Replacement, constants: Replacement, tokens: Tenso
     first, standing = first_ablated(tokens), constant_replacer(constants)(tokens, tokens).replacement
 
     def joined(values: Tensor, constant: Tensor) -> Tensor:
-        found = values.clone()
-        found[..., first:, :] = constant
-        return found
+        whole = values.clone()
+        whole[..., first:, :] = constant
+        return whole
 
     return Replacement(
         joined(own.input, standing.input),

@@ -44,15 +44,15 @@ def read(
 
     Args:
         names: of the lenses.
-        finals: gives what each lens makes of the streams at some positions, [n, P, positions, D].
+        finals: returns what each lens makes of the streams at some positions, [n, P, positions, D].
         n_places: P.
         output: the final stream itself, [S, D].
-        tokens: the text's; the one after a position is its next token.
+        tokens: of the text; the token after a position is its next token.
         raced: tokens whose probability is followed.
 
     Returns:
         For every lens, [P + 1, S] each: "kl.<lens>" (KL(model ‖ lens), nats), "entropy.<lens>" (nats),
-        "rank.<lens>" of the model's top token, 1 being first, "next_rank.<lens>" of the next token (0 at the
+        "rank.<lens>" of the model's top token, from 1 on, "next_rank.<lens>" of the next token (0 at the
         last position) and its "cross_entropy.<lens>" (nan there); "top_ids.<lens>" and "top_p.<lens>"
         [P + 1, S, 10], best first; "raced.<lens>" [P + 1, S, n_raced]. Between a row and the next, [P, S]:
         "step_kl.<lens>" (KL(next row ‖ row)) and "step_js.<lens>". Between lenses, [n, n, P + 1, S] in the
@@ -75,11 +75,11 @@ def read(
                 log_q = transformer.unembed(stack[:, i]).float().log_softmax(-1)
             else:
                 log_q = model.expand(len(names), -1, -1)
-            found = _row(log_q, model, nexts[here], ids) | _between(log_q)
+            values = _row(log_q, model, nexts[here], ids) | _between(log_q)
             if before is not None:
-                found |= {"step_kl": _kl(log_q, before), "step_js": _js(log_q, before)}
+                values |= {"step_kl": _kl(log_q, before), "step_js": _js(log_q, before)}
             before = log_q
-            for key, value in found.items():
+            for key, value in values.items():
                 rows.setdefault(key, []).append(value)
         parts.append(rows)
     return _named(parts, names)
@@ -87,7 +87,7 @@ def read(
 
 def _named(parts: list[dict[str, list[Tensor]]], names: list[str]) -> Arrays:
     """Return arrays by name from parts of positions, each a list over rows of [n, positions, …]."""
-    found: Arrays = {}
+    arrays: Arrays = {}
     for key in parts[0]:
         between = key.startswith("lens_")
         # Rows before positions, and behind the lenses.
@@ -97,14 +97,14 @@ def _named(parts: list[dict[str, list[Tensor]]], names: list[str]) -> Arrays:
         array = whole.cpu().numpy()
         array = array.astype(np.int32 if array.dtype.kind == "i" else np.float32)
         if between:
-            found[key] = array
+            arrays[key] = array
             continue
-        for name, values in zip(names, array, strict=True):
-            found[f"{key}.{name}"] = values
+        for name, of_lens in zip(names, array, strict=True):
+            arrays[f"{key}.{name}"] = of_lens
     for name in names:
-        found[f"cross_entropy.{name}"][:, -1] = np.nan
-        found[f"next_rank.{name}"][:, -1] = 0
-    return found
+        arrays[f"cross_entropy.{name}"][:, -1] = np.nan
+        arrays[f"next_rank.{name}"][:, -1] = 0
+    return arrays
 
 
 def _row(log_q: Tensor, model: Tensor, nexts: Tensor, ids: Tensor) -> dict[str, Tensor]:

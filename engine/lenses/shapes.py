@@ -21,5 +21,5 @@ def shapes_of_reading(lenses: list[str], n_rows: int, n_tokens: int, n_raced: in
         "raced": (*rows, n_raced),
         **dict.fromkeys(("step_kl", "step_js"), (n_rows - 1, n_tokens)),
     }
-    found = {f"{key}.{name}": shape for name in lenses for key, shape in each.items()}
-    return found | dict.fromkeys(("lens_kl", "lens_js"), (n, n, *rows))
+    shapes = {f"{key}.{name}": shape for name in lenses for key, shape in each.items()}
+    return shapes | dict.fromkeys(("lens_kl", "lens_js"), (n, n, *rows))

@@ -86,9 +86,10 @@ class Split:
     """Texts by what they are for.
 
     Attributes:
-        validation: that choose what is kept of a training.
-        held_out: that are measured, and used for nothing else.
-        source: in words, what texts they are.
+        training: texts that lenses are trained on.
+        validation: texts that choose what is kept of a training.
+        held_out: texts that are measured, and used for nothing else.
+        source: in words, where the texts come from.
     """
 
     training: Texts
@@ -102,8 +103,8 @@ class Marks:
     """Tokens that texts begin and end with.
 
     Attributes:
-        first: what sampled texts begin with.
-        ends: what ends one.
+        first: the token that sampled texts begin with.
+        ends: the tokens that end a text.
     """
 
     first: int
@@ -122,16 +123,16 @@ def load_texts(model: Model, settings: LensTraining, seed: int, report: Report) 
         rows = torch.tensor(file_rows(model, Path(settings.texts), settings.length), device=model.device)
         rest = max(_FEWEST_OF_A_KIND, round(_SHARE * len(rows)))
         most = [max(_FEWEST_OF_A_KIND, ceil(positions / (settings.length - 1))) for positions in wanted]
-        kinds = torch.split(rows, [len(rows) - 2 * rest, rest, rest])
-        training, validation, held_out = (whole_texts(kind[:n]) for kind, n in zip(kinds, most, strict=True))
+        parts = torch.split(rows, [len(rows) - 2 * rest, rest, rest])
+        training, validation, held_out = (whole_texts(part[:n]) for part, n in zip(parts, most, strict=True))
         return Split(training, validation, held_out, f"the file '{Path(settings.texts).name}'")
-    found: list[Texts] = []
+    kinds: list[Texts] = []
     for i, positions in enumerate(wanted):
         within = part_of(report, sum(wanted[:i]), sum(wanted[: i + 1]), sum(wanted))
         # No seed of one kind is one of another.
         own = len(wanted) * seed + i
-        found.append(sample(model.transformer, marks(model), positions, settings.length, own, within))
-    training, validation, held_out = found
+        kinds.append(sample(model.transformer, marks(model), positions, settings.length, own, within))
+    training, validation, held_out = kinds
     return Split(training, validation, held_out, "sampled from the model itself")
 
 
@@ -156,18 +157,18 @@ def sample(
     """Return texts that the model samples at temperature 1, [n, length]; none ends with its first token.
 
     Args:
-        positions: that count; there are no more texts than it takes to have so many, but two at least.
-        length: of a text at most.
+        positions: that count: there are as many texts as it takes to have so many, and at least two.
+        length: tokens of a text, at most.
     """
-    generator, found = torch.Generator().manual_seed(seed), list[Texts]()
+    generator, parts = torch.Generator().manual_seed(seed), list[Texts]()
     n = total = 0
     while total < positions or n < _FEWEST_OF_A_KIND:
         of_a_text = total / n if n else length - 1
         at_once = min(_AT_ONCE, max(_FEWEST_OF_A_KIND, ceil((positions - total) / of_a_text)))
         within = part_of(report, min(total, positions), positions, positions)
-        found.append(_sampled(transformer, marks, at_once, length, generator, within))
-        n, total = n + at_once, total + found[-1].positions
-    whole = Texts(torch.cat([x.tokens for x in found]), torch.cat([x.counted for x in found]))
+        parts.append(_sampled(transformer, marks, at_once, length, generator, within))
+        n, total = n + at_once, total + parts[-1].positions
+    whole = Texts(torch.cat([x.tokens for x in parts]), torch.cat([x.counted for x in parts]))
     n = max(_FEWEST_OF_A_KIND, int((whole.lengths.cumsum(0) < positions).sum()) + 1)
     return Texts(whole.tokens[:n], whole.counted[:n])
 

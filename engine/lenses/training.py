@@ -1,9 +1,9 @@
 """Training lenses: every place by itself, on streams that are run once a step and never kept.
 
 The loss is KL(teacher ‖ lens) in nats, the mean over positions, all alike, summed over places, which share no
-parameters. What was best on validation texts is kept place by place, so on these a lens is never worse than
-its start; texts that are measured have no part in it. Of a text only the positions that count are trained on
-(`engine.lenses.texts`).
+parameters. What was best on validation texts is kept place by place (`engine.forward.keep_best`): on these a
+lens is never worse than its start. Texts that are measured have no part in the training. Of a text only the
+positions that count are trained on (`engine.lenses.texts`).
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from engine.lenses.texts import Texts
 from engine.models.transformer import Transformer
 from engine.progress import Report
 
-CHECKS = 5  # looks at the validation texts
+CHECKS = 5  # by the validation texts, in a whole training
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Job:
 
     Attributes:
         batch: positions in a step, about.
-        teacher: the lens it learns from with its parameters; None learns from the model.
+        teacher: the lens to learn from, with its parameters; None learns from the model.
     """
 
     transformer: Transformer
@@ -43,7 +43,7 @@ class Job:
 def train(
     job: Job, lens: Lens, recipe: Recipe, start: Parameters, report: Report
 ) -> tuple[Parameters, History]:
-    """Return trained parameters, and the mean KL on the validation texts, now and then.
+    """Return trained parameters, and the mean KL on the validation texts at every check.
 
     Places that share parameters (`Lens.owners`) are trained once; the mean is over those that are trained.
     """
@@ -88,7 +88,7 @@ def advance(
     optimiser: torch.optim.Optimizer,
     clip: float | None,
 ) -> None:
-    """Take one step with streams [P, N, D] at the places and what they are to say."""
+    """Take one step with the streams at the places, [P, N, D], and what a lens is to say there."""
     optimiser.zero_grad()
     kl = kl_to(transformer, teacher, lens.final(transformer, values, places, streams))
     torch.autograd.backward(kl.mean(1).sum())
@@ -130,5 +130,5 @@ def _batch(job: Job, texts: Texts) -> tuple[Tensor, Teacher]:
 
 
 def _chosen(better: Tensor, new: Parameters, old: Parameters) -> Parameters:
-    """Return the new parameters at the places where they are better, and else the old ones."""
+    """Return the new parameters of the places where they are better, and the old ones of the rest."""
     return {name: rows_where(better, new[name], old[name]) for name in old}

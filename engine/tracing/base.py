@@ -28,7 +28,7 @@ class Corrupter(ABC):
     """A corruption made ready for a model, a state and a window.
 
     Attributes:
-        n_versions: in which a prompt is corrupted.
+        n_versions: how many versions of a prompt there are.
     """
 
     n_versions: int
@@ -40,8 +40,8 @@ class Corrupter(ABC):
 
     @abstractmethod
     def versions(self, token_class: int | None, layer: int | None) -> Sequence[int]:
-        """Return the versions that go with restoring a token of this class around this layer; both are None
-        for restoring nothing. There are equally many for every class and layer."""
+        """Return the versions that go with restoring a token of this class around this layer; class and layer
+        are None for restoring nothing. Every class and layer has equally many."""
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return what was trained, by name, to be kept with the run."""
@@ -53,10 +53,11 @@ class TraceProblem:
     """What a corruption is made ready for.
 
     Attributes:
-        training: gives prompts of other wordings or relations than those traced, whose answers the model
-            knows, out of so many drawn.
-        subject_tokens: of many subjects, one after the other.
-        state, window: what is restored, and in how many layers at once.
+        training: draws so many prompts of other wordings or relations than those traced, and returns those
+            whose answers the model knows.
+        subject_tokens: tokens of many subjects, one after the other.
+        state: what is restored.
+        window: in how many layers at once.
     """
 
     transformer: Transformer
@@ -72,7 +73,7 @@ class Corruption(WithSettings[SettingsT], ABC):
 
     Attributes:
         title, description: for the page.
-        trained: whether it is trained on a task; a prompt then takes what the task's own run has kept.
+        trained: whether a corruption is trained on a task; a prompt then takes what the task's run has kept.
     """
 
     title: ClassVar[str]
@@ -83,10 +84,10 @@ class Corruption(WithSettings[SettingsT], ABC):
     def prepare(
         self, problem: TraceProblem, settings: SettingsT, report: Report
     ) -> tuple[Corrupter, dict[str, list[float]]]:
-        """Return the corruption made ready, and how its training went if it has any."""
+        """Return the corruption made ready, and the history of its training, empty without one."""
 
     def kept(self, transformer: Transformer, tensors: Mapping[str, np.ndarray]) -> Corrupter:
-        """Return the corruption as a run has kept it, if it is `trained`.
+        """Return a `trained` corruption as a run has kept it.
 
         Raises:
             RequestError: the tensors do not fit the model: a run may come from anywhere.

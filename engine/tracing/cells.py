@@ -1,7 +1,7 @@
 """Cells of a trace: which state of which prompt is restored, and what the answer is worth then.
 
-A window of w layers around layer l is l - w // 2 … l - w // 2 + w - 1 as far as there are such layers: with
-w = 10 the one of ROME, with an odd w the one of the optimal ablation paper.
+A window of w layers around layer l is l - w // 2 … l - w // 2 + w - 1 as far as there are such layers: ROME's
+window with w = 10, that of the optimal ablation paper with an odd w.
 """
 
 from collections.abc import Sequence
@@ -38,9 +38,10 @@ class Group:
     """Prompts of one length, with answers of one length, whose answers are appended but for the last token.
 
     Attributes:
-        answers: [P, k]; `wrong` [P].
-        clean: their clean pass.
-        values: of the clean pass, [P, 3].
+        answers: token ids, [P, k].
+        wrong: token ids that the answers' first are set against, [P].
+        clean: the clean pass over all prompts.
+        values: what the answers are worth in the clean pass, [P, 3].
     """
 
     prompts: list[Traced]
@@ -56,11 +57,11 @@ class Group:
 
 
 def most_passes(transformer: Transformer, length: int, answer: int = 1, gradient: bool = False) -> int:
-    """Return how many passes over `length` tokens can go on together, one at least.
+    """Return how many passes over `length` tokens can go on together, at least one.
 
     Args:
-        answer: tokens of the answer, at each of which there are logits.
-        gradient: every layer is held for the way back.
+        answer: tokens of the answer, each of which has logits.
+        gradient: whether every layer is held for the way back.
     """
     shape, width = transformer.shape, transformer.blocks[0].w_in.shape[1]
     heads = shape.n_heads * (10 * shape.d_head + 2 * length)  # queries, keys, values; scores and pattern
@@ -70,7 +71,7 @@ def most_passes(transformer: Transformer, length: int, answer: int = 1, gradient
 
 
 def most_bases(transformer: Transformer, length: int) -> int:
-    """Return how many corrupted passes over `length` tokens can be held at once, one at least."""
+    """Return how many corrupted passes over `length` tokens can be held at once, at least one."""
     shape = transformer.shape
     kept = shape.n_layers * (shape.d_model + 2 * shape.n_heads * shape.d_head) + shape.d_model
     held = MOST_BYTES // (length * kept * transformer.embedding.element_size())
@@ -128,11 +129,11 @@ def cell_values(
 
     Args:
         corrupted: passes over every version of every prompt of the group, [P · n_versions, …].
-        cells: one at least, [n_cells, 5] with the fields of `Cell`.
+        cells: at least one, [n_cells, 5] with the fields of `Cell`.
     """
     cells, layers = cells.to(group.answers.device), transformer.shape.n_layers - 1
     order: list[Tensor] = []
-    found: list[Tensor] = []
+    values: list[Tensor] = []
     done = 0
     most = most_passes(transformer, group.length, group.answers.shape[1])
     for position in np.unique(cells[:, 2].cpu().numpy()).tolist():
@@ -150,6 +151,6 @@ def cell_values(
                 heads,
             )
             stream = restored(transformer, group.clean, corrupted, position, passes, state)
-            found.append(answer_values(transformer, stream, group.answers[prompts], group.wrong[prompts]))
+            values.append(answer_values(transformer, stream, group.answers[prompts], group.wrong[prompts]))
             order.append(some)
-    return torch.cat(found)[torch.cat(order).argsort()]
+    return torch.cat(values)[torch.cat(order).argsort()]

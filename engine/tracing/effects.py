@@ -25,7 +25,7 @@ def average_effects(effects: np.ndarray, seed: int) -> list[Summary | None]:
         effects: [n_prompts, columns]; nan where a prompt has no such token.
 
     Returns:
-        {"mean", "ci95", "n"} per column; None where no prompt has one.
+        {"mean", "ci95", "n"} per column; None where no prompt has such a token.
     """
     there = ~np.isnan(effects[:, 0])
     if not there.any():
@@ -42,23 +42,23 @@ def recovered_shares(lost: np.ndarray, lost_with_nothing: np.ndarray) -> list[Su
         lost_with_nothing: [n_prompts], with nothing restored.
 
     Returns:
-        {"mean", "ci95", "n"} per column; None where no prompt has one, or nothing is ever lost.
+        {"mean", "ci95", "n"} per column; None where no prompt has such a token or nothing is lost.
     """
     there = ~np.isnan(lost[:, 0])
     n, d = int(there.sum()), lost_with_nothing[there].astype(float)
     if not n or d.mean() <= 0:
         return [None] * lost.shape[1]
-    found: list[Summary | None] = []
+    shares: list[Summary | None] = []
     for column in lost[there].astype(float).T:
         ratio = column.mean() / d.mean()
         if n == 1:
-            found.append({"mean": 1 - ratio, "ci95": [None, None], "n": 1})
+            shares.append({"mean": 1 - ratio, "ci95": [None, None], "n": 1})
             continue
         # Var(N/D) = (Var N - 2 R Cov(N, D) + R² Var D) / (n D²): the residuals' variance, never negative.
         spread = (column - ratio * d).std(ddof=1) / (d.mean() * np.sqrt(n))
         ends = [1 - ratio - Z * spread, 1 - ratio + Z * spread]
-        found.append({"mean": float(1 - ratio), "ci95": [float(end) for end in ends], "n": n})
-    return found
+        shares.append({"mean": float(1 - ratio), "ci95": [float(end) for end in ends], "n": n})
+    return shares
 
 
 def effective_number(profile: np.ndarray) -> np.ndarray:
@@ -77,7 +77,8 @@ def concentration(effects: np.ndarray, seed: int) -> Summary | None:
         effects: [n_prompts, n_layers]; nan where a prompt has no such token.
 
     Returns:
-        {"mean" (of the average profile), "ci95", "n"}; None where no prompt has one or nothing is positive.
+        {"mean" (of the average profile), "ci95", "n"}; None where no prompt has such a token, or nothing is
+        positive.
     """
     rows = effects[~np.isnan(effects[:, 0])]
     whole = effective_number(rows.mean(0)) if len(rows) else np.nan
@@ -96,7 +97,7 @@ def peaks(effects: np.ndarray, least: np.ndarray) -> np.ndarray:
 
     Args:
         effects: [n_prompts, columns], none of them nan.
-        least: [n_prompts], the effect from which one counts.
+        least: [n_prompts], the smallest effect that counts.
     """
     best = effects.argmax(1)
     return np.where(effects[np.arange(len(effects)), best] >= least, best, -1)

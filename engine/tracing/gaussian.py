@@ -40,13 +40,13 @@ class NoiseDraws(Corrupter):
 
     def streams(self, prompts: Sequence[Traced], clean: Tensor, versions: Sequence[int]) -> Tensor:
         """Return some draws; see the base class."""
-        found = clean.unsqueeze(1).repeat(1, len(versions), 1, 1)
-        for row, prompt in zip(found, prompts, strict=True):
+        streams = clean.unsqueeze(1).repeat(1, len(versions), 1, 1)
+        for row, prompt in zip(streams, prompts, strict=True):
             first, end = prompt.subject
             generator = prompt_generator(prompt.tokens, self.seed)
             noise = torch.randn((self.n_versions, end - first, clean.shape[-1]), generator=generator)
             row[:, first:end] += self.transformer.centre(self.scale * noise[list(versions)].to(row))
-        return found
+        return streams
 
     def versions(self, token_class: int | None, layer: int | None) -> Sequence[int]:
         """Return all draws."""

@@ -8,10 +8,11 @@ token and every layer around which a state of that class is restored, and one fo
 
 p the probability of the answer. So an effect does not count what the corruption itself destroys on the way.
 
-Each is judged by itself on prompts held out and its best kept. The one for restoring nothing is trained
-first, from the mean embedding of the subjects' tokens, and all others start from it: so on those prompts no
-effect comes from one constant having been trained better than another. Against the authors' code: the pass
-with nothing restored is not patched in the last layers of a window, and layer 0 is not dropped.
+Each constant is judged by itself on prompts held out, and its best is kept (`engine.forward.keep_best`). The
+constant for restoring nothing is trained first, from the mean embedding of the subjects' tokens, and all
+others start from it: so on those prompts no effect comes from one constant having been trained better than
+another. Against the authors' code: the pass with nothing restored is not patched in the last layers of a
+window, and layer 0 is not dropped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,23 +53,23 @@ class Settings(BaseModel):
 
 
 class Constants(Corrupter):
-    """The constants, [n_versions, D]: by class and layer, last the one for restoring nothing."""
+    """The constants, [n_versions, D]: by class and layer, and last the constant for restoring nothing."""
 
     def __init__(self, transformer: Transformer, values: Tensor) -> None:
         self.transformer, self.values, self.n_versions = transformer, values, len(values)
 
     def streams(self, prompts: Sequence[Traced], clean: Tensor, versions: Sequence[int]) -> Tensor:
-        """Return the prompts with some constants; gradients flow to them; see the base class."""
+        """Return the prompts with some constants, to which gradients flow; see the base class."""
         values = self.values[list(versions)]
-        found: list[Tensor] = []
+        streams: list[Tensor] = []
         for row, prompt in zip(clean, prompts, strict=True):
             first, end = prompt.subject
             new = values.unsqueeze(1).expand(-1, end - first, -1)
             if self.transformer.positions is not None:
                 new = new + self.transformer.positions[first:end]
             before, after = (part.expand(len(values), *part.shape) for part in (row[:first], row[end:]))
-            found.append(torch.cat([before, self.transformer.centre(new).to(row), after], 1))
-        return torch.stack(found)
+            streams.append(torch.cat([before, self.transformer.centre(new).to(row), after], 1))
+        return torch.stack(streams)
 
     def versions(self, token_class: int | None, layer: int | None) -> Sequence[int]:
         """Return the one constant; see the base class."""
@@ -101,10 +102,10 @@ class Optimal(Corruption[Settings]):
 
     def kept(self, transformer: Transformer, tensors: Mapping[str, np.ndarray]) -> Corrupter:
         """Return the constants of a run; see the base class."""
-        shape, found = (_n_versions(transformer), transformer.shape.d_model), tensors.get("constants")
-        if found is None or found.shape != shape or found.dtype.kind != "f":
+        shape, values = (_n_versions(transformer), transformer.shape.d_model), tensors.get("constants")
+        if values is None or values.shape != shape or values.dtype.kind != "f":
             raise RequestError(f"the run has no 'constants' of shape {list(shape)}: trace the task again")
-        return Constants(transformer, torch.as_tensor(found).to(transformer.embedding))
+        return Constants(transformer, torch.as_tensor(values).to(transformer.embedding))
 
 
 def _n_versions(transformer: Transformer) -> int:
@@ -171,9 +172,9 @@ class _Training:
         return [self.training[i] for i in order]
 
     def _cells(self, prompts: list[Traced], generator: torch.Generator) -> Tensor:
-        """Return cells of all classes and layers of every prompt, [n_cells, 5]; of several tokens or heads
-        one is drawn."""
-        shape, found = self.transformer.shape, list[Cell]()
+        """Return cells of all classes and layers of every prompt, [n_cells, 5]; where a class has several
+        tokens, or a layer several heads, one is drawn."""
+        shape, cells = self.transformer.shape, list[Cell]()
         for i, prompt in enumerate(prompts):
             of_class: dict[int, list[int]] = {}
             for position in range(prompt.subject[0], len(prompt.tokens)):
@@ -185,8 +186,8 @@ class _Training:
                         for most in (len(positions), shape.n_heads)
                     )
                     version = token_class * shape.n_layers + layer
-                    found.append(Cell(i, version, positions[position], layer, head))
-        return torch.tensor(found, device=self.transformer.embedding.device)
+                    cells.append(Cell(i, version, positions[position], layer, head))
+        return torch.tensor(cells, device=self.transformer.embedding.device)
 
     def _lost(self, values: Tensor, prompts: list[Traced], cells: Tensor) -> tuple[Tensor, Tensor]:
         """Return the probability that every constant loses, added up over its cells, and how many these are,
@@ -218,8 +219,8 @@ class _Training:
     def _lost_of(
         self, values: Tensor, group: Group, versions: Tensor, cells: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the probability lost in every cell, which have these versions, and its version; without any
-        cells, that of every prompt with nothing restored."""
+        """Return the probability lost in every cell, and the cell's version, which is among these; without
+        cells, the probability lost of every prompt with nothing restored."""
         n, p, clean = len(versions), self.problem, group.values[:, 0]
         corrupter = Constants(self.transformer, values[versions])
         streams = corrupter.streams(group.prompts, group.clean.streams[0], range(n))
@@ -229,12 +230,12 @@ class _Training:
             return (clean - nothing).relu(), versions.expand(len(clean))
         own = cells.clone()
         own[:, 1] = torch.searchsorted(versions, cells[:, 1].contiguous())
-        found = cell_values(self.transformer, group, corrupted, own, n, p.state, p.window)[:, 0]
-        return (clean[cells[:, 0]] - found).relu(), cells[:, 1]
+        restored = cell_values(self.transformer, group, corrupted, own, n, p.state, p.window)[:, 0]
+        return (clean[cells[:, 0]] - restored).relu(), cells[:, 1]
 
     @torch.no_grad()
     def _validate(self, values: Tensor) -> Tensor:
-        """Return the mean loss with every constant on the prompts held out, [n]; nan where it has no cell."""
+        """Return the mean loss of every constant on the prompts held out, [n]; nan for one without cells."""
         total, count = (torch.zeros(len(values), device=values.device) for _ in range(2))
         for some, cells in zip(self.held_out, self.looked_at, strict=True):
             lost, n = self._lost(values, some, cells if len(values) > 1 else cells[:0])

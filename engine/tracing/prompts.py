@@ -1,4 +1,4 @@
-"""What causal tracing is asked about: a prompt, the tokens of its subject, and the answer that is followed.
+"""What causal tracing is asked about: a prompt, the tokens of its subject, the answer that is followed.
 
 Tokens are put into classes by where they stand to the subject, as in ROME (Meng et al. 2022, 2202.05262,
 section 2): first, middle and last token of the subject, the next one after it, further ones, and the last of
@@ -27,9 +27,9 @@ class Traced:
     """One prompt, tokenised.
 
     Attributes:
-        subject: its first token and the one after its last.
+        subject: position of the subject's first token, and of the token after its last.
         answer: token ids of the answer that is followed.
-        wrong: token id that the answer's first is set against in the logit difference.
+        wrong: id of the token that the answer's first token is set against in the logit difference.
     """
 
     text: str
@@ -59,10 +59,10 @@ class Traced:
 
 
 def subject_tokens(tokens: Tokens, prompt: str, subject: str, bos: bool | None = None) -> tuple[int, int]:
-    """Return the first token of the subject in a prompt, and the one after its last.
+    """Return the position of the subject's first token in a prompt, and of the token after its last.
 
-    Where the subject stands several times, it is its first occurrence. A token that holds a part of the
-    subject and more belongs to it.
+    Where the subject stands several times, its first occurrence counts. A token that holds a part of the
+    subject and more belongs to the subject.
 
     Raises:
         RequestError: the prompt does not contain the subject.
@@ -88,17 +88,17 @@ def own_prompt(
 
     Raises:
         RequestError: the subject is not in the prompt, the answer is empty or changes the prompt's tokens, or
-            it is all longer than the context.
+            prompt and answer are longer than the context.
     """
     span, ids = subject_tokens(tokens, prompt, subject, bos), tokens.prompt_ids(prompt, bos)
     answers = [] if answer is None else _continuation(tokens, prompt, answer)
     wrongs = [-1] if wrong is None else _continuation(tokens, prompt, wrong)
-    found = Traced(prompt, ids, span, answers, wrongs[0])
-    if found.length > tokens.shape.n_ctx:
+    traced = Traced(prompt, ids, span, answers, wrongs[0])
+    if traced.length > tokens.shape.n_ctx:
         raise RequestError(
-            f"prompt and answer take {found.length} positions; the model's context is {tokens.shape.n_ctx}"
+            f"prompt and answer take {traced.length} positions; the model's context is {tokens.shape.n_ctx}"
         )
-    return found
+    return traced
 
 
 def task_prompts(
@@ -111,7 +111,7 @@ def task_prompts(
             or "relations", whole kinds of facts, so that no relation is in both.
 
     Raises:
-        RequestError: unknown task, or one that names no subjects.
+        RequestError: the task is unknown or names no subjects.
     """
     if is_task_file(task):
         raise RequestError(f"task file '{task}' names no subjects; trace a prompt of your own, or 'facts'")
@@ -137,15 +137,15 @@ def _trained_relations(task: str, tokens: Tokens) -> set[str]:
 
 
 def _traced(tokens: Tokens, pair: Pair, bos: bool | None) -> Traced:
-    found = own_prompt(tokens, pair.clean, pair.subject, pair.answers[0], pair.wrong_answers[0], bos)
-    return replace(found, relation=pair.relation)
+    traced = own_prompt(tokens, pair.clean, pair.subject, pair.answers[0], pair.wrong_answers[0], bos)
+    return replace(traced, relation=pair.relation)
 
 
 def _continuation(tokens: Tokens, prompt: str, answer: str) -> list[int]:
     """Return the tokens that an answer adds to a prompt.
 
     Raises:
-        RequestError: it adds none, or changes the tokens before it.
+        RequestError: the answer adds none, or changes the prompt's tokens.
     """
     if not (added := tokens.continuation_ids(prompt, answer)):
         spaced = "" if answer.startswith(" ") else "; should it start with a space?"

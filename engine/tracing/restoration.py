@@ -18,8 +18,8 @@ from engine.tracing.names import State
 
 @dataclass(frozen=True)
 class States:
-    """What a plain pass over prompts went through: lists with an entry per layer. What was written is there
-    only if it was asked for."""
+    """What a plain pass over prompts went through: lists with an entry per layer. What heads, attention
+    and MLPs write is there only if it was asked for."""
 
     streams: list[Tensor]  # [B, S, D] before the layer
     keys: list[tuple[Tensor, Tensor]]  # keys and values, [H, B, S, d] each
@@ -56,22 +56,22 @@ def states(transformer: Transformer, stream: Tensor, written: bool = False) -> S
     """Return what a plain pass goes through from the stream [B, S, D] before layer 0; gradients flow.
 
     Args:
-        written: keep what heads, attention and MLPs write, too.
+        written: whether to keep what heads, attention and MLPs write.
     """
-    found = States([], [], [], [], [], stream)
+    passed = States([], [], [], [], [], stream)
     for layer in range(transformer.shape.n_layers):
-        found.streams.append(stream)
+        passed.streams.append(stream)
         heads, _, k, v = transformer.attend_stream(layer, stream)
-        found.keys.append((k, v))
+        passed.keys.append((k, v))
         attention = transformer.written(layer, heads)
         between = stream + attention
         mlp = transformer.mlp(layer, stream if transformer.shape.parallel else between)
         if written:
-            found.heads.append(heads)
-            found.attention.append(attention)
-            found.mlps.append(mlp)
+            passed.heads.append(heads)
+            passed.attention.append(attention)
+            passed.mlps.append(mlp)
         stream = between + mlp
-    return replace(found, end=stream)
+    return replace(passed, end=stream)
 
 
 def restored(
