@@ -15,7 +15,7 @@ from engine.progress import Report
 _BATCH = 2**10  # positions at once
 _MOST = 8  # batches that a covariance is taken from, at most
 _RIDGE = 3e-4
-_linalg: Any = cast(Any, torch.linalg)  # has no types
+_linalg: Any = cast("Any", torch.linalg)  # has no types
 
 
 @dataclass(frozen=True)

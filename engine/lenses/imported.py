@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType] # a bare `PathLike`
+from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType] - its PathLike of nothing
 from torch import Tensor
 
 from engine.errors import RequestError
@@ -64,7 +64,7 @@ def stream_means(model: Model, tokens: Tensor, places: list[Place]) -> Tensor:
 
     # Layers run in the order of places.
     hooks: list[Any] = [(f"blocks.{place.layer}.hook_resid_pre", keep) for place in places]
-    cast(Any, model.bridge).run_with_hooks(tokens, fwd_hooks=hooks)
+    cast("Any", model.bridge).run_with_hooks(tokens, fwd_hooks=hooks)
     return torch.stack(means)
 
 
@@ -75,7 +75,7 @@ def _config(folder: Path) -> dict[str, Any]:
         raise RequestError(f"'{folder / 'config.json'}' cannot be read: {error}") from error
     if not isinstance(config, dict):
         raise RequestError(f"'{folder / 'config.json'}' is no JSON object")
-    return cast(dict[str, Any], config)
+    return cast("dict[str, Any]", config)
 
 
 def _state(path: Path) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def _state(path: Path) -> dict[str, Any]:
         raise RequestError(f"translators '{path}' cannot be read: {first}") from error
     if not isinstance(state, dict):
         raise RequestError(f"translators '{path}' are no state dict")
-    return cast(dict[str, Any], state)
+    return cast("dict[str, Any]", state)
 
 
 def translators_file(folder: Path) -> Path:

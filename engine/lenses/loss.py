@@ -55,7 +55,7 @@ def kl_to(transformer: Transformer, teacher: Teacher, streams: Tensor) -> Tensor
     The teacher's shapes broadcast: one for all places, or one for each.
     """
     normed = final_norm(transformer, streams)
-    log_sum: Tensor = cast(Any, _LogSum).apply(transformer, normed.flatten(0, -2))
+    log_sum: Tensor = cast("Any", _LogSum).apply(transformer, normed.flatten(0, -2))
     said = (normed.float() * teacher.pull).sum(-1)
     return teacher.constant - said + log_sum.view(normed.shape[:-1])
 
