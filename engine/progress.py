@@ -1,4 +1,4 @@
-"""Progress of long work: what it is given to report to, and to be cancelled by."""
+"""Progress of long work: the function that the work reports to, and that cancels it."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ def silent(done: int, total: int, message: str) -> None:
 
 
 def part_of(report: Report, first: int, last: int, whole: int, prefix: str = "") -> Report:
-    """Return a report that fills the part from `first` to `last` of another one's `whole`."""
+    """Return a report that fills the part from `first` to `last` of what `report` has as `whole`."""
 
     def part(done: int, total: int, message: str) -> None:
         share = first + (last - first) * done / max(total, 1)

@@ -48,7 +48,7 @@ class Reference:
 
 
 class NoSettings(BaseModel):
-    """An ablation without settings."""
+    """The settings of an ablation that has none."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -83,7 +83,7 @@ class Ablation(WithSettings[SettingsT], ABC):
 ablations: Registry[Ablation[Any]] = Registry("ablation", "engine.ablations")
 
 
-def first_difference(one: Tensor, other: Tensor) -> int:
+def first_difference(first: Tensor, second: Tensor) -> int:
     """Return the first position at which any prompt of two batches [B, S] differs; the last if none does."""
-    differs = (one != other).any(0)
-    return int(differs.int().argmax()) if bool(differs.any()) else one.shape[1] - 1
+    differs = (first != second).any(0)
+    return int(differs.int().argmax()) if bool(differs.any()) else first.shape[1] - 1

@@ -36,7 +36,7 @@ def first_ablated(tokens: Tensor) -> int:
 def constant_replacer(constants: Replacement) -> Replacer:
     """Return a replacer for constants, given from `FIRST_ABLATED` on or shared over positions.
 
-    A prompt longer than the constants takes the last one for what is beyond.
+    A prompt longer than the constants takes the last constant at all positions beyond.
     """
 
     def replace(clean: Tensor, corrupt: Tensor) -> Ablated:
@@ -84,8 +84,8 @@ def means(transformer: Transformer, groups: list[Tensor], conditioning: Conditio
 
     Args:
         groups: tokens [n, S] of the prompts, a group for each length.
-        conditioning: "per position" gives one mean per position over the prompts that reach it, and at the
-            end one over all positions, for prompts longer than any of these; "shared" the latter alone.
+        conditioning: "per position" gives a mean for every position, over the prompts that reach it, and last
+            the mean over all positions, for prompts longer than any of these. "shared" gives the last alone.
     """
     like, (sums, counts) = transformer.embedding, totals(transformer, groups)
     pooled = [(total.sum(-2, keepdim=True) / counts.sum()).to(like) for total in sums]
@@ -96,7 +96,7 @@ def means(transformer: Transformer, groups: list[Tensor], conditioning: Conditio
 
 
 def deviations(transformer: Transformer, groups: list[Tensor]) -> Replacement:
-    """Return the standard deviation of every number a source writes, shared over positions; as `means`."""
+    """Return the standard deviation of every number a source writes, shared over positions; see `means`."""
     sums, counts = totals(transformer, groups)
     squares, _ = totals(transformer, groups, power=2)
     spread: list[Tensor] = []

@@ -45,8 +45,8 @@ def attribution(work: Workload, method: str) -> Callable[[], object]:
     problem = Problem(
         work.forward, lambda size: [work.prepare(len(work.batch.answers))], work.forward.graph.n_edges // 20
     )
-    found = methods.get(method)
-    return partial(found.discover, problem, parse_settings(found.Settings, {}), 0, silent)
+    chosen = methods.get(method)
+    return partial(chosen.discover, problem, parse_settings(chosen.Settings, {}), 0, silent)
 
 
 BENCHES: dict[str, Bench] = {

@@ -91,9 +91,9 @@ def _graphml(data: bytes, graph: Graph | None) -> Circuit:
 
     edges: dict[str, tuple[float | None, bool]] = {}
     for edge in drawn.iterfind("{*}edge"):
-        said = values(edge)
-        name = said.get("name") or edge.get("id") or ""
-        edges[name] = _number(name, said.get("score", "")), True
+        texts = values(edge)
+        name = texts.get("name") or edge.get("id") or ""
+        edges[name] = _number(name, texts.get("score", "")), True
     about = values(drawn)
     if {"n_layers", "n_heads"} <= about.keys():
         n_layers, n_heads = _whole(about["n_layers"]), _whole(about["n_heads"])
@@ -154,8 +154,8 @@ def _told(edges: dict[str, Any]) -> Graph | None:
     layers, heads, split = [0], [0], False
     for name in edges:
         for node in name.split("->"):
-            if found := _NODE.fullmatch(node):
-                layer, head, reader, mlp = found.groups()
+            if match := _NODE.fullmatch(node):
+                layer, head, reader, mlp = match.groups()
                 layers.append(int(layer or mlp))
                 heads.append(int(head or 0))
                 split = split or reader is not None

@@ -1,24 +1,25 @@
 """ACDC (Conmy et al. 2023, 2304.14997, algorithm 1): from the logits back, remove what hardly matters.
 
-Starts from all edges and goes through the readers in reverse order of computation: `logits`; then from the
-last layer to the first its MLP, the v inputs of its heads, their k, their q (merged inputs: the heads), each
-from the last head to the first. Of every reader it goes through the edges from the last source to `input`.
-An edge is removed for good if KL(full ‖ circuit) at the answer position, its mean over all training prompts,
-rises by less than the threshold τ. A path of thresholds is one such sweep for each, all from all edges.
+The search starts from all edges and goes through the readers in reverse order of computation: `logits` first,
+then the layers from the last to the first. In a layer the MLP comes first, then the v inputs of all heads,
+their k inputs and their q inputs (or the heads, where these are merged), each kind from the last head to the
+first. The edges of a reader are tried from the last source to `input`. KL(full ‖ circuit) is taken at the
+answer position, as a mean over all training prompts. An edge is removed for good if its removal raises the KL
+by less than the threshold τ. A path of thresholds is one such sweep for every threshold, each from all edges.
 
-The score of an edge lies between the smallest τ at which it was removed and the next smaller one (0 for the
-smallest; between the largest and its double for an edge that none removed). Within these bounds edges stand
-in the order of how much their removal, or the attempt, made the KL rise. So the circuit of a τ is what scores
-at least τ, but for edges that a smaller τ removed and this one kept.
+The score of an edge lies between the smallest τ that removed the edge and the next smaller τ, which is 0 for
+the smallest. The score of an edge that no τ removed lies between the largest τ and its double. Within these
+bounds edges are ordered by how much the KL rose at their removal, or at the attempt. So the circuit of a τ is
+what scores at least τ, but for edges that a smaller τ removed and this τ kept.
 
-Same edges as testing one after the other, faster (`engine.discovery.edge_removal`): a test starts at the
-reader; edges into a node that leads nowhere in the circuit are removed without a test, as the KL cannot
-change; and several edges of a reader are tested side by side, each removed on top of the ones before, which
-is what happens one by one up to the first that has to stay.
+`engine.discovery.edge_removal` removes the same edges as tests one after the other would, faster. A test
+starts at the reader. Edges into a node that leads nowhere in the circuit are removed without a test, as the
+KL cannot change. Several edges of a reader are tested side by side, each removed on top of the ones before;
+one by one the same would happen, up to the first edge that has to stay.
 
-Unlike the authors' code, which offers several metrics and orders, this has one of each; the inputs of q, k
-and v have no edge of their own to their head. Unlike in auto-circuit, whose idea the path is, the order is
-fixed and the prompts of all batches count.
+The authors' code offers several metrics and orders, this has one of each. The inputs of q, k and v have no
+edge of their own to their head. The path is an idea of auto-circuit; here the order is fixed, and the prompts
+of all batches count.
 """
 
 from dataclasses import asdict
@@ -82,16 +83,16 @@ class Acdc(Method[Settings]):
         """Return the threshold at which every edge is removed; see the base class."""
         search = Search(problem, settings)
         search.run(report)
-        return search.found()
+        return search.discovery()
 
 
 class Search:
     """All sweeps of a path of thresholds.
 
     Attributes:
-        removed_at: int64 [n_edges], the first level that removed an edge; so far, beyond the last one.
-        rise: float64 [n_edges], by how much the KL rose at that level, in nats; or, of an edge that no level
-            has removed, would have risen at the last one.
+        removed_at: int64 [n_edges], the first level that removed the edge, or the number of levels.
+        rise: float64 [n_edges], by how much the KL rose at that level, in nats. For an edge that no level has
+            removed, by how much its removal would have raised the KL at the last level.
     """
 
     def __init__(self, problem: Problem, settings: Settings) -> None:
@@ -138,7 +139,7 @@ class Search:
         self.reader -= 1
         return tests.alive
 
-    def found(self) -> Discovery:
+    def discovery(self) -> Discovery:
         """Return scores, path and history."""
         bounds = np.array([0.0, *self.thresholds, 2 * self.thresholds[-1]])
         scores = np.empty(len(self.rise))

@@ -263,11 +263,13 @@ class Training(MaskTraining):
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the optimisers; see the base class."""
-        found: dict[str, torch.optim.Optimizer] = {
+        optimisers: dict[str, torch.optim.Optimizer] = {
             "mask": self.mask_optimiser,
             "multiplier": self.multiplier_optimiser,
         }
-        return found if self.constants_optimiser is None else found | {"constants": self.constants_optimiser}
+        if self.constants_optimiser is not None:
+            optimisers["constants"] = self.constants_optimiser
+        return optimisers
 
 
 def _metric_gap(logits: Tensor, batch: Batch) -> Tensor:

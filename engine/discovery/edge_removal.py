@@ -1,11 +1,10 @@
 """What it costs to take edges away from one reader of a circuit, one after the other.
 
-For a sweep that goes through the readers from the logits back to the first layer (ACDC). While it is at one
-reader, all readers before it still keep every edge, so that every source it reads writes what it writes in
-the plain model, and taking away the edge from s takes d_s off what it reads. All else that the circuit
-computes stays as it is but for what this reader's node reaches, so that each test carries the change on from
-there, through values kept from one pass of the circuit. Several edges, each removed on top of the ones
-before, are tested side by side.
+ACDC sweeps through the readers from the logits back to the first layer. While the sweep is at a reader, all
+readers before it still keep every edge. So every source that the reader reads writes what it writes in the
+plain model, and without the edge from s the reader reads d_s less. That changes nothing but what the reader's
+node reaches. A test therefore carries the change on from there, through values kept from one pass of the
+circuit. Several edges are tested side by side, each removed on top of the ones before.
 """
 
 from dataclasses import dataclass
@@ -64,7 +63,7 @@ class Prompts:
 
 
 class _PlainUpTo:
-    """The values where readers up to one read the plain run's streams and those after it ablated ones."""
+    """Values where readers up to `reader` read the plain run's streams, and later readers ablated ones."""
 
     def __init__(self, prompts: Prompts, reader: int) -> None:
         self.plain, self.ablated, self.reader = prompts.plain, prompts.ablated, reader
@@ -116,18 +115,18 @@ class ReaderTests:
         kept = np.pad(matrix, ((0, 0), (0, 1)))
         kept[: reader + 1] = False
         kept[reader, self._own] = True
-        self._of = liveness(graph, kept)
-        self.alive = bool(self._of.live[self._own])
+        self._matters = liveness(graph, kept)
+        self.alive = bool(self._matters.live[self._own])
         if not self.alive:
             return
-        self._last = not self._of.everywhere[self._own]
+        self._last = not self._matters.everywhere[self._own]
         lost = np.zeros(self._own + 1, dtype=bool)
         lost[self._own] = True
-        self._changing = reached(graph, self._of, lost)
+        self._changing = reached(graph, self._matters, lost)
         self._compute = self._changing & ~lost
-        self._kept = [self._keep(some) for some in prompts]
+        self._kept = [self._keep(batch) for batch in prompts]
         self.restart()
-        self.most = max(1, MOST_NUMBERS // max(self._numbers(some) for some in prompts))
+        self.most = max(1, MOST_NUMBERS // max(self._numbers(batch) for batch in prompts))
 
     @torch.no_grad()
     def kl(self, sources: list[int]) -> np.ndarray:
@@ -139,16 +138,18 @@ class ReaderTests:
         t, graph = self.forward.transformer, self.forward.graph
         total = np.zeros(len(sources))
         self._changes = []
-        for some, values, gone in zip(self.prompts, self._kept, self._gone, strict=True):
-            change = -torch.stack([some.difference(source, self._last) for source in sources]).cumsum(0)
+        for batch, values, gone in zip(self.prompts, self._kept, self._gone, strict=True):
+            change = -torch.stack([batch.difference(source, self._last) for source in sources]).cumsum(0)
             if gone is not None:
                 change += gone
             self._changes.append(change)
-            differences = Differences(self.forward, self._of, self._changing, (len(sources), *some.shape))
+            differences = Differences(
+                self.forward, self._matters, self._changing, (len(sources), *batch.shape)
+            )
             differences.put(self._own, change)
-            logits = Pass(t, graph, some.clean, values, differences).logits(self._compute)
-            total += some.kl(logits)
-        return total / sum(some.shape[0] for some in self.prompts)
+            logits = Pass(t, graph, batch.clean, values, differences).logits(self._compute)
+            total += batch.kl(logits)
+        return total / sum(batch.shape[0] for batch in self.prompts)
 
     def restart(self) -> None:
         """Take all removals back."""
@@ -163,13 +164,13 @@ class ReaderTests:
     @torch.no_grad()
     def _keep(self, prompts: Prompts) -> Kept:
         """Run the circuit from this reader's layer on and keep what the tests start from."""
-        graph, of = self.forward.graph, self._of
-        compute = self._after() & of.live
-        known = of.live & ~compute
+        graph, matters = self.forward.graph, self._matters
+        compute = self._after() & matters.live
+        known = matters.live & ~compute
         known[self._own] = False
-        differences = Differences(self.forward, of, known | compute, (1, *prompts.shape))
+        differences = Differences(self.forward, matters, known | compute, (1, *prompts.shape))
         for source in np.flatnonzero(known).tolist():
-            differences.put(source, prompts.difference(source, last=not of.everywhere[source]))
+            differences.put(source, prompts.difference(source, last=not matters.everywhere[source]))
         kept, values = Kept(self._changing), _PlainUpTo(prompts, self.reader)
         Pass(self.forward.transformer, graph, prompts.clean, values, differences, kept).final(compute)
         kept.reads[self.reader] = prompts.plain.read(self.reader)
@@ -186,7 +187,7 @@ class ReaderTests:
         """Return how many numbers one test of these prompts holds, about."""
         b, s = prompts.shape
         shape = self.forward.transformer.shape
-        wide = int((self._changing & self._of.everywhere).sum())
+        wide = int((self._changing & self._matters.everywhere).sum())
         at_work = 8 if wide else 0  # streams read, projections and inner activations
         return b * s * shape.d_model * (wide + at_work) + prompts.log_p.numel()
 
@@ -207,14 +208,14 @@ class Greedy:
         """Test some of a reader's edges, the first of `sources`, and remove those below the threshold.
 
         Returns:
-            By how much the KL rises with the removal of the edges decided, the first of `sources`, on top of
-            those removed before; only the last of them may stay.
+            By how much the KL rises with each removal, on top of those before, for as many of the first edges
+            of `sources` as are decided; only the last of them may stay.
         """
-        some = sources[: min(self.width, tests.most)]
-        values = tests.kl(some.tolist())
+        tested = sources[: min(self.width, tests.most)]
+        values = tests.kl(tested.tolist())
         rises = np.diff(values, prepend=self.kl)
         stays = np.flatnonzero(~(rises < threshold))
-        n = int(stays[0]) if len(stays) else len(some)
+        n = int(stays[0]) if len(stays) else len(tested)
         tests.remove(n)
         self.kl = float(values[n - 1]) if n else self.kl
         if len(stays):

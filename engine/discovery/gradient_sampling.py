@@ -1,7 +1,7 @@
 """Learning masks from a price per edge: what UGS and HCGS share (Li & Janson 2024, 2409.09951).
 
-Every edge has a random mask α; of every prompt several samples run. The loss is, with the keep probabilities
-p, the price λ of an edge in nats, and t_h the sum of p over all edges into and out of head h,
+Every edge has a random mask α, and every prompt runs with several samples of the masks. With the keep
+probabilities p, the price λ of an edge in nats, and the sum t_h of p over all edges of head h, the loss is
 
     L = KL(full ‖ circuit) + λ Σ p + ρ Σ_h tanh(2 t_h / LH) LH / 2 ,     ρ = min(λ/2, 2e-4).
 
@@ -16,8 +16,8 @@ prices ranks higher, and with one level the score is the log-odds of its keep pr
 
 Differences from the authors' code: dangling edges are found in every sample for itself, batches are shuffled
 anew in every epoch, and the learning rate falls within a level by a cosine, to a fifth. The authors also
-divide it, for UGS by 5 under counterfactual ablation and by 2 under resampling; a method is not told the
-ablation, so this is left to `mask_rate`.
+divide the learning rate, for UGS by 5 under counterfactual ablation and by 2 under resampling. A method is
+not told the ablation, so this is left to `mask_rate`.
 """
 
 from typing import ClassVar

@@ -97,10 +97,10 @@ class MaskTraining(ABC):
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one; call it last when setting up."""
-        found = load_checkpoint(self.problem.checkpoint)
-        if found is None:
+        saved = load_checkpoint(self.problem.checkpoint)
+        if saved is None:
             return
-        tensors, numbers = found
+        tensors, numbers = saved
         with torch.no_grad():
             for name, value in self.tensors().items():
                 value.copy_(tensors[name])

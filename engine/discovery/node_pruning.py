@@ -6,11 +6,11 @@ and the logits are always kept. A node that is pruned writes its ablated value t
 reads does not matter and an edge counts with its source's mask. The loss is the KL divergence from the full
 model at the answer position plus a Lagrangian that holds the sparsity s to a rising target t,
 
-    L = KL(full ‖ circuit) + λ₁ (s - t) + λ₂ (s - t)² ,    s = 1 - mean over edges of P(z_s > 0) P(z_r > 0) :
+    L = KL(full ‖ circuit) + λ₁ (s - t) + λ₂ (s - t)² ,    s = 1 - mean over edges of P(z_s > 0) P(z_r > 0) .
 
-an edge is left if neither its source nor its reader's node is pruned. Its score is accordingly the smaller of
-the two nodes' log-odds of being kept, so that the edges of a node enter a growing circuit together, when the
-weaker of their two ends does; no two nodes are level.
+An edge is left if neither its source nor its reader's node is pruned. So its score is the smaller of the two
+nodes' log-odds of being kept: an edge enters a growing circuit together with the weaker of its two ends. No
+two nodes have the same log-odds.
 """
 
 import torch

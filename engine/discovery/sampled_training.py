@@ -150,8 +150,8 @@ class SampledTraining(MaskTraining):
         graph, like = self.forward.graph, self.forward.transformer.embedding
         self.sampler = sampler(graph.n_edges, like.device)
         self.head_edges = _head_edges(graph).to(like.device)
-        # What is learned at the end of every level done: log-odds of keeping, and what the threshold cuts.
-        self.found = torch.zeros((settings.levels, 2, graph.n_edges))
+        # What is learned at the end of every level: log-odds of keeping, and what the threshold is for.
+        self.by_level = torch.zeros((settings.levels, 2, graph.n_edges))
         self.start = {name: value.detach().clone() for name, value in self._learned().items()}
         self._new_optimisers()
         self.resume()
@@ -194,19 +194,19 @@ class SampledTraining(MaskTraining):
             )
         self.step += 1
         if self.step % s.steps == 0:
-            found = torch.stack([self.sampler.keep_logit(), self.sampler.theta])
-            self.found[level] = found.detach().cpu()
+            learned = torch.stack([self.sampler.keep_logit(), self.sampler.theta])
+            self.by_level[level] = learned.detach().cpu()
 
     def scores(self) -> Tensor:
         """Return the log-odds of every edge's keep probability, the mean over the levels, [n_edges]."""
-        logits = self.found[:, 0].double()
+        logits = self.by_level[:, 0].double()
         # By logarithms, so that edges that are hardly ever given up, or kept, are told apart.
         kept, lost = (functional.logsigmoid(x).logsumexp(0) for x in (logits, -logits))
         return (kept - lost).float()
 
     def path(self) -> list[Step]:
         """Return the circuit of every level."""
-        graph, kept = self.forward.graph, self.found[:, 1] > self.settings.threshold
+        graph, kept = self.forward.graph, self.by_level[:, 1] > self.settings.threshold
         return [
             Step(penalty, torch.as_tensor(prune_dangling(graph, edges.numpy())))
             for penalty, edges in zip(self.penalties, kept, strict=True)
@@ -214,12 +214,14 @@ class SampledTraining(MaskTraining):
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what is learned; see the base class."""
-        return self._learned() | {"found": self.found}
+        return self._learned() | {"found": self.by_level}
 
     def optimisers(self) -> dict[str, Optimizer]:
         """Return the optimisers; see the base class."""
-        found: dict[str, Optimizer] = {"masks": self.mask_optimiser}
-        return found if self.constants_optimiser is None else found | {"constants": self.constants_optimiser}
+        optimisers: dict[str, Optimizer] = {"masks": self.mask_optimiser}
+        if self.constants_optimiser is not None:
+            optimisers["constants"] = self.constants_optimiser
+        return optimisers
 
     def _learned(self) -> dict[str, Tensor]:
         return self.sampler.parameters | constant_tensors(self.problem.constants)
@@ -239,7 +241,7 @@ class SampledTraining(MaskTraining):
         )
 
     def head_cost(self, keep: Tensor) -> Tensor:
-        """Return Σ_h tanh(2 t_h / LH) LH / 2: about the edges of heads that have few, no more for many."""
+        """Return Σ_h tanh(2 t_h / LH) LH / 2: about the edges of heads that have few, LH / 2 at most."""
         half = self.forward.graph.n_layers * self.forward.graph.n_heads / 2
         return half * torch.tanh(self.head_edges @ keep / half).sum()
 

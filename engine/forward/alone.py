@@ -1,7 +1,7 @@
 """The model with one source ablated alone, for every source: what the importance of nodes is measured by.
 
-Nothing before the ablated source changes, so a pass goes on from there with the stream that the full model
-had, all heads of a layer at once.
+Nothing before the ablated source changes. So a pass begins there, with the stream that the full model had,
+and takes all heads of a layer at once.
 """
 
 from collections.abc import Iterator
@@ -16,8 +16,12 @@ MOST_ROWS = 512  # prompts in one pass, of all the heads ablated in it
 
 
 def ablated_alone(transformer: Transformer, clean: Run, other: Replacement) -> Iterator[tuple[int, Tensor]]:
-    """Yield what the model says with each source replaced alone: the position of the first of some sources in
-    the graph's, and logits [n, B, V]. Gradients flow back to `other`, from each yield apart."""
+    """Yield the model's logits with each source replaced alone, for some sources in a row at a time.
+
+    Yields:
+        the position of the first of these sources in the graph's, and logits [n, B, V] of n sources.
+        Gradients flow back to `other`, from each yield apart.
+    """
     with torch.no_grad():
         run = transformer.run(clean.tokens, clean.start)
     start, prefix, parallel = clean.start, run.prefix, transformer.shape.parallel
@@ -26,11 +30,11 @@ def ablated_alone(transformer: Transformer, clean: Run, other: Replacement) -> I
     for layer, block in enumerate(transformer.blocks):
         after = run.residual[layer + 1]
         at_once = max(1, MOST_ROWS // len(clean.tokens))
-        for some in torch.split(torch.arange(transformer.shape.n_heads), at_once):
+        for heads in torch.split(torch.arange(transformer.shape.n_heads), at_once):
             changes = torch.matmul(
-                other.heads[layer, some] - run.heads[layer][some], block.out[some].unsqueeze(1)
+                other.heads[layer, heads] - run.heads[layer][heads], block.out[heads].unsqueeze(1)
             )
-            wide = [(k.repeat(1, len(some), 1, 1), v.repeat(1, len(some), 1, 1)) for k, v in prefix]
+            wide = [(k.repeat(1, len(heads), 1, 1), v.repeat(1, len(heads), 1, 1)) for k, v in prefix]
             if parallel:  # the MLP does not see the heads beside it
                 streams = (after + changes).flatten(0, 1)
             else:
@@ -38,7 +42,7 @@ def ablated_alone(transformer: Transformer, clean: Run, other: Replacement) -> I
                 streams = streams + transformer.mlp(layer, streams)
             logits = transformer.finish(streams, layer + 1, start, wide)
             yield position, logits.unflatten(0, changes.shape[:2])
-            position += len(some)
+            position += len(heads)
         changed = after + other.mlps[layer] - run.mlps[layer]
         yield position, transformer.finish(changed, layer + 1, start, prefix).unsqueeze(0)
         position += 1

@@ -11,9 +11,9 @@ y = ρ x W + b, with ρ = 1 / sqrt(mean(x²) + eps), of which g is the gradient,
 
     ∂m/∂x_r  =  ρ g Wᵀ  -  x ρ³ ⟨g, x W⟩ / D .
 
-The differences do not depend on where along a path the gradient is taken. So ρ g is summed over passes in the
-head's own d dimensions, the second term waits as one number for every token, and a whole chunk of passes is
-multiplied out at once: one product with Wᵀ and one with the differences.
+The differences are the same at every point of a path. So ρ g is summed over passes in the head's own d
+dimensions, and the second term waits as one number for every token. A chunk of passes is then multiplied out
+at once: one product with Wᵀ and one with the differences.
 
 Shapes: as in `engine.forward.masked`; N = B·S flattened tokens at positions `clean.start` on.
 """
@@ -67,8 +67,8 @@ class Pass(NamedTuple):
 class Attribution:
     """Scores of every edge on one batch of prompts.
 
-    It takes the buffers of `forward`: no gradient of an earlier masked forward can be taken any more, and the
-    scores must be taken before the next one.
+    It takes the buffers of `forward`. So no gradient of an earlier masked forward can be taken any more, and
+    the scores must be taken before the next masked forward.
 
     Args:
         forward: gives model, graph and buffers.
@@ -132,7 +132,7 @@ class Attribution:
 
     @torch.no_grad()
     def add(self, passed: Pass) -> None:
-        """Take a pass back from the metric and gather its gradients; a pass can be added once."""
+        """Gather the gradients of a pass, from the metric back to its start; a pass can be added once."""
         t, size = self.forward.transformer, self.clean.input.shape[:2]
         with torch.enable_grad():
             (grad_final,) = torch.autograd.grad(self.metric(passed.logits), passed.final)

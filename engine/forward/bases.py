@@ -53,7 +53,7 @@ class Ablated:
         self._normed: tuple[int, Tensor] | None = None
 
     def stream(self, reader: int) -> int:
-        """All readers of a layer read the same, its MLP aside, which never asks."""
+        """Return 0: all readers of a layer read the same stream, but for its MLP, which never asks."""
         return 0
 
     def read(self, reader: int) -> Tensor:
@@ -81,7 +81,7 @@ class Ablated:
 
 @dataclass
 class Kept:
-    """The values of a circuit as a pass computed them, of readers of the sources `wanted` and these sources.
+    """The values of a circuit as a pass computed them: of the sources `wanted` and of their readers.
 
     Attributes:
         wanted: bool [n_columns].
@@ -94,7 +94,7 @@ class Kept:
     mlps: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
 
     def stream(self, reader: int) -> int:
-        """Every reader has a stream of its own."""
+        """Return the reader itself: each has a stream of its own."""
         return reader
 
     def read(self, reader: int) -> Tensor:

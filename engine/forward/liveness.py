@@ -1,9 +1,10 @@
 """Which parts of a circuit of whole edges lead to the logits, and at which positions they matter there.
 
-A source is live if a kept edge joins it to a reader whose node is live; `logits` is. Nothing else of the
-circuit can change its logits at the last position, whatever the ablation. A live source matters at all
-positions if a live head's key or value reads it, or the query of a head, or an MLP, that itself matters at
-all positions; any other is only read at the last position. Both are exact.
+A source is live if a kept edge leads from it to a reader whose node is live; `logits` is live. Nothing else
+of the circuit can change its logits at the last position, whatever the ablation. A live source matters at all
+positions if the key or value of a live head reads it. It does so too if it is read by an MLP, or by the query
+of a head, that itself matters at all positions. Any other live source is read at the last position alone.
+Both rules are exact.
 """
 
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ def edge_matrix(graph: Graph, kept: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1024)
 def head_readers(graph: Graph, layer: int) -> np.ndarray:
-    """Return the readers of every head's q, k and v, int64 [3, H]; where they are merged, one thrice."""
+    """Return the readers of every head's q, k and v, int64 [3, H]; a merged one stands three times."""
     first = layer * (graph.attention_readers + 1)
     readers = np.arange(first, first + graph.attention_readers).reshape(-1, graph.n_heads)
     return np.broadcast_to(readers, (3, graph.n_heads))
@@ -64,13 +65,13 @@ def liveness(graph: Graph, kept: np.ndarray) -> Liveness:
     return Liveness(kept, live, everywhere)
 
 
-def reached(graph: Graph, of: Liveness, changed: np.ndarray) -> np.ndarray:
+def reached(graph: Graph, matters: Liveness, changed: np.ndarray) -> np.ndarray:
     """Return which live sources change when those of `changed` (bool [n_columns]) do, themselves included."""
-    changed = changed & of.live
+    changed = changed & matters.live
     for layer in range(graph.n_layers):
         heads = slice(graph.sources_before(layer), graph.sources_before(layer) + graph.n_heads)
-        hit = (of.kept[head_readers(graph, layer)] & changed).any((0, 2))
-        changed[heads] |= hit & of.live[heads]
-        if of.live[heads.stop]:
-            changed[heads.stop] |= (of.kept[mlp_reader(graph, layer)] & changed).any()
+        hit = (matters.kept[head_readers(graph, layer)] & changed).any((0, 2))
+        changed[heads] |= hit & matters.live[heads]
+        if matters.live[heads.stop]:
+            changed[heads.stop] |= (matters.kept[mlp_reader(graph, layer)] & changed).any()
     return changed

@@ -315,5 +315,5 @@ class _Masked(torch.autograd.Function):
 
 
 def _positions(values: Tensor, which: slice) -> Tensor:
-    """Return `values` [b, s, D] at some positions; values shared over positions are the same at all."""
+    """Return `values` [b, s, D] at some positions; values shared over positions stay as they are."""
     return values if values.shape[1] == 1 else values[:, which]

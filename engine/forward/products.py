@@ -35,7 +35,7 @@ def mix_gradient(
     grad_read: Tensor,
     b: int,
 ) -> None:
-    """Take `mix` back: write the gradient of the rows, if it is wanted, and add to that of the differences.
+    """Write the gradient of the rows of `mix`, if it is wanted, and add the gradient of the differences.
 
     Shapes as in `mix`, the differences without C.
     """
@@ -80,8 +80,9 @@ def partial_weights(rows: Tensor) -> Tensor | None:
 def add_partial(out: Tensor, weights: Tensor, grad: Tensor) -> None:
     """Add Σ_r Σ_b w_br g_rb to the gradient of constants, which are the same for all prompts.
 
-    They are summed up within the product, which so writes no more than the constants have; where these are
-    shared over positions too, the sum over positions goes before and the product costs next to nothing.
+    The product itself sums over prompts, so that it writes no more numbers than the constants have. Where the
+    constants are shared over positions too, the gradient is summed over positions first, and the product
+    costs next to nothing.
 
     Args:
         out: [n, s, D], s either 1 (shared over positions) or at least S, of which the last S are meant.
@@ -101,8 +102,8 @@ class ConstantsGradient:
     """The gradient of the replacement values, gathered on the way back.
 
     The gradient of c_s is Σ_r (1 - m_sr) g_r with g_r = dL/dx_r: what flows into the stream's constant term
-    less what flows into d_s. From edges fully off alone it is Σ_r [m_sr off] (1 - m_sr) g_r, which is that
-    less the share of the edges in between; `held` sums the latter up.
+    less what flows into d_s. Edges that are fully off give Σ_r [m_sr off] (1 - m_sr) g_r of it. The rest is
+    the share of the edges in between, which `held` sums up.
 
     Args:
         shapes: of the values of input, heads and MLPs, as in `engine.forward.masked.Replacement`.

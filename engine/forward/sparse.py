@@ -2,11 +2,12 @@
 
 Equal to the masked forward with a mask of zeros and ones, under every ablation. Readers read a base stream
 plus the differences of the sources they keep (see `engine.forward.masked`); the differences of live sources
-alone are stored, close together, so that a reader's sum is one short gather. What is live, and where, says
-`engine.forward.liveness`. Heads are computed one by one; readers of equal streams share the sum and its norm.
+alone are stored, close together, so that a reader's sum is one short gather. `engine.forward.liveness`
+says which sources are live, and where. Heads are computed one by one; readers of equal streams share the sum
+and its norm.
 
-The base need not be the ablated model: with the values of a circuit as the base, and its changes in place of
-the differences, the same pass carries a change on from where it happens (`engine.forward.bases`).
+The base need not be the ablated model. With the values of a circuit as the base, and a change to it in place
+of the differences, the same pass carries the change on from where it happens (`engine.forward.bases`).
 
 Shapes: as in `engine.models.transformer`; K variants of the same B prompts are computed side by side.
 """
@@ -43,11 +44,11 @@ class CircuitForward:
             kept: bool [n_edges], the edges of the circuit.
         """
         t, graph = self.forward.transformer, self.forward.graph
-        (b, s), of = clean.input.shape[:2], liveness(graph, edge_matrix(graph, kept))
-        differences = Differences(self.forward, of, of.live, (1, b, s))
-        if of.live[0]:
+        (b, s), matters = clean.input.shape[:2], liveness(graph, edge_matrix(graph, kept))
+        differences = Differences(self.forward, matters, matters.live, (1, b, s))
+        if matters.live[0]:
             differences.put(0, clean.input - replacement.input)
-        compute = of.live.copy()
+        compute = matters.live.copy()
         compute[0] = False
         return Pass(t, graph, clean, Ablated(t, graph, replacement), differences).logits(compute)[0]
 
@@ -57,20 +58,20 @@ class Differences:
 
     Args:
         forward: gives the buffers, which the next object of this class takes over.
-        of: what matters in the circuit.
+        matters: what matters in the circuit.
         stored: bool [n_columns], the sources that will differ.
         rows: K, B and S.
     """
 
     def __init__(
-        self, forward: MaskedForward, of: Liveness, stored: np.ndarray, rows: tuple[int, int, int]
+        self, forward: MaskedForward, matters: Liveness, stored: np.ndarray, rows: tuple[int, int, int]
     ) -> None:
-        self.of, self.stored, self.rows = of, stored, rows
+        self.matters, self.stored, self.rows = matters, stored, rows
         n_sources, (k, b, s) = len(forward.graph.sources), rows
         columns = np.flatnonzero(stored)
         # The caller's own sources come first, so that what is filled is always one piece from the start.
         columns = np.concatenate([columns[columns >= n_sources], columns[columns < n_sources]])
-        wide = columns[of.everywhere[columns]]
+        wide = columns[matters.everywhere[columns]]
         self.place, self.wide_place = np.full((2, len(stored)), -1)
         self.place[columns], self.wide_place[wide] = np.arange(len(columns)), np.arange(len(wide))
         d = forward.transformer.shape.d_model
@@ -79,19 +80,20 @@ class Differences:
 
     def put(self, source: int, difference: Tensor) -> None:
         """Store a source's difference, [..., S, D], or [..., 1, D] if no other position matters."""
-        if self.of.everywhere[source]:
+        if self.matters.everywhere[source]:
             self.wide[self.wide_place[source]] = difference
         self.last[self.place[source]] = difference[..., -1:, :]
 
     def put_heads(self, heads: np.ndarray, changed: Tensor, out: Tensor) -> None:
-        """Store the differences of heads (columns, adjoining those that matter everywhere, or all do not).
+        """Store the differences of heads that all matter everywhere, or all at the last position alone.
 
         Args:
+            heads: their columns, which adjoin each other where the heads matter everywhere.
             changed: differences before the output projection, [n, K, B, S or 1, d].
             out: their output projections, [n, d, D].
         """
         n, flat = len(heads), changed.flatten(1, -2)
-        if self.of.everywhere[heads[0]]:
+        if self.matters.everywhere[heads[0]]:
             start = self.wide_place[heads[0]]
             torch.bmm(flat, out, out=self.wide[start : start + n].view(n, flat.shape[1], -1))
             self.last[self.place[heads]] = self.wide[start : start + n, ..., -1:, :]
@@ -143,11 +145,11 @@ class Pass:
         for layer in range(graph.n_layers):
             first = graph.sources_before(layer)
             mlp = first + graph.n_heads
-            heads, wide = np.flatnonzero(compute[first:mlp]), self.differences.of.everywhere[first:mlp]
+            heads, wide = np.flatnonzero(compute[first:mlp]), self.differences.matters.everywhere[first:mlp]
             if len(heads):
                 self._heads(layer, np.concatenate([heads[wide[heads]], heads[~wide[heads]]]))
             if compute[mlp]:
-                last = not self.differences.of.everywhere[mlp]
+                last = not self.differences.matters.everywhere[mlp]
                 written = self.transformer.mlp(layer, self._read(mlp_reader(graph, layer), last))
                 self.differences.put(mlp, written - _at(self.values.mlp(layer), last))
                 if self.keep is not None and self.keep.wanted[mlp]:
@@ -156,7 +158,7 @@ class Pass:
 
     def _row(self, reader: int) -> np.ndarray:
         """Return the sources with a difference that a reader keeps, bool [n_columns]."""
-        return self.differences.of.kept[reader] & self.differences.stored
+        return self.differences.matters.kept[reader] & self.differences.stored
 
     def _read(self, reader: int, last: bool) -> Tensor:
         """Return what a reader reads, [K, B, S, D] or its broadcast."""
@@ -169,7 +171,7 @@ class Pass:
     def _heads(self, layer: int, heads: np.ndarray) -> None:
         """Compute some heads of a layer, those that matter everywhere before the others."""
         block, first = self.transformer.blocks[layer], self.graph.sources_before(layer)
-        wide = self.differences.of.everywhere[first + heads]
+        wide = self.differences.matters.everywhere[first + heads]
         (k, b, s), n, d = self.differences.rows, len(heads), block.qkv.shape[-1]
         qkv = block.qkv.new_zeros((3, n, k, b, s, d))
         self._project(
@@ -184,10 +186,10 @@ class Pass:
         attended = self.transformer.attend(layer, qkv.flatten(2, 3), self.clean.start, (prefix[0], prefix[1]))
         outputs = attended[0].view(n, k, b, s, d)
         changed = outputs - self.values.heads(layer, heads).unsqueeze(1)
-        for some, last in ((np.flatnonzero(wide), False), (np.flatnonzero(~wide), True)):
-            if len(some):
-                part = _at(changed[some[0] : some[-1] + 1], last)
-                self.differences.put_heads(first + heads[some], part, block.out[heads[some]])
+        for group, last in ((np.flatnonzero(wide), False), (np.flatnonzero(~wide), True)):
+            if len(group):
+                part = _at(changed[group[0] : group[-1] + 1], last)
+                self.differences.put_heads(first + heads[group], part, block.out[heads[group]])
         if self.keep is not None:
             for i in np.flatnonzero(self.keep.wanted[first + heads]).tolist():
                 self.keep.qkv[layer, int(heads[i])] = qkv[:, i, 0]
@@ -196,7 +198,7 @@ class Pass:
     def _project(
         self, layer: int, heads: np.ndarray, qkv: Tensor, asked: list[tuple[int, int]], last: bool = False
     ) -> None:
-        """Write projections with their biases, of what every (kind, place in heads) reads, to `qkv`."""
+        """Write to `qkv` what every (kind, place in `heads`) of `asked` projects, biases included."""
         block, readers = self.transformer.blocks[layer], head_readers(self.graph, layer)
         alike: dict[tuple[int, bytes], list[tuple[int, int]]] = {}
         for kind, i in asked:
@@ -220,7 +222,7 @@ class Pass:
                 torch.addcmul(block.qkv_bias[row], stream @ block.qkv[row], factor, out=qkv[kind, i])
 
     def _note(self, reader: int, read: Tensor) -> None:
-        if self.keep is not None and (self.differences.of.kept[reader] & self.keep.wanted).any():
+        if self.keep is not None and (self.differences.matters.kept[reader] & self.keep.wanted).any():
             held = self.keep.reads.get(reader)
             # A merged reader is read at all positions by k and v, and perhaps at the last alone by q.
             if held is None or held.shape[-2] < read.shape[-2]:

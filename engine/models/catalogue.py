@@ -92,8 +92,8 @@ def _checked(folder: Path) -> Path:
         )
     if not any(folder.glob("*.safetensors")):
         pickled = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]
-        found = f"only {pickled[0].name}, which is pickled and is never opened" if pickled else "none"
-        raise RequestError(f"'{folder}' has no safetensors weights ({found}); save it with save_pretrained")
+        instead = f"only {pickled[0].name}, which is pickled and is never opened" if pickled else "none"
+        raise RequestError(f"'{folder}' has no safetensors weights ({instead}); save it with save_pretrained")
     return folder
 
 

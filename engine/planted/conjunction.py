@@ -49,7 +49,7 @@ KNOWN_UNDER = ("counterfactual", "resample")
 def build(seed: int = 0) -> Planted:
     """Return the planted model; the seed is that of distractors and prompts."""
     bits = [f"{letter}{bit}" for letter in LETTERS for bit in (0, 1)]
-    asking = [f"?{one}{other}" for one in LETTERS for other in LETTERS if one != other]
+    asking = [f"?{first}{second}" for first in LETTERS for second in LETTERS if first != second]
     sizes = Sizes(n_layers=2, n_heads=3, d_head=4, d_mlp=6, n_ctx=6)
     parts = {"asked 0": len(LETTERS), "asked 1": len(LETTERS), "letter": len(LETTERS), "bit": 1}
     parts |= {"sum": 1, "u": 1, "answer": 2}
@@ -59,10 +59,10 @@ def build(seed: int = 0) -> Planted:
             weights.embed(f"{letter}{bit}", "letter", i)
             weights.embed(f"{letter}{bit}", "bit", 0, bit)
     for token in asking:
-        one, other = (LETTERS.index(letter) for letter in token[1:])
-        weights.embed(token, "asked 0", one)
-        weights.embed(token, "asked 1", other)
-        weights.embed(token, "u", 0, 0.25 if one < other else 1.75)
+        first, second = (LETTERS.index(letter) for letter in token[1:])
+        weights.embed(token, "asked 0", first)
+        weights.embed(token, "asked 1", second)
+        weights.embed(token, "u", 0, 0.25 if first < second else 1.75)
     for place in (0, 1):
         weights.head(0, place, f"asked {place}", "letter", value="bit", into="sum", sharpness=SHARPNESS)
     for unit, (threshold, slope) in enumerate(((1.25, 2.0), (1.75, -2.0))):

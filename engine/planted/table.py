@@ -46,8 +46,8 @@ def recovery_table(ablation: str = "counterfactual", seeds: Sequence[int] = (0,)
 
 def measure(name: str, planted: Planted, method: str, ablation: str, seeds: Sequence[int] = (0,)) -> Row:
     """Return the row of one planted model, called `name`, and one method; see `recovery_table`."""
-    found = [_measure(planted, method, ablation, seed) for seed in seeds]
-    means = {key: float(np.mean([one[key] for one in found])) for key in found[0]}
+    results = [_measure(planted, method, ablation, seed) for seed in seeds]
+    means = {key: float(np.mean([result[key] for result in results])) for key in results[0]}
     return {"model": name, "method": method, **means}
 
 

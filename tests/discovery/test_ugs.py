@@ -135,8 +135,10 @@ def test_with_one_level_the_score_is_theta(tiny_model: Model) -> None:
 
 def test_the_score_is_the_log_odds_of_the_mean_keep_probability(tiny_model: Model) -> None:
     training = SampledTraining(problem(tiny_model), parse_settings(Settings, SHORT), UniformSampler, 0)
-    training.found[:, 0] = torch.randn(training.found[:, 0].shape, generator=torch.Generator().manual_seed(0))
-    mean = torch.sigmoid(training.found[:, 0]).mean(0)
+    training.by_level[:, 0] = torch.randn(
+        training.by_level[:, 0].shape, generator=torch.Generator().manual_seed(0)
+    )
+    mean = torch.sigmoid(training.by_level[:, 0]).mean(0)
     torch.testing.assert_close(training.scores(), torch.logit(mean))
 
 
