@@ -5,9 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+# How many tests run at once: a number, or one for every core up to eight.
+WORKERS ?= logical
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup app test check format wheel bench demo-model runs readme screenshots lock clean
+.PHONY: help setup app test test-fast check format wheel bench demo-model runs readme screenshots lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,8 +31,14 @@ $(STAMP): pyproject.toml requirements.lock
 app: $(STAMP) ## Serve the dashboard at http://127.0.0.1:8501
 	@$(BIN)/circuit-explorer serve
 
-test: $(STAMP) ## Run the whole test suite, browser tests included
-	@$(BIN)/python -m pytest
+# From Python 3.12 on coverage costs next to nothing, if it is told to use what is new there.
+test: $(STAMP) ## Run the whole test suite, browser tests included, with coverage
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then \
+	  export COVERAGE_CORE=sysmon; fi; \
+	$(PYTEST) --cov --cov-report=term
+
+test-fast: $(STAMP) ## Run the tests that are neither slow nor drive a browser
+	@$(PYTEST) -m "not slow and not browser"
 
 check: $(STAMP) ## Lint, format check, types, import rules
 	$(BIN)/ruff check .
@@ -43,8 +52,8 @@ format: $(STAMP) ## Sort imports and format the code
 
 # What an earlier build left in build/lib would come into the wheel too.
 wheel: $(STAMP) ## Build a wheel with everything in it into build/dist/
-	@rm -rf build/lib build/bdist.*
-	$(BIN)/python -m build --wheel --no-isolation --outdir build/dist . >build/wheel.log \
+	@rm -rf build/lib build/bdist.* build/dist && mkdir -p build
+	@$(BIN)/python -m build --wheel --no-isolation --outdir build/dist . >build/wheel.log 2>&1 \
 	  || { cat build/wheel.log >&2; exit 1; }
 	@rm -rf build/lib build/bdist.* && ls -sh build/dist
 
