@@ -10,7 +10,7 @@ WORKERS ?= logical
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup app test test-fast check format wheel bench demo-model runs readme screenshots lock clean
+.PHONY: help setup app test test-fast check docs format wheel bench demo-model runs readme screenshots lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,15 @@ format: $(STAMP) ## Sort imports and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# A warning is an error. Left out: what draws a page as soon as it is imported. From another folder, where
+# pdoc finds no second `engine` to ask about.
+docs: $(STAMP) ## Write the documentation of the code into build/docs/
+	@rm -rf build/docs && mkdir -p build
+	@cd build && ../$(BIN)/pdoc --docformat google --output-directory docs \
+	  engine app '!app\.shell' '!app\..*\.page' 2>docs.log || { cat docs.log >&2; exit 1; }
+	@if grep Warn build/docs.log >&2; then exit 1; fi
+	@echo "build/docs/index.html is written"
+
 # What an earlier build left in build/lib would come into the wheel too.
 wheel: $(STAMP) ## Build a wheel with everything in it into build/dist/
 	@rm -rf build/lib build/bdist.* build/dist && mkdir -p build
@@ -86,5 +95,5 @@ lock: ## Resolve pyproject.toml anew into requirements.lock
 	mv build/requirements.lock requirements.lock && rm -rf build/lock
 
 clean: ## Remove .venv and every cache
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-* build *.egg-info .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
