@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from engine.arrays import Flags, Integers
 from engine.discovery.acdc import Search, Settings
 from engine.discovery.base import Problem
 from engine.discovery.edge_removal import Greedy, Prompts, ReaderTests
@@ -24,7 +25,7 @@ READERS_SWEPT, PART = 12, 4  # readers of which the bench of a sweep does one pa
 REMOVED_BELOW = 5e-3  # of the KL when everything is ablated: the threshold of the sweep
 
 
-def circuit(work: Workload) -> np.ndarray:
+def circuit(work: Workload) -> Flags:
     """Return the circuit that the benches are about, bool [n_edges]."""
     n_edges, batch = work.forward.graph.n_edges, work.batch
     mask = torch.ones(n_edges, device=work.model.device, requires_grad=True)
@@ -76,7 +77,7 @@ def acdc_sweep(work: Workload) -> Callable[[], object]:
     readers = np.unique(reader_of[sweep.tested])
     readers = np.unique(readers[np.linspace(0, len(readers) - 1, READERS_SWEPT).round().astype(int)])
     tests = {reader: sweep.tests(reader) for reader in readers.tolist()}
-    sources: dict[int, np.ndarray] = {}
+    sources: dict[int, Integers] = {}
     begun: dict[int, float] = {}
     for reader, of_reader in tests.items():
         n = int((reader_of == reader).sum())
@@ -105,7 +106,7 @@ class _Sweep:
         tested: the edges it tests, in the order of the graph's: those into readers of live nodes.
     """
 
-    def __init__(self, work: Workload, kept: np.ndarray) -> None:
+    def __init__(self, work: Workload, kept: Flags) -> None:
         graph = work.forward.graph
         self.forward, self.prompts = work.forward, [Prompts(work.forward, work.batch)]
         self.matrix = edge_matrix(graph, kept)

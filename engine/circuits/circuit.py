@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.arrays import Flags, Numbers
 from engine.circuits.graph import Graph, Qkv, shared_graph
 from engine.errors import RequestError
 from engine.files import is_object
@@ -31,8 +32,8 @@ class Circuit:
     """
 
     graph: Graph
-    kept: np.ndarray
-    scores: np.ndarray
+    kept: Flags
+    scores: Numbers
     about: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
@@ -46,7 +47,7 @@ class Circuit:
         return 1 - self.n_edges / self.graph.n_edges
 
 
-def prune_dangling(graph: Graph, kept: np.ndarray) -> np.ndarray:
+def prune_dangling(graph: Graph, kept: Flags) -> Flags:
     """Return the kept edges that lie on a path from `input` to `logits`, bool [n_edges].
 
     An edge whose source gets nothing, or whose reader's node leads nowhere, changes nothing under any
@@ -67,7 +68,7 @@ def prune_dangling(graph: Graph, kept: np.ndarray) -> np.ndarray:
         kept = alive
 
 
-def top_edges(graph: Graph, scores: np.ndarray, k: int, about: dict[str, Any] | None = None) -> Circuit:
+def top_edges(graph: Graph, scores: Numbers, k: int, about: dict[str, Any] | None = None) -> Circuit:
     """Return the circuit of the `k` highest scores, without dangling edges.
 
     Raises:

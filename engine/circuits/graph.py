@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from engine.arrays import Flags, Integers, Numbers
 from engine.errors import RequestError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Graph:
         return self.sources_before(layer) + (0 if self.parallel else self.n_heads)
 
     @cached_property
-    def edges(self) -> np.ndarray:
+    def edges(self) -> Integers:
         """All edges, int64 [n_edges, 2]: (index into `sources`, index into `readers`), ordered by reader."""
         visible: list[int] = []
         for layer in range(self.n_layers):
@@ -101,7 +102,7 @@ class Graph:
         return {name: i for i, name in enumerate(self.edge_names)}
 
     @cached_property
-    def reader_nodes(self) -> np.ndarray:
+    def reader_nodes(self) -> Integers:
         """Node each reader belongs to, int64 [n_readers]: an index into `nodes`."""
         position = {name: i for i, name in enumerate(self.nodes)}
         return np.array([position[reader.split("<")[0]] for reader in self.readers], dtype=np.int64)
@@ -111,7 +112,7 @@ class Graph:
         """All nodes: the sources and `logits`; a source's index here is its index in `sources`."""
         return [*self.sources, "logits"]
 
-    def indices(self, names: Sequence[str]) -> np.ndarray:
+    def indices(self, names: Sequence[str]) -> Integers:
         """Return the positions of edge `names`.
 
         Raises:
@@ -125,9 +126,7 @@ class Graph:
                 f"qkv={self.qkv}; edges look like '{self.edge_names[-1]}' or '{self.edge_names[0]}'"
             ) from None
 
-    def to_networkx(
-        self, kept: np.ndarray | None = None, scores: np.ndarray | None = None
-    ) -> "nx.MultiDiGraph[str]":
+    def to_networkx(self, kept: Flags | None = None, scores: Numbers | None = None) -> "nx.MultiDiGraph[str]":
         """Return the graph, or the edges kept, for networkx.
 
         Args:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 from scipy.stats import hypergeom
 
+from engine.arrays import Flags
 from engine.circuits.circuit import Circuit
 from engine.errors import RequestError
 
@@ -33,7 +34,7 @@ class Overlap:
     p: float
 
 
-def overlap(first: np.ndarray, second: np.ndarray) -> Overlap:
+def overlap(first: Flags, second: Flags) -> Overlap:
     """Compare two sets.
 
     Args:
@@ -76,7 +77,7 @@ def node_overlap(first: Circuit, second: Circuit) -> Overlap:
     return overlap(used_nodes(first)[1:-1], used_nodes(second)[1:-1])
 
 
-def used_nodes(circuit: Circuit) -> np.ndarray:
+def used_nodes(circuit: Circuit) -> Flags:
     """Return which of `graph.nodes` an edge of the circuit leaves or enters, bool [n_nodes]."""
     graph, used = circuit.graph, np.zeros(len(circuit.graph.nodes), dtype=bool)
     edges = graph.edges[circuit.kept]

@@ -5,12 +5,13 @@ from typing import Literal
 
 import numpy as np
 
+from engine.arrays import Flags, Integers
 from engine.circuits.graph import Graph
 
 Way = Literal["neighbours", "upstream", "downstream", "both"]
 
 
-def traced_edges(graph: Graph, kept: np.ndarray, names: Sequence[str], way: Way) -> np.ndarray:
+def traced_edges(graph: Graph, kept: Flags, names: Sequence[str], way: Way) -> Flags:
     """Return the kept edges that touch what is selected or lie on a path to or from it, bool [n_edges].
 
     Args:
@@ -35,9 +36,7 @@ def traced_edges(graph: Graph, kept: np.ndarray, names: Sequence[str], way: Way)
     return traced
 
 
-def _follow(
-    kept: np.ndarray, near: np.ndarray, far: np.ndarray, nodes: np.ndarray, picked: np.ndarray
-) -> np.ndarray:
+def _follow(kept: Flags, near: Integers, far: Integers, nodes: Flags, picked: Flags) -> Flags:
     """Return the kept edges reached from `nodes` and from the far ends of the edges `picked`.
 
     Args:

@@ -12,10 +12,11 @@ from typing import Any, cast
 import numpy as np
 from scipy import stats
 
+from engine.arrays import Flags, Numbers
 from engine.circuits.graph import Graph
 
 
-def recovery(graph: Graph, scores: np.ndarray, planted: Sequence[str]) -> dict[str, float]:
+def recovery(graph: Graph, scores: Numbers, planted: Sequence[str]) -> dict[str, float]:
     """Return "precision", "recall" and "auroc" of scores against the planted edges.
 
     Args:
@@ -37,7 +38,7 @@ def recovery(graph: Graph, scores: np.ndarray, planted: Sequence[str]) -> dict[s
     }
 
 
-def _chosen(scores: np.ndarray, positive: np.ndarray, k: int) -> tuple[int, float]:
+def _chosen(scores: Numbers, positive: Flags, k: int) -> tuple[int, float]:
     """Return how many edges are chosen, at most k, and how many positives are expected among them."""
     scored = scores > -np.inf
     chosen = min(k, int(scored.sum()))
@@ -49,7 +50,7 @@ def _chosen(scores: np.ndarray, positive: np.ndarray, k: int) -> tuple[int, floa
     return chosen, float(positive[above].sum() + share * positive[tied].sum())
 
 
-def _auroc(scores: np.ndarray, positive: np.ndarray) -> float:
+def _auroc(scores: Numbers, positive: Flags) -> float:
     n, others = int(positive.sum()), int((~positive).sum())
     ranks = cast("Any", stats).rankdata(scores)[positive].sum()
     return float((ranks - n * (n + 1) / 2) / (n * others))

@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from engine.arrays import Integers, Numbers
 from engine.checkpoints import load_checkpoint, save_checkpoint
 from engine.discovery.base import Discovery, Method, Problem, Step, methods
 from engine.discovery.edge_removal import Greedy, Prompts, ReaderTests
@@ -154,7 +155,7 @@ class Search:
         """Start a sweep from all edges."""
         self.reader, self.greedy.kl = len(self.problem.forward.graph.readers) - 1, 0.0
 
-    def _note(self, edges: np.ndarray, rises: np.ndarray) -> None:
+    def _note(self, edges: Integers, rises: Numbers) -> None:
         """Take down what the removal of edges cost, and remove those that cost less than the threshold."""
         small = rises < self.thresholds[self.level]
         self.kept[self.level, edges] = ~small

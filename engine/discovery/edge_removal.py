@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.arrays import Flags, Integers, Numbers
 from engine.forward.bases import Ablated, Kept
 from engine.forward.batch import Batch
 from engine.forward.liveness import head_readers, liveness, reached
@@ -49,7 +50,7 @@ class Prompts:
         head = (plain.heads[layer, place] - ablated.heads[layer, place])[:, at]
         return head @ self.transformer.blocks[layer].out[place]
 
-    def kl(self, logits: Tensor) -> np.ndarray:
+    def kl(self, logits: Tensor) -> Numbers:
         """Return the sum over prompts of KL(full ‖ circuit), float64 [K], for logits [K, B, V].
 
         With u the difference of the logits, log Σ p exp u - Σ p u: exact to rounding where u is small.
@@ -81,7 +82,7 @@ class _PlainUpTo:
         reader = int(head_readers(self.ablated.graph, layer)[kind, head])
         return self._of(reader).projected(layer, kind, head)
 
-    def heads(self, layer: int, heads: np.ndarray) -> Tensor:
+    def heads(self, layer: int, heads: Integers) -> Tensor:
         return self.ablated.heads(layer, heads)
 
     def mlp(self, layer: int) -> Tensor:
@@ -96,9 +97,7 @@ class ReaderTests:
         most: how many edges may be tested side by side.
     """
 
-    def __init__(
-        self, forward: MaskedForward, prompts: list[Prompts], matrix: np.ndarray, reader: int
-    ) -> None:
+    def __init__(self, forward: MaskedForward, prompts: list[Prompts], matrix: Flags, reader: int) -> None:
         """Keep the circuit's values from this reader on.
 
         Args:
@@ -129,7 +128,7 @@ class ReaderTests:
         self.most = max(1, MOST_NUMBERS // max(self._numbers(batch) for batch in prompts))
 
     @torch.no_grad()
-    def kl(self, sources: list[int]) -> np.ndarray:
+    def kl(self, sources: list[int]) -> Numbers:
         """Return the mean KL(full ‖ circuit) after each removal, on top of those before, float64 [K].
 
         Args:
@@ -176,7 +175,7 @@ class ReaderTests:
         kept.reads[self.reader] = prompts.plain.read(self.reader)
         return kept
 
-    def _after(self) -> np.ndarray:
+    def _after(self) -> Flags:
         """Return the sources whose nodes have a reader from this one on, bool [n_columns]."""
         node = self.forward.graph.reader_nodes[self.reader :]
         after = np.zeros(self._own + 1, dtype=bool)
@@ -204,7 +203,7 @@ class Greedy:
     kl: float = 0.0
     width: int = FIRST_WIDTH
 
-    def advance(self, tests: ReaderTests, sources: np.ndarray, threshold: float) -> np.ndarray:
+    def advance(self, tests: ReaderTests, sources: Integers, threshold: float) -> Numbers:
         """Test some of a reader's edges, the first of `sources`, and remove those below the threshold.
 
         Returns:

@@ -9,10 +9,10 @@ Shapes: as in `engine.models.transformer`; b and s are B and S, or 1 where all p
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from engine.arrays import Flags, Integers
 from engine.circuits.graph import Graph
 from engine.forward.masked import Replacement
 from engine.models.transformer import Transformer
@@ -35,7 +35,7 @@ class Values(Protocol):
         """Return a head's q (kind 0), k (1) or v (2) with its bias, [b, s, d]."""
         ...
 
-    def heads(self, layer: int, heads: np.ndarray) -> Tensor:
+    def heads(self, layer: int, heads: Integers) -> Tensor:
         """Return the outputs of some heads before the output projection, [n, b, s, d]."""
         ...
 
@@ -70,7 +70,7 @@ class Ablated:
         block, row = self.transformer.blocks[layer], kind * self.graph.n_heads + head
         return self._normed[1] @ block.qkv[row] + block.qkv_bias[row]
 
-    def heads(self, layer: int, heads: np.ndarray) -> Tensor:
+    def heads(self, layer: int, heads: Integers) -> Tensor:
         """Return what replaces the heads."""
         return self.replacement.heads[layer][torch.as_tensor(heads).to(self.before[0].device)]
 
@@ -87,7 +87,7 @@ class Kept:
         wanted: bool [n_columns].
     """
 
-    wanted: np.ndarray
+    wanted: Flags
     reads: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
     qkv: _OfHeads = field(default_factory=_OfHeads)  # [3, B, S, d]
     outputs: _OfHeads = field(default_factory=_OfHeads)
@@ -105,7 +105,7 @@ class Kept:
         """Return the projection in the circuit."""
         return self.qkv[layer, head][kind]
 
-    def heads(self, layer: int, heads: np.ndarray) -> Tensor:
+    def heads(self, layer: int, heads: Integers) -> Tensor:
         """Return the heads' outputs in the circuit."""
         return torch.stack([self.outputs[layer, head] for head in heads.tolist()])
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from engine.arrays import Flags, Integers
 from engine.circuits.graph import Graph
 
 
@@ -25,12 +26,12 @@ class Liveness:
         everywhere: bool [n_columns], those of them that matter at other positions than the last.
     """
 
-    kept: np.ndarray
-    live: np.ndarray
-    everywhere: np.ndarray
+    kept: Flags
+    live: Flags
+    everywhere: Flags
 
 
-def edge_matrix(graph: Graph, kept: np.ndarray) -> np.ndarray:
+def edge_matrix(graph: Graph, kept: Flags) -> Flags:
     """Return the edges kept (bool [n_edges]) as a matrix, bool [n_readers, n_sources]."""
     matrix = np.zeros((len(graph.readers), len(graph.sources)), dtype=bool)
     matrix[graph.edges[:, 1], graph.edges[:, 0]] = kept
@@ -38,7 +39,7 @@ def edge_matrix(graph: Graph, kept: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=1024)
-def head_readers(graph: Graph, layer: int) -> np.ndarray:
+def head_readers(graph: Graph, layer: int) -> Integers:
     """Return the readers of every head's q, k and v, int64 [3, H]; a merged one stands three times."""
     first = layer * (graph.attention_readers + 1)
     readers = np.arange(first, first + graph.attention_readers).reshape(-1, graph.n_heads)
@@ -50,7 +51,7 @@ def mlp_reader(graph: Graph, layer: int) -> int:
     return layer * (graph.attention_readers + 1) + graph.attention_readers
 
 
-def liveness(graph: Graph, kept: np.ndarray) -> Liveness:
+def liveness(graph: Graph, kept: Flags) -> Liveness:
     """Return what matters where only the edges `kept` (bool [n_readers, n_columns]) are."""
     live, everywhere = kept[-1].copy(), np.zeros_like(kept[-1])
     for layer in reversed(range(graph.n_layers)):
@@ -65,7 +66,7 @@ def liveness(graph: Graph, kept: np.ndarray) -> Liveness:
     return Liveness(kept, live, everywhere)
 
 
-def reached(graph: Graph, matters: Liveness, changed: np.ndarray) -> np.ndarray:
+def reached(graph: Graph, matters: Liveness, changed: Flags) -> Flags:
     """Return which live sources change when those of `changed` (bool [n_columns]) do, themselves included."""
     changed = changed & matters.live
     for layer in range(graph.n_layers):

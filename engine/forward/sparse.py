@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from engine.arrays import Flags, Integers
 from engine.circuits.graph import Graph
 from engine.forward.bases import Ablated, Kept, Values
 from engine.forward.liveness import Liveness, edge_matrix, head_readers, liveness, mlp_reader
@@ -35,7 +36,7 @@ class CircuitForward:
         self.forward = forward
 
     @torch.no_grad()
-    def __call__(self, clean: Run, replacement: Replacement, kept: np.ndarray) -> Tensor:
+    def __call__(self, clean: Run, replacement: Replacement, kept: Flags) -> Tensor:
         """Return the circuit's logits at the last position, [B, V].
 
         Args:
@@ -64,7 +65,7 @@ class Differences:
     """
 
     def __init__(
-        self, forward: MaskedForward, matters: Liveness, stored: np.ndarray, rows: tuple[int, int, int]
+        self, forward: MaskedForward, matters: Liveness, stored: Flags, rows: tuple[int, int, int]
     ) -> None:
         self.matters, self.stored, self.rows = matters, stored, rows
         n_sources, (k, b, s) = len(forward.graph.sources), rows
@@ -84,7 +85,7 @@ class Differences:
             self.wide[self.wide_place[source]] = difference
         self.last[self.place[source]] = difference[..., -1:, :]
 
-    def put_heads(self, heads: np.ndarray, changed: Tensor, out: Tensor) -> None:
+    def put_heads(self, heads: Integers, changed: Tensor, out: Tensor) -> None:
         """Store the differences of heads that all matter everywhere, or all at the last position alone.
 
         Args:
@@ -100,7 +101,7 @@ class Differences:
         else:
             self.last[self.place[heads]] = torch.bmm(flat, out).view(n, *self.last.shape[1:])
 
-    def mix(self, rows: np.ndarray, last: bool) -> Tensor:
+    def mix(self, rows: Flags, last: bool) -> Tensor:
         """Return the sums over the sources in `rows` (bool [n, n_columns]), [n, K, B, S or 1, D]."""
         stored, places = (self.last, self.place) if last else (self.wide, self.wide_place)
         chosen = [places[row] for row in rows]
@@ -135,11 +136,11 @@ class Pass:
     differences: Differences
     keep: Kept | None = None
 
-    def logits(self, compute: np.ndarray) -> Tensor:
+    def logits(self, compute: Flags) -> Tensor:
         """Compute the sources `compute` (bool [n_columns]) and return the logits, [K, B, V]."""
         return self.transformer.unembed(self.final(compute)).expand(*self.differences.rows[:2], -1)
 
-    def final(self, compute: np.ndarray) -> Tensor:
+    def final(self, compute: Flags) -> Tensor:
         """Compute the sources `compute` (bool [n_columns]) and return what `logits` reads, [K, B, D]."""
         graph = self.graph
         for layer in range(graph.n_layers):
@@ -156,7 +157,7 @@ class Pass:
                     self.keep.mlps[layer] = written[0]
         return self._read(len(graph.readers) - 1, last=True)[..., 0, :]
 
-    def _row(self, reader: int) -> np.ndarray:
+    def _row(self, reader: int) -> Flags:
         """Return the sources with a difference that a reader keeps, bool [n_columns]."""
         return self.differences.matters.kept[reader] & self.differences.stored
 
@@ -168,7 +169,7 @@ class Pass:
         self._note(reader, read)
         return read
 
-    def _heads(self, layer: int, heads: np.ndarray) -> None:
+    def _heads(self, layer: int, heads: Integers) -> None:
         """Compute some heads of a layer, those that matter everywhere before the others."""
         block, first = self.transformer.blocks[layer], self.graph.sources_before(layer)
         wide = self.differences.matters.everywhere[first + heads]
@@ -196,7 +197,7 @@ class Pass:
                 self.keep.outputs[layer, int(heads[i])] = outputs[i, 0]
 
     def _project(
-        self, layer: int, heads: np.ndarray, qkv: Tensor, asked: list[tuple[int, int]], last: bool = False
+        self, layer: int, heads: Integers, qkv: Tensor, asked: list[tuple[int, int]], last: bool = False
     ) -> None:
         """Write to `qkv` what every (kind, place in `heads`) of `asked` projects, biases included."""
         block, readers = self.transformer.blocks[layer], head_readers(self.graph, layer)

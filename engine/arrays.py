@@ -1,0 +1,10 @@
+"""Types of numpy arrays by what they hold."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Flags = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.integer[Any]]
+Numbers = npt.NDArray[np.floating[Any]]
