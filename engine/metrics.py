@@ -7,15 +7,17 @@ between ablating everything and ablating nothing, (m(circuit) - m(ablated)) / (m
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from scipy import stats
 from torch import Tensor
 
+from engine.arrays import Numbers
+
 Metric = Literal["logit_difference", "probability_difference"]  # what a task is measured in
 RESAMPLES = 1000
-Values = dict[str, np.ndarray]  # metric name -> one value per prompt
+Values = dict[str, Numbers]  # metric name -> one value per prompt
 Summary = dict[str, Any]  # {"mean": …, "ci95": [lo, hi], "n": …}, None where undefined
 
 
@@ -71,22 +73,22 @@ def summarise(
     return summary
 
 
-def estimate(values: np.ndarray, seed: int) -> Summary:
+def estimate(values: Numbers, seed: int) -> Summary:
     """Return the mean of per-prompt values [n] with its 95 % bootstrap interval."""
     return _interval((values,), _mean, seed)
 
 
-def _mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
+def _mean(values: Numbers, axis: int = -1) -> Numbers:
     return values.mean(axis)
 
 
-def _faithfulness(circuit: np.ndarray, model: np.ndarray, ablated: np.ndarray, axis: int = -1) -> np.ndarray:
+def _faithfulness(circuit: Numbers, model: Numbers, ablated: Numbers, axis: int = -1) -> Numbers:
     span = model.mean(axis) - ablated.mean(axis)
     with np.errstate(divide="ignore", invalid="ignore"):
         return (circuit.mean(axis) - ablated.mean(axis)) / span
 
 
-def _interval(samples: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarray], seed: int) -> Summary:
+def _interval(samples: tuple[Numbers, ...], statistic: Callable[..., Numbers], seed: int) -> Summary:
     """Return mean, 95 % percentile bootstrap interval over prompts, and the number of prompts.
 
     What is undefined (the interval of one prompt, faithfulness where ablation changes nothing) is None.
@@ -94,7 +96,8 @@ def _interval(samples: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarr
     mean, n = _defined(statistic(*samples)), len(samples[0])
     if n == 1 or mean is None:
         return {"mean": mean, "ci95": [None, None], "n": n}
-    interval = stats.bootstrap(
+    bootstrap = cast("Any", stats).bootstrap
+    interval = bootstrap(
         samples,
         statistic,
         n_resamples=RESAMPLES,
@@ -106,5 +109,5 @@ def _interval(samples: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarr
     return {"mean": mean, "ci95": [_defined(interval.low), _defined(interval.high)], "n": n}
 
 
-def _defined(value: np.ndarray | float) -> float | None:
+def _defined(value: Numbers | float) -> float | None:
     return float(value) if np.isfinite(value) else None

@@ -15,7 +15,7 @@ import multiprocessing
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
@@ -33,6 +33,7 @@ from engine.forward.masked import MaskedForward, Replacement
 from engine.models.load import model_from_network
 from engine.progress import Report
 from engine.registry import modules_named
+from engine.tensors import seed_globally
 from engine.workbench.memory import memory_mb, most_mb
 from engine.workbench.workload import Bench, Sample, Workload
 
@@ -69,7 +70,8 @@ def run_bench(only: Sequence[str], report: Report) -> dict[str, Any]:
         if name not in known:
             raise unknown_name("bench", name, known)
     chosen = list(only) or known
-    rows, units = [], []
+    rows: list[dict[str, Any]] = []
+    units: list[float] = []
     for done, name in enumerate(chosen):
         report(done, len(chosen), name)
         with multiprocessing.get_context("spawn").Pool(1) as process:
@@ -85,12 +87,14 @@ def run_bench(only: Sequence[str], report: Report) -> dict[str, Any]:
 def measure(name: str) -> tuple[dict[str, Any], float]:
     """Return the row of one bench, and the median seconds of the plain forward beside it."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(0)
+    seed_globally(0)
     plain, tokens = _network(device), _tokens()[0].to(device)
     with _prepared(name, device) as (once, peak), torch.no_grad():
         unit = partial(plain, tokens)
         unit()
-        seconds, units, ratios = [], [], []
+        seconds: list[float] = []
+        units: list[float] = []
+        ratios: list[float] = []
         weight = once.weight if isinstance(once, Sample) else 1.0
         for _ in range(REPEATS):
             before = _time(unit, device)
@@ -98,7 +102,7 @@ def measure(name: str) -> tuple[dict[str, Any], float]:
                 seconds.append(weight * _time(once, device))
             units.append(min(before, _time(unit, device)))
             ratios.append(seconds[-1] / units[-1])
-    row = {
+    row: dict[str, Any] = {
         "name": name,
         "f_units": round(statistics.median(ratios), 3),
         "seconds": round(statistics.median(seconds), 4),
@@ -108,7 +112,7 @@ def measure(name: str) -> tuple[dict[str, Any], float]:
 
 
 @contextmanager
-def _prepared(name: str, device: torch.device) -> Iterator[tuple[Callable[[], object], float]]:
+def _prepared(name: str, device: torch.device) -> Generator[tuple[Callable[[], object], float]]:
     """Give what a bench does, done once already, and the memory at its peak in megabytes."""
     if name in benches():
         network = _network(device)

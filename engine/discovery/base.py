@@ -29,7 +29,7 @@ class Problem:
 
     Attributes:
         forward: the masked forward of the model on its graph (`forward.graph`).
-        prepare: returns batches of at most so many training prompts.
+        prepare: returns the training prompts in batches of at most a given size.
         target_edges: the requested size of the circuit.
         warm_start: scores [n_edges] of another run to start from, if the settings name one.
         checkpoint: folder to save progress in and resume from, or None.
@@ -73,9 +73,9 @@ class Discovery:
     """
 
     scores: Tensor
-    history: dict[str, list[float]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    path: list[Step] = field(default_factory=list)
+    history: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    notes: list[str] = field(default_factory=list[str])
+    path: list[Step] = field(default_factory=list[Step])
 
 
 class Method(WithSettings[SettingsT], ABC):
@@ -84,8 +84,8 @@ class Method(WithSettings[SettingsT], ABC):
     Attributes:
         title, description: for the page.
         signed: whether a score's sign is the sign of the edge's effect.
-        trains_constants: whether it trains the constants of an optimal ablation along with its masks
-            (`Problem.constants`); for any other method they are those of every node ablated alone.
+        trains_constants: whether the method trains the constants of an optimal ablation along with its masks
+            (`Problem.constants`). Any other method gets the constants of every node ablated alone.
         Settings: its settings; a field `warm_start` takes the id of a finished run.
     """
 
@@ -107,5 +107,5 @@ methods: Registry[Method[Any]] = Registry("method", "engine.discovery")
 
 
 def has_signed_scores(method: str | None) -> bool:
-    """Return whether a method's scores are signed effects; of a foreign method it is not known."""
+    """Return whether a method's scores are signed effects; False of a method that is not known here."""
     return method is not None and method in methods.names() and methods.get(method).signed

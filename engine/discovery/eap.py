@@ -5,8 +5,8 @@ the edge is ablated,
 
     score_sr  =  mean over prompts of  Σ_positions ⟨ h_s - c_s , ∂m/∂x_r ⟩ .
 
-Any ablation may give c_s, not only a corrupt run. The authors' code gives the change of a loss instead, whose
-sign is the other, and sums over prompts where this takes their mean; the ranking by magnitude is the same.
+Any ablation may give c_s, not only a corrupt run. The authors' code gives the change of a loss instead, with
+the opposite sign, and sums over prompts rather than taking their mean. The ranking by magnitude is the same.
 """
 
 from collections.abc import Callable, Sequence
@@ -72,7 +72,7 @@ def attribute(
     """Return ⟨d_s, ∂m/∂x_r⟩ of every edge, [n_edges] on the CPU: its mean over points, then over prompts.
 
     Args:
-        points: gives the passes of a batch; as many for every batch.
+        points: returns the passes of a batch, the same number for every batch.
         batch_size: prompts at a time.
 
     Raises:
@@ -80,9 +80,9 @@ def attribute(
     """
     batches = problem.prepare(batch_size)
     n_prompts = sum(len(batch.answers) for batch in batches)
-    found = load_checkpoint(problem.checkpoint)
-    numbers = {"batch": 0, "point": 0} if found is None else found[1]
-    total = torch.zeros(problem.forward.graph.n_edges) if found is None else found[0]["scores"]
+    saved = load_checkpoint(problem.checkpoint)
+    numbers = {"batch": 0, "point": 0} if saved is None else saved[1]
+    total = torch.zeros(problem.forward.graph.n_edges) if saved is None else saved[0]["scores"]
     for done in range(numbers["batch"], len(batches)):
         attribution = _attribution(problem, batches[done])
         passes = points(attribution)
@@ -121,7 +121,9 @@ def metric_sum(
     values = logits.float()
     if metric == "probability_difference":
         values = values.softmax(-1)
-    rows, tokens, weights = [], [], []
+    rows: list[int] = []
+    tokens: list[int] = []
+    weights: list[float] = []
     for row, (right, wrong) in enumerate(zip(answers, wrong_answers, strict=True)):
         for ids, sign in ((right, 1.0), (wrong, -1.0)):
             rows += [row] * len(ids)

@@ -42,7 +42,7 @@ class Prompts:
 
     items: list[Prompt]
     metric: Metric
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list[str])
 
     def batches(self, size: int, seed: int | None = None) -> list[list[int]]:
         """Return batches of at most `size` prompts of equal length, as lists of indices into `items`.
