@@ -31,7 +31,9 @@ from engine.circuits.circuit import Circuit, circuit_to_json, top_edges
 from engine.circuits.graph import Graph, shared_graph
 from engine.cli.serve import free_port
 from engine.errors import CircuitExplorerError
+from engine.instruments.discover.request import Discover
 from engine.runs.store import RunStore
+from engine.shipped import shipped
 
 APP = Path(__file__).parent
 PATIENCE = 60  # seconds
@@ -88,7 +90,7 @@ def first_page() -> Bench:
             command = [sys.executable, "-m", "streamlit", "run", str(APP / "main.py")]
             with subprocess.Popen(
                 [*command, "--server.port", str(port)],
-                cwd=APP.parent,
+                cwd=shipped(".streamlit").parent,
                 env=environment,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -188,11 +190,12 @@ def _write_run(store: RunStore, seed: int) -> str:
     shipped = next(
         run
         for run in store.list()
-        if run.request.kind == "discover"
+        if isinstance(run.request, Discover)
         and (run.request.model, run.request.task, run.request.ablation) == FIRST
     )
     graph = shared_graph(12, 12, "split", False)
-    scores, growth = _circuit(graph, seed).scores, graph.n_edges / shipped.result["summary"]["n_edges_total"]
+    result = {"schema": 1} | shipped.result.model_dump()
+    scores, growth = _circuit(graph, seed).scores, graph.n_edges / result["summary"]["n_edges_total"]
 
     def grown(point: dict[str, Any]) -> dict[str, Any]:
         sizes = {
@@ -200,10 +203,10 @@ def _write_run(store: RunStore, seed: int) -> str:
         }
         return point | sizes | {"n_edges_total": graph.n_edges}
 
-    result = shipped.result | {
-        "summary": grown(shipped.result["summary"]),
-        "curve": [grown(point) for point in shipped.result["curve"]],
-        "circuit_top": {str(round(int(k) * growth)): top for k, top in shipped.result["circuit_top"].items()},
+    result |= {
+        "summary": grown(result["summary"]),
+        "curve": [grown(point) for point in result["curve"]],
+        "circuit_top": {str(round(int(k) * growth)): top for k, top in result["circuit_top"].items()},
     }
     tensors: dict[str, np.ndarray] = {"scores": scores}
     for i, prompt in enumerate(result["prompts"]):

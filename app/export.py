@@ -8,7 +8,7 @@ from app.figures.graph import circuit_figure
 from app.figures.style import LIGHT
 from engine.circuits.circuit import Circuit
 from engine.discovery.base import has_signed_scores
-from engine.runs.store import Run
+from engine.runs.folder import AnyRun
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -39,7 +39,7 @@ td, th {{ border-bottom: 1px solid {faint}; padding: .2rem .8rem .2rem 0; text-a
 """
 
 
-def to_html(run: Run, circuit: Circuit) -> str:
+def to_html(run: AnyRun, circuit: Circuit) -> str:
     """Return the circuit as a page of its own: plotly.js is inside, nothing is loaded from anywhere.
 
     Args:
@@ -47,7 +47,8 @@ def to_html(run: Run, circuit: Circuit) -> str:
         circuit: the circuit to show.
     """
     request, graph = run.request, circuit.graph
-    signed = has_signed_scores(request.method)
+    method = next(iter(request.facets()["method"]), None)  # of an import there is none
+    signed = has_signed_scores(method)
     figure = expand_handles(circuit_figure(circuit, LIGHT, signed=signed))
     figure.update_layout(height=max(560, 47 * (graph.n_layers + 4)))
     order = (-circuit.scores).argsort(kind="stable")
@@ -61,7 +62,7 @@ def to_html(run: Run, circuit: Circuit) -> str:
         line=f"{circuit.n_edges:,} of {graph.n_edges:,} edges. Hover for names and scores; drag to move, "
         "scroll to zoom, double-click to reset.",
         provenance=escape(
-            f"method {request.method}, ablation {request.ablation}, {request.n_prompts} prompts, "
+            f"method {method}, ablation {request.ablation}, {request.n_prompts} prompts, "
             f"seed {request.seed}, run {run.run_id}"
         ),
         figure=figure.to_html(

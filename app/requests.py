@@ -1,4 +1,4 @@
-"""The pages' view of the queue: one for the whole server, shared by all sessions."""
+"""The pages' view of the queue, one for the whole server and all sessions, and of what is asked of it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,12 +8,19 @@ import streamlit as st
 from app.errors import show_error
 from app.runs import store
 from engine.ablations.base import ablations
-from engine.completion import OF_A_RUN
 from engine.errors import CircuitExplorerError, RequestError
+from engine.instruments.evaluate.request import Evaluate
+from engine.instruments.importance.request import Importance
+from engine.instruments.measure.request import Measure
+from engine.instruments.stability.instrument import REPEATED
+from engine.instruments.stability.request import Stability, StabilityPlan
 from engine.jobs.queue import Job, JobQueue
-from engine.runs.request import Chosen, Kind, OwnPair, Request, Stability
-from engine.runs.store import Run
-from engine.settings import parse_settings
+from engine.runs.combine import Chosen
+from engine.runs.folder import AnyRun, Run
+from engine.runs.record import CurveResult
+from engine.runs.request import OfACircuit, OfAGraph, Request
+from engine.settings import parse_settings, settings_to_json
+from engine.tasks.own_pair import OwnPair
 
 # What two requests have in common that are about the same model, task and prompts.
 SAME = ("model", "weights_hash", "task", "task_hash", "qkv", "bos", "dtype", "split", "n_prompts", "seed")
@@ -30,7 +37,7 @@ def job_of(job_id: str) -> Job | None:
     return next((job for job in queue().jobs() if job.job_id == job_id), None)
 
 
-def finished(request: Request) -> Run | None:
+def finished(request: Request) -> AnyRun | None:
     """Return the run of a request if it is finished."""
     try:
         return store().get(request.run_id())
@@ -53,14 +60,14 @@ def start(requests: Sequence[Request]) -> None:
         show_error(str(error))
 
 
-def evaluation_request(origin: Run, ablation: str) -> Request:
+def evaluation_request(origin: Run[OfACircuit, CurveResult], ablation: str) -> Evaluate:
     """Return the request that evaluates a run's circuits under another ablation."""
-    return _like(origin, "evaluate", ablation, circuit=origin.run_id, edges=origin.request.edges)
+    return Evaluate(**_like(origin, ablation), circuit=origin.run_id, edges=origin.request.edges)
 
 
 def measure_request(
-    origin: Run, ablation: str, circuits: Sequence[Chosen], pairs: Sequence[OwnPair] = ()
-) -> Request:
+    origin: AnyRun, ablation: str, circuits: Sequence[Chosen], pairs: Sequence[OwnPair] = ()
+) -> Measure:
     """Return the request that measures circuits on the task of a run.
 
     Args:
@@ -69,10 +76,10 @@ def measure_request(
         circuits: the circuits.
         pairs: measured on these instead of the task's prompts.
     """
-    return _like(origin, "measure", ablation, circuits=list(circuits), pairs=list(pairs))
+    return Measure(**_like(origin, ablation), circuits=list(circuits), pairs=list(pairs))
 
 
-def stability_request(origin: Run, seeds: Sequence[int], folds: int = 2) -> Request:
+def stability_request(origin: AnyRun, seeds: Sequence[int], folds: int = 2) -> Stability:
     """Return the request that repeats a run's discovery, complete as the engine would make it.
 
     Args:
@@ -80,41 +87,40 @@ def stability_request(origin: Run, seeds: Sequence[int], folds: int = 2) -> Requ
         seeds: the seeds to repeat it with.
         folds: parts of the task's templates, each of which is left out once.
     """
-    fields = {name: getattr(origin.request, name) for name in OF_A_RUN["stability"]}
-    plan = Stability(seeds=list(seeds), folds=folds)
-    return Request(kind="stability", circuit=origin.run_id, stability=plan, **fields)
+    fields: dict[str, Any] = {name: getattr(origin.request, name) for name in REPEATED}
+    plan = StabilityPlan(seeds=list(seeds), folds=folds)
+    return Stability(circuit=origin.run_id, stability=plan, **fields)
 
 
-def importance_request(origin: Run, ablation: str) -> Request:
+def importance_request(origin: AnyRun, ablation: str) -> Importance:
     """Return the request that ablates every node of a run's model alone, on the run's task."""
-    return _like(origin, "importance", ablation)
+    return Importance(**_like(origin, ablation))
 
 
-def importance_by_default(like: Request, ablation: str) -> Request:
+def importance_by_default(like: OfAGraph, ablation: str) -> Importance:
     """Return the request that ablates every node alone by the ablation's default settings.
 
     Args:
         like: a completed request about the same model, task and prompts.
     """
-    return _request(like, "importance", ablation, defaults(ablation))
+    return Importance(**_same(like), ablation=ablation, ablation_settings=defaults(ablation))
 
 
 def defaults(ablation: str) -> dict[str, Any]:
     """Return the settings that an ablation has by default, all of them, as a completed request has them."""
-    return parse_settings(ablations.get(ablation).Settings, {}).model_dump(mode="json")
+    return settings_to_json(parse_settings(ablations.get(ablation).Settings, {}))
 
 
-def _like(origin: Run, kind: Kind, ablation: str, **more: Any) -> Request:
-    """Return a request about what a run was about, complete as `engine.experiments.completed` would make it.
+def _like(origin: AnyRun, ablation: str) -> dict[str, Any]:
+    """Return what a request under an ablation has in common with a run, complete as the engine would make it.
 
     Nothing but the run is looked at: its model may be gone, or on the hub, and a page only asks whether
     the answer is there. When it is submitted, a model or task that has changed since is refused.
     """
     own = ablation == origin.request.ablation
     settings = origin.request.ablation_settings if own else defaults(ablation)
-    return _request(origin.request, kind, ablation, settings, **more)
+    return _same(origin.request) | {"ablation": ablation, "ablation_settings": settings}
 
 
-def _request(like: Request, kind: Kind, ablation: str, settings: dict[str, Any], **more: Any) -> Request:
-    fields = {name: getattr(like, name) for name in SAME}
-    return Request(kind=kind, ablation=ablation, ablation_settings=settings, **fields, **more)
+def _same(like: OfAGraph) -> dict[str, Any]:
+    return {name: getattr(like, name) for name in SAME}

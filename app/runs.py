@@ -1,37 +1,26 @@
 """What pages read: runs, opened once and kept, and the words to show them with."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from engine.ablations.base import ablations
 from engine.circuits.circuit import Circuit, circuit_from_json, top_edges
 from engine.circuits.graph import Graph
-from engine.discovery.base import has_signed_scores, methods
-from engine.errors import CircuitExplorerError, RequestError
+from engine.discovery.base import has_signed_scores
+from engine.errors import RequestError
+from engine.instruments.base import Answer, Asked, Instrument, instrument_of, instruments
+from engine.instruments.words import model_name, title_of
+from engine.runs.folder import AnyRun, Run
 from engine.runs.notes import read_notes
-from engine.runs.request import Kind, Request
-from engine.runs.store import BrokenRun, Run, RunStore
-from engine.tasks.base import tasks
+from engine.runs.record import CurveResult
+from engine.runs.request import OfACircuit, OfATask, Request
+from engine.runs.store import BrokenRun, RunStore
 
-KIND_NAMES: dict[Kind, str] = {
-    "discover": "Discovery",
-    "import": "Import",
-    "evaluate": "Evaluation",
-    "measure": "Measurement",
-    "importance": "Importance",
-    "sweep": "Sweep",
-    "stability": "Stability",
-    "trace": "Trace",
-    "train-lenses": "Lens training",
-    "lens": "Lens",
-}
 FIRST = ("explorer-4l", "ioi", "counterfactual")  # the run a first visitor sees
 
 
@@ -49,7 +38,7 @@ class Opened:
         size: the one among them nearest to the size that was asked for.
     """
 
-    run: Run
+    run: Run[OfACircuit, CurveResult]
     graph: Graph
     scores: np.ndarray
     about: dict[str, Any]
@@ -58,7 +47,7 @@ class Opened:
     size: int
 
     @property
-    def request(self) -> Request:
+    def request(self) -> OfACircuit:
         """The request that was run."""
         return self.run.request
 
@@ -83,9 +72,17 @@ class Shelf:
         broken: the folders that could not be opened.
     """
 
-    runs: dict[str, Run]
-    others: dict[str, Run]
+    runs: dict[str, Run[OfACircuit, CurveResult]]
+    others: dict[str, AnyRun]
     broken: list[BrokenRun]
+
+    def of(self, instrument: type[Instrument[Asked, Answer]]) -> list[Run[Asked, Answer]]:
+        """Return the runs of one instrument, in the order of the shelf."""
+        return [run for run in self.everything() if run.request.kind == instrument.kind]
+
+    def everything(self) -> list[AnyRun]:
+        """Return all runs, those with a graph of their own first."""
+        return [*self.runs.values(), *self.others.values()]
 
     def label(self, run_id: str) -> str:
         """Return the title the user gave this run, or a short line on it; no two are alike."""
@@ -93,21 +90,37 @@ class Shelf:
 
     @cached_property
     def _labels(self) -> dict[str, str]:
-        fields = ("method", "seed", "model")
-        several = [n for n in fields if len({getattr(r.request, n) for r in self.runs.values()} - {None}) > 1]
-        labels = {run_id: own_title(run) or _line(run.request, several) for run_id, run in self.runs.items()}
-        times = Counter(labels.values())
-        # A chooser takes the text for the run: with two alike it would open the wrong one.
-        return {
-            run_id: label if times[label] == 1 else f"{label} · {run_id.rsplit('-', 1)[-1]}"
-            for run_id, label in labels.items()
-        }
+        several = [
+            name
+            for name in ("method", "seed", "model")
+            if len({_told_by(run.request)[name] for run in self.runs.values()} - {None}) > 1
+        ]
+        return told_apart(
+            {run_id: own_title(run) or _line(run.request, several) for run_id, run in self.runs.items()}
+        )
 
 
-def _line(request: Request, several: Sequence[str]) -> str:
-    parts = [title_of("task", request.task), request.ablation]
-    if "method" in several and request.method is not None:
-        parts.append(title_of("method", request.method))
+def told_apart(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return labels of which no two are alike: what ends the key is added to those that would be.
+
+    A chooser takes the text for the thing: with two alike it would open the wrong one.
+    """
+    times = Counter(labels.values())
+    return {
+        key: label if times[label] == 1 else f"{label} · {key.rsplit('-', 1)[-1]}"
+        for key, label in labels.items()
+    }
+
+
+def _told_by(request: OfACircuit) -> dict[str, object]:
+    method = request.facets()["method"]
+    return {"method": method[0] if method else None, "seed": request.seed, "model": request.model}
+
+
+def _line(request: OfACircuit, several: Sequence[str]) -> str:
+    parts, told_by = [title_of("task", request.task), request.ablation], _told_by(request)
+    if "method" in several and told_by["method"] is not None:
+        parts.append(title_of("method", str(told_by["method"])))
     if "seed" in several and request.seed:  # 0 is what nobody chose
         parts.append(f"seed {request.seed}")
     return " · ".join([*parts, *([model_name(request.model)] if "model" in several else [])])
@@ -132,12 +145,12 @@ def _shelf(stamps: tuple[int, ...]) -> Shelf:
     return Shelf({run.run_id: run for run in runs}, others, store().list_broken())
 
 
-def own_title(run: Run) -> str | None:
+def own_title(run: AnyRun) -> str | None:
     """Return the title that the user gave a run; None if there is none."""
     return read_notes(store(), run).title
 
 
-def _subject(request: Request) -> tuple[str, str, str]:
+def _subject(request: OfACircuit) -> tuple[str, str, str]:
     return request.model, request.task, request.ablation
 
 
@@ -158,61 +171,33 @@ def read_opened(run_id: str, stamp: int) -> Opened:
     if run.circuit is None:
         raise RequestError(f"run '{run_id}' has no graph of its own; open the run it was made for")
     sizes: dict[int, int] = {}
-    for point in run.result["curve"]:
+    for point in run.result.curve:
         # More edges of which all dangle make the same circuit, and too few make none.
-        if point["n_edges"] > 0 and point["n_edges"] not in sizes.values():
-            sizes[point["edges_requested"]] = point["n_edges"]
+        if point.n_edges > 0 and point.n_edges not in sizes.values():
+            sizes[point.edges_requested] = point.n_edges
     if not sizes:
         raise RequestError(
             f"run '{run_id}' has no circuit of any size: no path leads from the input to the logits"
         )
-    asked = run.result["summary"]["n_edges"]
+    asked = run.result.summary.n_edges
     size = min(sizes, key=lambda requested: abs(sizes[requested] - asked))
-    signed = has_signed_scores(run.request.method)
+    method = run.request.facets()["method"]
+    signed = has_signed_scores(method[0] if method else None)
     circuit = circuit_from_json(run.circuit)
     return Opened(run, circuit.graph, run.tensors["scores"], circuit.about, signed, sizes, size)
 
 
-def point_at(result: dict[str, Any], size: int) -> dict[str, Any]:
-    """Return the point of a result's curve for `size` edges requested (the nearest one there is)."""
-    return min(result["curve"], key=lambda point: abs(point["edges_requested"] - size))
-
-
-def title_of(kind: str, name: str) -> str:
-    """Return the title of a task, ablation or method; of a file, or what is not known here, its name."""
-    registry = {"task": tasks, "ablation": ablations, "method": methods}[kind]
-    try:
-        return registry.get(name).title
-    except CircuitExplorerError:
-        return Path(name).name
-
-
-def model_name(model: str) -> str:
-    """Return a model's short name: the last part of a folder or Hugging Face id."""
-    return model.rstrip("/").split("/")[-1]
-
-
 def run_title(request: Request) -> str:
     """Return one line that tells runs apart."""
-    task, how = title_of("task", request.task), request.ablation
-    if request.lens_training is not None:
-        return f"lenses · {model_name(request.model)}"
-    if request.lens is not None:
-        text = " ".join(request.lens.text.split())
-        return f"“{text if len(text) <= 44 else text[:43] + '…'}” · {model_name(request.model)}"
-    if request.trace is not None:
-        task = task if request.trace.prompt is None else f"“{request.trace.prompt}”"
-        how = f"{request.trace.state}, {request.ablation}"
-    if (plan := request.sweep) is not None:
-        task, ablation, method = (
-            title_of(kind, names[0]) if len(names) == 1 else f"{len(names)} {kind}s"
-            for kind, names in (("task", plan.tasks), ("ablation", plan.ablations), ("method", plan.methods))
-        )
-        how = f"{method} · {ablation}"
-    return f"{task} · {how} · {model_name(request.model)}"
+    return instrument_of(request).line(request)
 
 
-def provenance(opened: Opened, shown: Run | None) -> str:
+def kind_name(kind: str) -> str:
+    """Return what runs of a kind are called."""
+    return instruments.get(kind).title
+
+
+def provenance(opened: Opened, shown: AnyRun | None) -> str:
     """Return the line under every figure: where its numbers come from.
 
     Args:
@@ -227,35 +212,36 @@ def provenance(opened: Opened, shown: Run | None) -> str:
 
 def found_by(opened: Opened) -> str:
     """Return how a run's circuit came about: the method and its ablation, or that it was imported."""
-    if opened.request.kind == "import":
-        method = opened.about.get("method")
-        return "imported" if method is None else f"imported, of method {method}"
-    return f"{title_of('method', opened.request.method or '')}, found under {opened.request.ablation}"
+    method = opened.request.facets()["method"]
+    if not method:
+        foreign = opened.about.get("method")
+        return "imported" if foreign is None else f"imported, of method {foreign}"
+    return f"{title_of('method', method[0])}, found under {opened.request.ablation}"
 
 
-def measured(run: Run) -> str:
+def measured(run: AnyRun) -> str:
     """Return where the numbers of a measurement come from, as `provenance` does for a circuit's."""
     return f"{_about(run.request)} · {evaluated(run)} · seed {run.request.seed} · run {run.run_id}"
 
 
-def measured_under_several(runs: Sequence[Run], n: int) -> str:
+def measured_under_several(runs: Sequence[AnyRun], n: int) -> str:
     """Return where numbers under several ablations come from, all on the same `n` prompts."""
     request = runs[0].request
     ids = ", ".join(run.run_id for run in runs)
     return f"{_about(request)} · {n} prompts of the {request.split} split · seed {request.seed} · runs {ids}"
 
 
-def _about(request: Request) -> str:
+def _about(request: OfATask) -> str:
     return f"{model_name(request.model)} · {title_of('task', request.task)}"
 
 
-def evaluated(shown: Run) -> str:
+def evaluated(shown: AnyRun) -> str:
     """Return how the numbers of a run were measured: ablation, conditioning, prompts."""
-    n = shown.result["summary"]["kl"]["n"]
+    n = shown.result.summary.kl.n
     return f"evaluated under {conditioned(shown)} on {n} prompts of the {shown.request.split} split"
 
 
-def conditioned(run: Run) -> str:
+def conditioned(run: AnyRun) -> str:
     """Return the ablation of a run with its conditioning, if it has constants: "mean (per position)"."""
-    conditioning = run.result["conditioning"]
+    conditioning = run.result.conditioning
     return run.request.ablation + ("" if conditioning == "none" else f" ({conditioning})")

@@ -6,19 +6,11 @@ import streamlit as st
 
 from app.figures.style import LIGHT
 from app.presentation import page_look, presentation_switch
+from app.views import pages
 from engine.shipped import shipped
 
 APP = Path(__file__).parent
 ASSETS = shipped("assets")
-PAGES = (  # folder, title, icon, path of the address
-    ("explore", "Explore", ":material/hub:", "explore"),
-    ("compare", "Compare", ":material/compare:", "compare"),
-    ("importance", "Ablations", ":material/grid_on:", "ablations"),
-    ("trace", "Causal tracing", ":material/timeline:", "trace"),
-    ("lens", "Lens", ":material/search:", "lens"),
-    ("runs_page", "Runs", ":material/folder_open:", "runs"),
-)
-
 # Streamlit's wide layout leaves 5 rem free on both sides, a fifth of a small screen.
 STYLE = "<style>.stMainBlockContainer { padding-left: 2.2rem; padding-right: 2.2rem; }</style>"
 
@@ -29,11 +21,18 @@ def shell() -> None:
     st.html(STYLE)
     wordmark = (ASSETS / "wordmark.svg").read_text(encoding="utf-8").replace(LIGHT.ink, page_look().ink)
     st.logo(wordmark, size="large", icon_image=str(ASSETS / "logo.svg"))
-    pages = [
-        st.Page(APP / folder / "page.py", title=title, icon=icon, url_path=path, default=path == "explore")
-        for folder, title, icon, path in PAGES
+    there = pages()
+    scripts = [
+        st.Page(
+            APP / page.script,
+            title=page.title,
+            icon=page.icon,
+            url_path=page.path or page.folder,
+            default=page is there[0],
+        )
+        for page in there
     ]
-    page = st.navigation(pages, position="top")
+    page = st.navigation(scripts, position="top")
     presentation_switch(page.url_path)
     page.run()
 

@@ -5,8 +5,11 @@ goes back in the browser's history) and written after every run of the page, so 
 page that is left keeps its state in the session: the URL it is entered with again is empty.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 import streamlit as st
 
@@ -39,35 +42,74 @@ def explore() -> Explore:
     return st.session_state.setdefault("explore", Explore())
 
 
-def read_url(page: str, convert: dict[str, Callable[[str], object]], prefix: str = "") -> bool:
-    """Take the URL's values into the session, if the page did not write them itself.
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a page's address, whose value lies in the session state.
+
+    Attributes:
+        name: in the address; in the session state with the page's prefix before it.
+        read: makes a value of its text; ValueError drops it.
+        write: makes a text of its value.
+        default: what the address leaves out; a page can say another one where it depends on what is shown.
+    """
+
+    name: str
+    read: Callable[[str], Any] = str
+    write: Callable[[Any], str] = str
+    default: Any = None
+
+
+def take_address(page: str, parameters: Sequence[Parameter], prefix: str = "") -> bool:
+    """Take the values of the address into the session, if the page did not write them itself.
 
     Args:
         page: name of the page, for which what it last wrote is remembered.
-        convert: per parameter, how to read its text; ValueError drops the value.
-        prefix: a parameter's value goes to the session state under `prefix` and its name.
+        parameters: of the page.
+        prefix: of their names in the session state.
 
     Returns:
-        Whether the URL was taken.
+        Whether the address was taken.
     """
+    names = {parameter.name for parameter in parameters}
     # Going back in the history, a page is first run with the parameters of the page that is left.
-    url = {key: value for key, value in st.query_params.to_dict().items() if key in convert}
+    url = {key: value for key, value in st.query_params.to_dict().items() if key in names}
     if not url or url == _written(page):
         return False
-    for name, read in convert.items():
-        st.session_state.pop(prefix + name, None)
-        if name in url:
-            try:
-                st.session_state[prefix + name] = read(url[name])
-            except ValueError:
-                continue
+    for parameter in parameters:
+        st.session_state.pop(prefix + parameter.name, None)
+        if parameter.name in url:
+            with suppress(ValueError):
+                st.session_state[prefix + parameter.name] = parameter.read(url[parameter.name])
     st.session_state.setdefault("written", {})[page] = url
     return True
 
 
-def write_url(page: str, values: dict[str, object], defaults: dict[str, object]) -> None:
-    """Put `values` into the URL, leaving out what equals its default."""
-    url = {key: str(value) for key, value in values.items() if value != defaults.get(key)}
+def put_address(
+    page: str,
+    parameters: Sequence[Parameter],
+    prefix: str = "",
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+    values: Mapping[str, Any] = MappingProxyType({}),
+    hidden: Collection[str] = (),
+) -> None:
+    """Put the values that a page shows into the address, leaving out those that equal their default.
+
+    Args:
+        page, parameters, prefix: as `take_address`.
+        defaults: that depend on what is shown, by name.
+        values: of parameters that have another value than the session state says, by name.
+        hidden: names of parameters that say nothing about what is shown.
+    """
+    url: dict[str, str] = {}
+    for parameter in parameters:
+        name = parameter.name
+        default = defaults.get(name, parameter.default)
+        value = values[name] if name in values else st.session_state.get(prefix + name)
+        if name in hidden or value is None:
+            continue
+        text = parameter.write(value)
+        if default is None or text != parameter.write(default):
+            url[name] = text
     shared = {key: value for key, value in st.query_params.to_dict().items() if key == SHARED}
     if url | shared != st.query_params.to_dict():
         st.query_params.from_dict(url | shared)

@@ -1,49 +1,32 @@
 """Carry out a request: the one entry point from a request to a finished run.
 
-model, task, ablation ─► what the request's kind finds (`engine.findings`) ─► run folder
-
-Instruments that know no circuits (`INSTRUMENTS`) are given the model alone.
+It dispatches: the request is completed; a finished run is found; what has to be there first is carried out;
+then the instrument finds what was asked (`engine.instruments.base`), or gathers what its parts came to; and
+the run is written.
 """
 
 import platform
+import shutil
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 import torch
 
-from engine.circuits.circuit import Circuit, check_graph, circuit_to_json
-from engine.completion import completed
-from engine.composite import COMPOSITES, gathered, run_parts
-from engine.findings import FINDINGS, Found, Work
-from engine.lenses.lens import before_lens, lens
-from engine.lenses.train_lenses import train_lenses
-from engine.models import Model
+from engine.circuits.circuit import circuit_to_json
+from engine.errors import Cancelled, CircuitExplorerError
+from engine.instruments.base import Lane, Outcome, instrument_of
 from engine.progress import Report, part_of
-from engine.runs.request import Kind, Request
+from engine.runs.folder import AnyRun
+from engine.runs.found import Found
+from engine.runs.request import Request
 from engine.runs.store import RunStore
-from engine.tracing.trace import before_trace, trace
-from engine.workbench.evaluation import SHOWN, Evaluator
-from engine.workbench.memory import Estimate, memory_errors
-from engine.workbench.ready import Workbench, cached_model, prepare
+from engine.workbench.memory import memory_errors
+from engine.workbench.ready import Workbench
 
-# (model, request, store, report) -> what was found
-INSTRUMENTS: dict[Kind, Callable[[Model, Request, RunStore, Report], Found]] = {
-    "trace": trace,
-    "train-lenses": train_lenses,
-    "lens": lens,
-}
-# What has to be carried out before a request, if anything; its run then stays for the next. What can be found
-# wrong in the request without the model is refused there, before that takes long.
-BEFORE: dict[Kind, Callable[[Request, RunStore], Request | None]] = {
-    "trace": before_trace,
-    "lens": before_lens,
-}
 VERSIONS = ("circuit-explorer", "torch", "transformers", "transformer_lens", "numpy", "scipy")
 
 
@@ -51,6 +34,7 @@ def run(request: Request, report: Report, store: RunStore, checkpoint: Path | No
     """Carry out a request and return the id of its run, at once if it is finished already.
 
     Args:
+        request: what is asked.
         report: report(done, total, message), called often; raises `Cancelled` to stop.
         store: where runs are looked up and written.
         checkpoint: folder for progress, from which a later call with the same request goes on.
@@ -60,24 +44,118 @@ def run(request: Request, report: Report, store: RunStore, checkpoint: Path | No
         Cancelled: `report` was told to stop.
         OutOfMemoryError: it did not fit; the message has the estimate and what to lower.
     """
-    request = completed(request, store)
+    request, instrument = completed(request, store), instrument_of(request)
     if request.run_id() in store:
         return request.run_id()
     store.check_writable()
-    if request.kind in COMPOSITES:
-        return gather(request, run_parts(parts_of(request, store), run, report, store, checkpoint), store)
-    if request.kind in BEFORE and (first := BEFORE[request.kind](request, store)) is not None:
+    if parts := parts_of(request, store):
+        return gather(request, _carry_out(parts, report, store, checkpoint), store)
+    if (first := instrument.before(request, store)) is not None:
         run(first, part_of(report, 0, 95, 100, "first, once for all: "), store)
         report = part_of(report, 95, 100, 100)
     started = time.perf_counter()
     report(0, 100, f"loading {request.model}")
-    with memory_errors(request) as memory:
-        if request.kind in INSTRUMENTS:
-            model = cached_model(request.model, request.dtype, request.weights_hash or "")
-            found = INSTRUMENTS[request.kind](model, request, store, report)
-        else:
-            model, found = _circuits(request, report, store, checkpoint, memory)
-    result = {
+    with memory_errors(request.model) as memory:
+        bench = Workbench(request, store, checkpoint, memory)
+        found: Found = instrument.find(request, bench, report)
+    circuit = None if found.circuit is None else circuit_to_json(found.circuit, bench.model.shape.d_model)
+    return store.write(request, _record(found, started, bench), found.tensors or None, circuit)
+
+
+def completed(request: Request, store: RunStore) -> Request:
+    """Return the request with everything filled in that decides its run. Nothing is loaded.
+
+    Raises:
+        RequestError: the request cannot be carried out as written.
+    """
+    return cast(Request, instrument_of(request).complete(request, store))
+
+
+def parts_of(request: Request, store: RunStore) -> list[Request]:
+    """Return the requests, completed, by way of which a completed one is carried out; of most kinds none.
+
+    Raises:
+        RequestError: one of them cannot be carried out as written.
+    """
+    return [completed(part, store) for part in instrument_of(request).parts(request, store)]
+
+
+def lane(request: Request, store: RunStore) -> Lane:
+    """Return which workers carry out a completed request: the long ones also where what has to be there first
+    takes long and is not there.
+
+    Raises:
+        RequestError: the request cannot be carried out as written.
+    """
+    instrument = instrument_of(request)
+    if (own := instrument.lane(request, store)) == "long":
+        return own
+    first = instrument.before(request, store)
+    return own if first is None or first.run_id() in store else lane(first, store)
+
+
+def gather(request: Request, problems: Sequence[str | None], store: RunStore) -> str:
+    """Write the run of a request whose parts have been tried, and return its id.
+
+    Args:
+        request: completed.
+        problems: why each of its parts cannot be carried out, None for those that are done.
+        store: where the runs of the parts are.
+
+    Raises:
+        CircuitExplorerError: none of them could be.
+    """
+    parts = parts_of(request, store)
+    outcomes: list[Outcome] = [
+        problem or store.get(part.run_id()) for part, problem in zip(parts, problems, strict=True)
+    ]
+    runs = [outcome for outcome in outcomes if not isinstance(outcome, str)]
+    if not runs:
+        raise CircuitExplorerError(f"none of the parts could be carried out; the first: {problems[0]}")
+    found: Found = instrument_of(request).gather(request, parts, outcomes, store)
+    result = {"schema": 1, "created": _now(), **found.result, **_origin(runs)}
+    return store.write(request, result, found.tensors or None)
+
+
+def _carry_out(
+    parts: Sequence[Request], report: Report, store: RunStore, checkpoint: Path | None
+) -> list[str | None]:
+    """Carry out the parts of a request one after the other, as far as they are not finished.
+
+    Args:
+        parts: completed.
+        checkpoint: the request's own folder; those of the parts lie beside it.
+
+    Returns:
+        Why each part cannot be carried out, None for those that are done.
+    """
+    problems: list[str | None] = []
+    for done, part in enumerate(parts):
+        within = part_of(report, done, done + 1, len(parts), f"{done + 1} of {len(parts)}, {_about(part)}: ")
+        folder = None if checkpoint is None else checkpoint.parent / part.run_id()
+        problem = None
+        try:
+            run(part, within, store, folder)
+        except Cancelled:
+            raise
+        except CircuitExplorerError as error:
+            problem = str(error)
+        problems.append(problem)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+    return problems
+
+
+def _about(part: Request) -> str:
+    """Return what a part is, in a few words."""
+    facets = part.facets()
+    tasks, ablations = (", ".join(facets[name]) for name in ("task", "ablation"))
+    return f"{part.title_part()} of {tasks} under {ablations}, seed {part.seed}"
+
+
+def _record(found: Found, started: float, bench: Workbench) -> dict[str, Any]:
+    """Return result.json: what was found, and where, when and how long."""
+    return {
         "schema": 1,
         "created": _now(),
         **found.result,
@@ -88,106 +166,24 @@ def run(request: Request, report: Report, store: RunStore, checkpoint: Path | No
             "evaluation_seconds": round(time.perf_counter() - found.discovered, 3),
         },
         "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
-        "device": str(model.device),
-        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": str(bench.model.device),
+        "dtype": str(bench.model.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "notes": list(dict.fromkeys(found.notes)),
     }
-    circuit = None if found.circuit is None else circuit_to_json(found.circuit, model.shape.d_model)
-    return store.write(request, result, found.tensors or None, circuit)
 
 
-def _circuits(
-    request: Request, report: Report, store: RunStore, checkpoint: Path | None, memory: Estimate
-) -> tuple[Model, Found]:
-    """Return what a request about circuits or nodes finds, with the prompts that are shown."""
-    bench = prepare(request)
-    memory.needed = bench.bytes_needed
-    # Before the long part, so that a fault in the prompts evaluated on is found at once.
-    evaluator = bench.evaluator(request)
-    found = FINDINGS[request.kind](Work(request, bench, evaluator, store, checkpoint), report)
-    prompts, attention = _shown(bench, evaluator)
-    tensors = dict(found.tensors)
-    if request.kind == "discover" or request.pairs:
-        tensors |= {f"attention.{i}": pattern for i, pattern in enumerate(attention)}
-    result = found.result | {"prompts": prompts, "conditioning": bench.conditioning}
-    notes = [*bench.training.notes, *evaluator.prompts.notes, *found.notes]
-    return bench.model, replace(found, result=result, tensors=tensors, notes=notes)
-
-
-def parts_of(request: Request, store: RunStore) -> list[Request]:
-    """Return the requests, completed, by way of which a completed one is carried out; of most kinds none.
-
-    Raises:
-        RequestError: one of them cannot be carried out as written.
-    """
-    if request.kind not in COMPOSITES:
-        return []
-    return [completed(part, store) for part in COMPOSITES[request.kind].parts(request, store)]
-
-
-def gather(request: Request, problems: list[str | None], store: RunStore) -> str:
-    """Write the run of a request whose parts have been tried, and return its id.
-
-    Args:
-        problems: why each of its parts cannot be carried out, None for those that are done.
-
-    Raises:
-        CircuitExplorerError: none of them could be.
-    """
-    found, tensors = gathered(request, parts_of(request, store), problems, store)
-    return store.write(request, {"schema": 1, "created": _now(), **found}, tensors or None)
+def _origin(runs: Sequence[AnyRun]) -> dict[str, Any]:
+    """Return what a result says of where it was computed, from the runs of its parts."""
+    first = runs[0].result
+    timings = {
+        name: round(sum(getattr(run.result.timings, name) for run in runs), 3)
+        for name in ("seconds", "discovery_seconds", "evaluation_seconds")
+    }
+    notes = sorted({note for run in runs for note in run.result.notes})
+    same = {name: getattr(first, name) for name in ("versions", "device", "dtype")}
+    return same | {"timings": timings, "notes": notes}
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _shown(bench: Workbench, evaluator: Evaluator) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
-    """Return the first prompts with the model's predictions, and its attention patterns [L, H, S, S]."""
-    prompts, patterns, names = [], [], bench.model.token_strings
-    tops = evaluator.top(evaluator.model_logits)
-    for item, top in zip(evaluator.prompts.items[:SHOWN], tops, strict=True):
-        tokens = torch.tensor([item.clean_ids], device=bench.model.device)
-        run = bench.model.transformer.run(tokens, patterns=True)
-        patterns.append(torch.stack(run.patterns)[:, :, 0].half().cpu().numpy())
-        prompts.append(
-            {
-                "clean": item.clean,
-                "corrupt": item.corrupt,
-                "tokens": names(item.clean_ids),
-                "corrupt_tokens": names(item.corrupt_ids),
-                "answers": names(item.answers),
-                "wrong_answers": names(item.wrong_answers),
-                "model_top": top,
-            }
-        )
-    return prompts, patterns
-
-
-def evaluate_circuit(circuit: Circuit, request: Request, report: Report) -> dict[str, Any]:
-    """Return the metrics of one circuit, as `circuit-explorer evaluate` prints them.
-
-    Args:
-        circuit: any circuit, for instance of a file.
-        request: its model, task, ablation, split, number of prompts and seed are used.
-
-    Raises:
-        RequestError: the circuit's graph is not the model's.
-    """
-    report(0, 3, f"loading {request.model}")
-    with memory_errors(request) as memory:
-        bench = prepare(request)
-        memory.needed = bench.bytes_needed
-        graph = bench.forward.graph
-        check_graph(circuit, graph, request.model)
-        report(1, 3, "preparing prompts")
-        evaluator = bench.evaluator(request)
-        report(2, 3, "evaluating")
-        measured = evaluator.measure(circuit)[0]
-    report(3, 3, "evaluated")
-    return measured | {
-        "split": request.split,
-        "ablation": request.ablation,
-        "conditioning": bench.conditioning,
-    }

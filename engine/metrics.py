@@ -7,15 +7,14 @@ between ablating everything and ablating nothing, (m(circuit) - m(ablated)) / (m
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
-from scipy import stats
+from scipy import stats  # pyright: ignore[reportMissingTypeStubs] - it has none
 from torch import Tensor
 
 from engine.arrays import Numbers
 
-Metric = Literal["logit_difference", "probability_difference"]  # what a task is measured in
 RESAMPLES = 1000
 Values = dict[str, Numbers]  # metric name -> one value per prompt
 Summary = dict[str, Any]  # {"mean": …, "ci95": [lo, hi], "n": …}, None where undefined
@@ -57,9 +56,7 @@ def join(parts: list[Values]) -> Values:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def summarise(
-    values: Values, metric: Metric, model: Values, ablated: Values, seed: int
-) -> dict[str, Summary]:
+def summarise(values: Values, metric: str, model: Values, ablated: Values, seed: int) -> dict[str, Summary]:
     """Return every metric's mean over prompts with its 95 % bootstrap interval, faithfulness included.
 
     Args:

@@ -22,7 +22,7 @@ def modules_named(package: str, name: str) -> list[ModuleType]:
 
     Args:
         package: dotted name of the package, for instance "engine.instruments".
-        name: of the module, for instance "bench"; a folder without one is passed over.
+        name: of the module, for instance "instrument"; a folder without one is passed over.
     """
     inside = pkgutil.iter_modules(importlib.import_module(package).__path__)
     names = [f"{package}.{folder.name}.{name}" for folder in inside if folder.ispkg]

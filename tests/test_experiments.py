@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -11,11 +11,15 @@ import torch
 from engine import experiments
 from engine.circuits.circuit import circuit_from_json, top_edges
 from engine.errors import Cancelled, OutOfMemoryError, RequestError
+from engine.instruments.discover.request import Discover
+from engine.instruments.evaluate.find import evaluate_circuit
+from engine.instruments.evaluate.request import Evaluate
 from engine.models import Model, shape_of_folder
 from engine.runs.request import Request
 from engine.runs.store import RunStore
 
 EDGES = 60
+RequestT = TypeVar("RequestT", bound=Request)
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +40,8 @@ def task_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def asked(tiny_folder: Path, task_file: Path) -> Request:
-    return Request(
+def asked(tiny_folder: Path, task_file: Path) -> Discover:
+    return Discover(
         model=str(tiny_folder),
         task=str(task_file),
         ablation="counterfactual",
@@ -56,42 +60,42 @@ def nothing(done: int, total: int, message: str) -> None:
     pass
 
 
-def change(request: Request, **fields: Any) -> Request:
+def change(request: RequestT, **fields: Any) -> RequestT:
     return request.model_copy(update=fields)
 
 
-def test_a_run_has_everything(asked: Request, store: RunStore, tiny_model: Model) -> None:
+def test_a_run_has_everything(asked: Discover, store: RunStore, tiny_model: Model) -> None:
     run = store.get(experiments.run(asked, nothing, store))
     graph, result = tiny_model.shape.graph(), run.result
     assert run.request.weights_hash == tiny_model.weights_hash
     assert run.tensors["scores"].shape == (graph.n_edges,)
-    assert result["curve"][-1]["n_edges"] == graph.n_edges
-    assert result["curve"][-1]["kl"]["mean"] == pytest.approx(0, abs=1e-5)
-    assert result["curve"][-1]["faithfulness"]["mean"] == pytest.approx(1, abs=1e-3)
-    assert [point["edges_requested"] for point in result["curve"]] == sorted(
-        point["edges_requested"] for point in result["curve"]
+    assert result.curve[-1].n_edges == graph.n_edges
+    assert result.curve[-1].kl.mean == pytest.approx(0, abs=1e-5)
+    assert result.curve[-1].faithfulness.mean == pytest.approx(1, abs=1e-3)
+    assert [point.edges_requested for point in result.curve] == sorted(
+        point.edges_requested for point in result.curve
     )
     circuit = circuit_from_json(run.circuit)
     expected = top_edges(graph, run.tensors["scores"], EDGES)
     assert (circuit.kept == expected.kept).all()
-    assert result["summary"]["n_edges"] == expected.n_edges
-    assert set(result["circuit_top"]) == {str(point["edges_requested"]) for point in result["curve"]}
-    prompt = result["prompts"][0]
+    assert result.summary.n_edges == expected.n_edges
+    assert set(result.circuit_top) == {str(point.edges_requested) for point in result.curve}
+    prompt = result.prompts[0]
     pattern = run.tensors["attention.0"]
-    assert pattern.shape == (3, 4, len(prompt["tokens"]), len(prompt["tokens"]))
+    assert pattern.shape == (3, 4, len(prompt.tokens), len(prompt.tokens))
     np.testing.assert_allclose(pattern.sum(-1), 1, atol=2e-3)
-    assert len(prompt["model_top"]) == len(result["circuit_top"][str(EDGES)][0]) == 5
-    assert result["versions"]["torch"] == torch.__version__
+    assert len(prompt.model_top) == len(result.circuit_top[str(EDGES)][0]) == 5
+    assert result.versions["torch"] == torch.__version__
 
 
 def test_the_same_request_is_the_same_run_bit_for_bit(
-    asked: Request, store: RunStore, tmp_path: Path
+    asked: Discover, store: RunStore, tmp_path: Path
 ) -> None:
     first = experiments.run(asked, nothing, store)
     other = RunStore(tmp_path / "elsewhere", tmp_path / "shipped")
     assert experiments.run(asked, nothing, other) == first
     assert (store.get(first).tensors["scores"] == other.get(first).tensors["scores"]).all()
-    assert store.get(first).result["curve"] == other.get(first).result["curve"]
+    assert store.get(first).result.curve == other.get(first).result.curve
 
     def never(done: int, total: int, message: str) -> None:
         raise AssertionError("a finished run is not computed again")
@@ -99,7 +103,7 @@ def test_the_same_request_is_the_same_run_bit_for_bit(
     assert experiments.run(asked, never, store) == first
 
 
-def test_what_decides_the_run_decides_its_name(asked: Request, store: RunStore, task_file: Path) -> None:
+def test_what_decides_the_run_decides_its_name(asked: Discover, store: RunStore, task_file: Path) -> None:
     name = experiments.completed(asked, store).run_id()
     assert name.startswith("edge-pruning-tiny-pairs-counterfactual-")
     written_out = change(asked, settings={"steps": "40", "batch_size": 8, "node_masks": True})
@@ -113,7 +117,7 @@ def test_what_decides_the_run_decides_its_name(asked: Request, store: RunStore, 
 
 
 def test_a_cancelled_run_leaves_nothing_and_resumes_to_the_same(
-    asked: Request, store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: Discover, store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.discovery.mask_training.CHECKPOINT_EVERY", 7)
     expected = store.get(experiments.run(asked, nothing, store)).tensors["scores"]
@@ -132,27 +136,27 @@ def test_a_cancelled_run_leaves_nothing_and_resumes_to_the_same(
 
 
 @pytest.mark.parametrize("ablation", ["zero", "mean", "resample", "counterfactual-mean"])
-def test_a_circuit_under_another_ablation(asked: Request, store: RunStore, ablation: str) -> None:
+def test_a_circuit_under_another_ablation(asked: Discover, store: RunStore, ablation: str) -> None:
     origin = experiments.run(asked, nothing, store)
-    request = Request(kind="evaluate", model=asked.model, task=asked.task, ablation=ablation, circuit=origin)
+    request = Evaluate(model=asked.model, task=asked.task, ablation=ablation, circuit=origin)
     run = store.get(experiments.run(request, nothing, store))
     assert run.request.edges == EDGES
-    assert run.result["summary"]["n_edges"] == store.get(origin).result["summary"]["n_edges"]
-    assert run.result["curve"][-1]["kl"]["mean"] == pytest.approx(0, abs=1e-5)
-    assert run.result["summary"]["kl"]["mean"] != store.get(origin).result["summary"]["kl"]["mean"]
+    assert run.result.summary.n_edges == store.get(origin).result.summary.n_edges
+    assert run.result.curve[-1].kl.mean == pytest.approx(0, abs=1e-5)
+    assert run.result.summary.kl.mean != store.get(origin).result.summary.kl.mean
 
 
 @pytest.mark.parametrize("ablation", ["counterfactual", "resample", "mean"])
-def test_evaluating_a_circuit_equals_the_run(asked: Request, store: RunStore, ablation: str) -> None:
+def test_evaluating_a_circuit_equals_the_run(asked: Discover, store: RunStore, ablation: str) -> None:
     run = store.get(experiments.run(change(asked, ablation=ablation), nothing, store))
     assert run.circuit is not None
-    found = experiments.evaluate_circuit(circuit_from_json(run.circuit), run.request, nothing)
-    for name, value in run.result["summary"].items():
+    found = evaluate_circuit(circuit_from_json(run.circuit), run.request, nothing)
+    for name, value in run.result.summary.model_dump().items():
         assert found[name] == value
 
 
 def test_a_fault_in_the_prompts_evaluated_on_is_found_at_once(
-    asked: Request, store: RunStore, tmp_path: Path
+    asked: Discover, store: RunStore, tmp_path: Path
 ) -> None:
     rows = Path(asked.task).read_text().splitlines()
     path = tmp_path / "pairs.jsonl"
@@ -165,16 +169,16 @@ def test_a_fault_in_the_prompts_evaluated_on_is_found_at_once(
         experiments.run(change(asked, task=str(path)), no_training, store)
 
 
-def test_a_folder_that_cannot_be_written_is_said_first(asked: Request, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_said_first(asked: Discover, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = RunStore(tmp_path / "file" / "runs", tmp_path / "shipped")
     with pytest.raises(RequestError, match="runs cannot be written to"):
         experiments.run(asked, nothing, store)
 
 
-def test_an_evaluation_has_no_scores_to_start_from(asked: Request, store: RunStore) -> None:
+def test_an_evaluation_has_no_scores_to_start_from(asked: Discover, store: RunStore) -> None:
     origin = experiments.run(asked, nothing, store)
-    request = Request(kind="evaluate", model=asked.model, task=asked.task, ablation="zero", circuit=origin)
+    request = Evaluate(model=asked.model, task=asked.task, ablation="zero", circuit=origin)
     evaluation = experiments.run(request, nothing, store)
     for wrong in (change(request, circuit=evaluation), change(asked, settings={"warm_start": evaluation})):
         with pytest.raises(
@@ -184,18 +188,18 @@ def test_an_evaluation_has_no_scores_to_start_from(asked: Request, store: RunSto
 
 
 def test_a_changed_task_file_is_not_evaluated_as_the_old_one(
-    asked: Request, store: RunStore, tmp_path: Path
+    asked: Discover, store: RunStore, tmp_path: Path
 ) -> None:
     path = tmp_path / "pairs.jsonl"
     path.write_text(Path(asked.task).read_text())
     origin = experiments.run(change(asked, task=str(path)), nothing, store)
     path.write_text(path.read_text() + "\n")
-    request = Request(kind="evaluate", model=asked.model, task=str(path), ablation="zero", circuit=origin)
+    request = Evaluate(model=asked.model, task=str(path), ablation="zero", circuit=origin)
     with pytest.raises(RequestError, match=r"pairs.jsonl' has changed since run"):
         experiments.completed(request, store)
 
 
-def test_a_warm_start_from_another_run(asked: Request, store: RunStore) -> None:
+def test_a_warm_start_from_another_run(asked: Discover, store: RunStore) -> None:
     first = experiments.run(asked, nothing, store)
     warm = change(asked, settings={"steps": 40, "batch_size": 8, "warm_start": first})
     second = store.get(experiments.run(warm, nothing, store))
@@ -220,14 +224,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("fields", "message"), WRONG)
 def test_a_wrong_request_is_refused_before_anything_is_loaded(
-    asked: Request, store: RunStore, fields: dict[str, Any], message: str
+    asked: Discover, store: RunStore, fields: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(RequestError, match=message):
         experiments.completed(change(asked, **fields), store)
 
 
 def test_too_little_memory_is_said_before_and_during(
-    asked: Request, store: RunStore, monkeypatch: pytest.MonkeyPatch
+    asked: Discover, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("engine.workbench.memory._free", lambda device: 1000)
@@ -269,7 +273,7 @@ def test_the_real_story_model_yields_a_gendered_pronoun_circuit(
     ]
     path = tmp_path / "pronouns.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows))
-    request = Request(
+    request = Discover(
         model=str(shared_data / "models" / "stories260K"),
         task=str(path),
         ablation="counterfactual",
@@ -278,7 +282,7 @@ def test_the_real_story_model_yields_a_gendered_pronoun_circuit(
         edges=246,
     )
     result = store.get(experiments.run(request, nothing, store)).result
-    assert result["model"]["logit_difference"]["mean"] > 2, "the model knows the pronouns"
-    assert result["summary"]["n_edges"] <= 246
-    assert result["summary"]["faithfulness"]["mean"] > 0.8
-    assert result["summary"]["kl"]["mean"] < 0.3 * result["ablated"]["kl"]["mean"]
+    assert result.model.logit_difference.mean > 2, "the model knows the pronouns"
+    assert result.summary.n_edges <= 246
+    assert result.summary.faithfulness.mean > 0.8
+    assert result.summary.kl.mean < 0.3 * result.ablated.kl.mean

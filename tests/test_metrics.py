@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.metrics import join, per_prompt, summarise
+from engine.metrics import Values, join, per_prompt, summarise
 
 
 def test_metrics_are_their_definitions() -> None:
@@ -29,8 +29,12 @@ def test_the_model_itself_has_no_divergence_and_agrees() -> None:
 
 def test_faithfulness_is_one_for_the_model_and_zero_for_everything_ablated() -> None:
     rng = np.random.default_rng(0)
-    model, ablated = ({"kl": rng.random(50), "logit_difference": rng.normal(m, 1, 50)} for m in (4, -1))
-    half = {name: (model[name] + ablated[name]) / 2 for name in model}
+
+    def drawn(mean: float) -> Values:
+        return {"kl": rng.random(50), "logit_difference": rng.normal(mean, 1, 50)}
+
+    model, ablated = drawn(4), drawn(-1)
+    half: Values = {name: (model[name] + ablated[name]) / 2 for name in model}
     for values, expected in ((model, 1), (ablated, 0), (half, 0.5)):
         found = summarise(values, "logit_difference", model, ablated, seed=0)["faithfulness"]
         assert found["mean"] == pytest.approx(expected)
@@ -41,7 +45,7 @@ def test_intervals_cover_the_mean_about_95_times_of_100() -> None:
     rng = np.random.default_rng(1)
     covered = 0
     for seed in range(200):
-        values = {"kl": rng.exponential(1.0, 60), "logit_difference": rng.normal(size=60)}
+        values: Values = {"kl": rng.exponential(1.0, 60), "logit_difference": rng.normal(size=60)}
         low, high = summarise(values, "logit_difference", values, values, seed)["kl"]["ci95"]
         covered += low <= 1.0 <= high
     assert 0.88 <= covered / 200 <= 0.99

@@ -3,16 +3,14 @@
 import streamlit as st
 
 from app.compare.choice import Compared
-from app.compare.evaluations import Evaluation, evaluation, missing_evaluations
+from app.compare.evaluations import CurveRun, evaluation, missing_evaluations
 from app.compare.metrics import by_circuit
 from app.components.plotly_view import plotly_view
 from app.figures.curve import METRIC_NAMES
 from app.figures.curves import curves_figure, marked_series
 from app.figures.marks import run_mark
 from app.figures.style import Look
-from app.runs import point_at
 from engine.ablations.base import ablations
-from engine.runs.store import Run
 
 
 def ablations_panel(compared: list[Compared], metric: str, scheme: Look) -> None:
@@ -20,57 +18,57 @@ def ablations_panel(compared: list[Compared], metric: str, scheme: Look) -> None
     st.subheader("One circuit under every ablation", anchor=False)
     left, right = st.columns(2, gap="medium")
     with left:
-        one = _choose(compared)
-    found: dict[str, Evaluation] = {
-        name: evaluation(one.opened, name, ablations.get(name).title) for name in ablations.names()
+        side = _choose(compared)
+    evaluations = {
+        name: evaluation(side.opened, name, ablations.get(name).title) for name in ablations.names()
     }
-    missing_evaluations(list(found.values()), "compare-evaluate-one", f"for {one.mark.sign}")
-    runs = {name: entry.run for name, entry in found.items() if entry.run is not None}
-    titles = {name: _title(run, name == one.opened.request.ablation) for name, run in runs.items()}
+    missing_evaluations(list(evaluations.values()), "compare-evaluate-one", f"for {side.mark.sign}")
+    runs = {name: measured.run for name, measured in evaluations.items() if measured.run is not None}
+    titles = {name: _title(run, name == side.opened.request.ablation) for name, run in runs.items()}
     left, right = st.columns(2, gap="medium")
     with left:
         series = [
-            marked_series(run_mark(place, scheme), titles[name], run.result["curve"], scheme, one.size)
+            marked_series(run_mark(place, scheme), titles[name], run.result.curve, scheme, side.size)
             for place, (name, run) in enumerate(runs.items())
         ]
         alt = f"{METRIC_NAMES[metric]} over edges kept under every ablation. The table has the numbers."
         plotly_view(curves_figure(series, metric, scheme), "compare-ablations", alt, 300 + 19 * len(series))
     with right:
-        rows = [(titles[name], point_at(run.result, one.size)) for name, run in runs.items()]
+        rows = [(titles[name], run.result.point_at(side.size)) for name, run in runs.items()]
         st.dataframe(
             by_circuit(rows, "ablation"),
             hide_index=True,
             height="content",
-            alt=f"Metrics of circuit {one.mark.letter} under every ablation",
+            alt=f"Metrics of circuit {side.mark.letter} under every ablation",
             column_config={
                 "ablation": st.column_config.TextColumn(pinned=True),
             },
         )
         numbers = ", ".join(run.run_id for run in runs.values())
-        n, split = one.opened.run.result["summary"]["kl"]["n"], one.opened.request.split
+        n, split = side.opened.run.result.summary.kl.n, side.opened.request.split
         st.caption(
-            f"{one.mark.sign}: the same {one.circuit.n_edges:,} edges are kept, only what stands in for the "
-            f"others changes; {n} prompts of the {split} split. In brackets: one constant per position, or "
-            f"one shared by all. Runs {numbers}."
+            f"{side.mark.sign}: the same {side.circuit.n_edges:,} edges are kept, only what stands in for "
+            f"the others changes; {n} prompts of the {split} split. In brackets: one constant per position, "
+            f"or one shared by all. Runs {numbers}."
         )
 
 
 def _choose(compared: list[Compared]) -> Compared:
-    runs = {one.run_id: one for one in compared}
-    if st.session_state.get("compare-same") not in runs:
+    sides = {side.run_id: side for side in compared}
+    if st.session_state.get("compare-same") not in sides:
         st.session_state["compare-same"] = compared[0].run_id
     run_id = st.selectbox(
         "Circuit of",
-        list(runs),
+        list(sides),
         key="compare-same",
-        format_func=lambda run_id: runs[run_id].name,
+        format_func=lambda run_id: sides[run_id].name,
         persist_state="session",
     )
-    return runs[run_id]
+    return sides[run_id]
 
 
-def _title(run: Run, own: bool) -> str:
+def _title(run: CurveRun, own: bool) -> str:
     """Name an ablation with its conditioning: a constant per position is not one that all share."""
-    title, conditioning = ablations.get(run.request.ablation).title, run.result["conditioning"]
+    title, conditioning = ablations.get(run.request.ablation).title, run.result.conditioning
     notes = [*([] if conditioning == "none" else [conditioning]), *(["as found"] if own else [])]
     return f"{title} ({', '.join(notes)})" if notes else title

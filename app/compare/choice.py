@@ -9,11 +9,12 @@ from streamlit.delta_generator import DeltaGenerator
 from app.compare.evaluations import OWN, Evaluation, evaluation, missing_evaluations
 from app.figures.marks import Mark, run_mark
 from app.figures.style import Look
-from app.runs import Opened, Shelf, open_run, point_at
+from app.runs import Opened, Shelf, open_run
 from app.text import plain
 from engine.ablations.base import ablations
 from engine.circuits.circuit import Circuit
 from engine.errors import CircuitExplorerError
+from engine.runs.record import Point
 
 FIRST_RUNS = 3  # what a first visitor sees
 HEADING = 46  # px: as high as a button or a select box beside it
@@ -50,10 +51,10 @@ class Compared:
         return self.opened.run.run_id
 
     @property
-    def point(self) -> dict | None:
+    def point(self) -> Point | None:
         """The metrics of the circuit; None while it is not evaluated."""
         run = self.evaluation.run
-        return None if run is None else point_at(run.result, self.size)
+        return None if run is None else run.result.point_at(self.size)
 
 
 def heading(text: str) -> DeltaGenerator:
@@ -129,7 +130,7 @@ def choose_under() -> str:
 
 def choose_size(opened: list[Opened]) -> int:
     """Draw the slider that all circuits follow and return the size asked for."""
-    sizes = sorted({size for one in opened for size in one.sizes})
+    sizes = sorted({size for run in opened for size in run.sizes})
     own, before = opened[0].size, st.session_state.get("compare-own-size")
     wanted = st.session_state.get("compare-edges")
     st.session_state["compare-own-size"] = own
@@ -153,28 +154,26 @@ def side_by_side(
     opened: list[Opened], size: int, under: str, label: Callable[[str], str], scheme: Look
 ) -> list[Compared]:
     """Return the runs with all that every part of the page needs."""
-    found = []
-    for place, one in enumerate(opened):
-        mark = run_mark(place, scheme)
-        own_size = _nearest(list(one.sizes), size)
-        measured = evaluation(one, under, mark.sign)
-        name = label(one.run.run_id)
-        found.append(Compared(mark, name, one, own_size, one.circuit(own_size), measured))
-    return found
+    sides = []
+    for place, run in enumerate(opened):
+        mark, own_size = run_mark(place, scheme), _nearest(list(run.sizes), size)
+        measured = evaluation(run, under, mark.sign)
+        sides.append(Compared(mark, label(run.run.run_id), run, own_size, run.circuit(own_size), measured))
+    return sides
 
 
 def missing(compared: list[Compared], under: str) -> None:
     """Name what is not evaluated under the common ablation, with the button that starts it."""
     if under != OWN:
-        missing_evaluations([one.evaluation for one in compared], "compare-evaluate", f"under {under}")
+        missing_evaluations([side.evaluation for side in compared], "compare-evaluate", f"under {under}")
 
 
 def groups(compared: list[Compared]) -> list[list[Compared]]:
     """Return the runs by the shape of their graphs: only circuits of one shape have edges in common."""
-    found: dict[object, list[Compared]] = {}
-    for one in compared:
-        found.setdefault(one.opened.graph, []).append(one)
-    return list(found.values())
+    by_graph: dict[object, list[Compared]] = {}
+    for side in compared:
+        by_graph.setdefault(side.opened.graph, []).append(side)
+    return list(by_graph.values())
 
 
 def _nearest(sizes: list[int], wanted: int) -> int:

@@ -14,16 +14,19 @@ from app.compare.evaluations import evaluation, unlike
 from app.compare.metrics import by_circuit
 from app.components.plotly_view import plotly_view
 from app.figures.curve import METRIC_NAMES
-from app.figures.curves import Point, curves_figure, marked_series
+from app.figures.curves import Single, curves_figure, marked_series
 from app.figures.style import Look
 from app.requests import being_made, finished, measure_request, start
 from app.runs import evaluated, store
 from app.text import plain
 from engine.ablations.base import ablations
 from engine.circuits.graph import Graph
-from engine.runs.combine import chosen_edges, combinations
-from engine.runs.request import Chosen, Part, Request
-from engine.runs.store import Run
+from engine.instruments.measure.request import Measure
+from engine.instruments.measure.result import MeasureResult
+from engine.runs.combine import Chosen, Part, chosen_edges, combinations
+from engine.runs.folder import Run
+
+MeasureRun = Run[Measure, MeasureResult]
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def combined_panel(groups: list[list[Compared]], metric: str, scheme: Look) -> N
         return
     circuits = combinations_of(group, scheme)
     on, under = _choose(group)
-    chosen = combinations([Part(run=one.run_id, edges=one.size) for one in group])
+    chosen = combinations(_parts(group))
     request = measure_request(on.opened.run, under, chosen)
     run = finished(request)
     left, right = st.columns(2, gap="medium")
@@ -70,36 +73,41 @@ def combined_panel(groups: list[list[Compared]], metric: str, scheme: Look) -> N
 
 def combinations_of(group: list[Compared], scheme: Look) -> list[Combined]:
     """Return the circuits to measure: what all share, what any has, then each alone and what only it has."""
-    chosen = {one.name: one for one in combinations([Part(run=o.run_id, edges=o.size) for o in group])}
+    chosen = {circuit.name: circuit for circuit in combinations(_parts(group))}
     shared = "both" if len(group) == 2 else f"all {len(group)}"
-    found = [
+    circuits = [
         Combined(chosen["in all"], f"in {shared} (∩)", f"in {shared}", scheme.ink, "hexagon"),
         Combined(chosen["in any"], "in any (∪)", "in any", scheme.ink, "hexagon2"),
     ]
-    for one in group:
-        mark, alone, only = one.mark, chosen[one.run_id], chosen[f"only {one.run_id}"]
-        found += [
+    for side in group:
+        mark, run_id = side.mark, side.run_id
+        alone, only = chosen[run_id], chosen[f"only {run_id}"]
+        circuits += [
             Combined(alone, f"{mark.sign}, the whole", mark.letter, mark.colour, mark.symbol),
             Combined(
                 only, f"only in {mark.letter}", f"only {mark.letter}", mark.colour, f"{mark.symbol}-open"
             ),
         ]
-    return found
+    return circuits
+
+
+def _parts(group: list[Compared]) -> list[Part]:
+    return [Part(run=side.run_id, edges=side.size) for side in group]
 
 
 def _choose(group: list[Compared]) -> tuple[Compared, str]:
     """Draw what they are measured on and under and return it."""
-    runs = {one.run_id: one for one in group}
-    if st.session_state.get("compare-on") not in runs:
+    sides = {side.run_id: side for side in group}
+    if st.session_state.get("compare-on") not in sides:
         st.session_state["compare-on"] = group[0].run_id
     if st.session_state.get("compare-with") not in ablations.names():
         st.session_state["compare-with"] = group[0].opened.request.ablation
     left, right = st.columns(2, gap="medium")
     on = left.selectbox(
         "Measured on the task of",
-        list(runs),
+        list(sides),
         key="compare-on",
-        format_func=lambda run_id: runs[run_id].name,
+        format_func=lambda run_id: sides[run_id].name,
         help="The task, the prompts and the model of this run.",
         persist_state="session",
     )
@@ -111,10 +119,10 @@ def _choose(group: list[Compared]) -> tuple[Compared, str]:
         help="The ablation that stands in for the edges outside a circuit.",
         persist_state="session",
     )
-    return runs[on], under
+    return sides[on], under
 
 
-def _not_measured(request: Request, n: int) -> None:
+def _not_measured(request: Measure, n: int) -> None:
     if being_made(request):
         st.info("Being measured.", icon=":material/hourglass:")
         return
@@ -134,21 +142,29 @@ def _not_measured(request: Request, n: int) -> None:
 def _chart(
     group: list[Compared],
     circuits: list[Combined],
-    run: Run,
+    run: MeasureRun,
     on: Compared,
     under: str,
     metric: str,
     scheme: Look,
 ) -> None:
-    """The circuits as marks, among the curves of the runs that were measured on the same task."""
-    points = {point["name"]: point for point in run.result["curve"]}
-    marks = [Point(one.name, one.short, points[one.chosen.name], one.colour, one.symbol) for one in circuits]
+    """Draw the circuits as marks, among the curves of the runs that were measured on the same task."""
+    marks = [
+        Single(
+            circuit.name,
+            circuit.short,
+            run.result.named(circuit.chosen.name),
+            circuit.colour,
+            circuit.symbol,
+        )
+        for circuit in circuits
+    ]
     series = []
-    for one in group:
-        measured = evaluation(one.opened, under, one.mark.sign).run
+    for side in group:
+        measured = evaluation(side.opened, under, side.mark.sign).run
         # Only curves that were measured just like the marks stand among them.
         if measured is not None and not unlike([run, measured]):
-            series.append(marked_series(one.mark, one.name, measured.result["curve"], scheme))
+            series.append(marked_series(side.mark, side.name, measured.result.curve, scheme))
     figure = curves_figure(series, metric, scheme, points=marks)
     alt = f"{METRIC_NAMES[metric]} of circuits made of others. The table beside it has the numbers."
     plotly_view(figure, "compare-combined", alt, 320 + 19 * len(series))
@@ -156,14 +172,15 @@ def _chart(
     st.caption(plain(f"On the task of {on.mark.sign}, {evaluated(run)} · run {run.run_id}.{words}"))
 
 
-def _table(circuits: list[Combined], graph: Graph, run: Run | None) -> None:
+def _table(circuits: list[Combined], graph: Graph, run: MeasureRun | None) -> None:
     if run is None:
-        sizes = _sizes(graph, tuple(one.chosen.model_dump_json() for one in circuits))
-        table = {"circuit": [one.name for one in circuits], "Edges": [f"{size:,}" for size in sizes]}
+        sizes = _sizes(graph, tuple(circuit.chosen.model_dump_json() for circuit in circuits))
+        names = [circuit.name for circuit in circuits]
+        table = {"circuit": names, "Edges": [f"{size:,}" for size in sizes]}
     else:
-        points = {point["name"]: point for point in run.result["curve"]}
-        sizes = [points[one.chosen.name]["n_edges"] for one in circuits]
-        table = by_circuit([(one.name, points[one.chosen.name]) for one in circuits], "circuit")
+        points = {circuit.name: run.result.named(circuit.chosen.name) for circuit in circuits}
+        sizes = [point.n_edges for point in points.values()]
+        table = by_circuit(list(points.items()), "circuit")
     st.dataframe(
         table,
         hide_index=True,
@@ -183,5 +200,5 @@ def _table(circuits: list[Combined], graph: Graph, run: Run | None) -> None:
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Graph: repr})
 def _sizes(graph: Graph, circuits: tuple[str, ...]) -> list[int]:
     """Return how many edges each circuit has; cached because every part is a run to be read."""
-    kept = [chosen_edges(Chosen.model_validate_json(text), graph, store()) for text in circuits]
-    return [int(np.sum(one)) for one in kept]
+    chosen = [Chosen.model_validate_json(circuit) for circuit in circuits]
+    return [int(np.sum(chosen_edges(circuit, graph, store()))) for circuit in chosen]

@@ -6,9 +6,14 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.requests import being_made, evaluation_request, finished, start
-from app.runs import Opened, title_of
-from engine.runs.request import Request
-from engine.runs.store import Run
+from app.runs import Opened
+from engine.instruments.evaluate.request import Evaluate
+from engine.instruments.words import title_of
+from engine.runs.folder import AnyRun, Run
+from engine.runs.record import CurveResult
+from engine.runs.request import OfACircuit
+
+CurveRun = Run[OfACircuit, CurveResult]
 
 OWN = "own"  # every run under the ablation it was found under
 
@@ -26,8 +31,8 @@ class Evaluation:
 
     whose: str
     ablation: str
-    run: Run | None
-    request: Request | None = None
+    run: CurveRun | None
+    request: Evaluate | None = None
 
 
 def evaluation(opened: Opened, ablation: str, whose: str) -> Evaluation:
@@ -45,7 +50,11 @@ def missing_evaluations(evaluations: Sequence[Evaluation], key: str, where: str)
         key: of the button.
         where: ends the sentence that names them, "under zero".
     """
-    lacking = {one.whose: one.request for one in evaluations if one.run is None and one.request is not None}
+    lacking = {
+        missing.whose: missing.request
+        for missing in evaluations
+        if missing.run is None and missing.request is not None
+    }
     active = [whose for whose, request in lacking.items() if being_made(request)]
     if active:
         st.caption(f":material/hourglass: Being evaluated {where}: {', '.join(active)}.")
@@ -62,16 +71,16 @@ def missing_evaluations(evaluations: Sequence[Evaluation], key: str, where: str)
             )
 
 
-def unlike(runs: Sequence[Run]) -> list[str]:
+def unlike(runs: Sequence[AnyRun]) -> list[str]:
     """Return in words what was not the same when these runs were measured; [] if nothing was."""
     differing = []
     if len({run.request.task for run in runs}) > 1:
         differing.append("each on its own task")
-    if len({(run.request.split, run.result["summary"]["kl"]["n"]) for run in runs}) > 1:
+    if len({(run.request.split, run.result.summary.kl.n) for run in runs}) > 1:
         differing.append("on other numbers or splits of prompts")
     by_ablation: dict[str, set[str]] = {}
     for run in runs:
-        settings = f"{run.result['conditioning']} {sorted(run.request.ablation_settings.items())}"
+        settings = f"{run.result.conditioning} {sorted(run.request.ablation_settings.items())}"
         by_ablation.setdefault(run.request.ablation, set()).add(settings)
     differing += [
         f"with other settings of the ablation '{title_of('ablation', name)}'"

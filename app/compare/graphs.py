@@ -26,40 +26,41 @@ def selection() -> tuple[str, ...]:
     return st.session_state.get("compare-select", ())
 
 
-def circuit_graph(one: Compared, group: list[Compared], place: int, scheme: Look) -> None:
+def circuit_graph(side: Compared, group: list[Compared], place: int, scheme: Look) -> None:
     """Draw the picture of one circuit.
 
     Args:
-        one: the run.
+        side: the circuit, with its run.
         group: the runs of the same graph, itself among them.
         place: where it stands on the page, from 0 on.
     """
-    circuit, selected = one.circuit, selection()
-    known = tuple(name for name in selected if _knows(one.opened.graph, (name,)))
+    circuit, selected = side.circuit, selection()
+    known = tuple(name for name in selected if _knows(side.opened.graph, (name,)))
     figure = compare_figure(
         circuit,
-        one.mark,
+        side.mark,
         {other.mark.letter: other.circuit for other in group},
-        (_short(one.label), _numbers(one)),
+        (_short(side.label), _numbers(side)),
         scheme,
         known,
-        one.opened.signed,
+        side.opened.signed,
     )
     plotly_view(
         figure,
         f"compare-graph-{place}",
-        f"Circuit {one.mark.letter}, {one.label}, with {circuit.n_edges} edges. The table below lists them.",
-        height=max(470, 47 * (one.opened.graph.n_layers + 5)),
+        f"Circuit {side.mark.letter}, {side.label}, with {circuit.n_edges} edges. "
+        "The table below lists them.",
+        height=max(470, 47 * (side.opened.graph.n_layers + 5)),
         on_event=_on_event,
         zoom=True,
         clearable=bool(selected),
         link="compare",
     )
-    st.caption(plain(provenance(one.opened, one.evaluation.run)))
+    st.caption(plain(provenance(side.opened, side.evaluation.run)))
     if circuit.n_edges > MOST_EDGES:
         st.caption(f"{MOST_EDGES:,} of {circuit.n_edges:,} edges shown: the strongest ones.")
-    if known and not traced_edges(one.opened.graph, one.circuit.kept, known, "neighbours").any():
-        st.caption(f":material/info: No edge of {one.mark.letter} at this size touches what is selected.")
+    if known and not traced_edges(side.opened.graph, side.circuit.kept, known, "neighbours").any():
+        st.caption(f":material/info: No edge of {side.mark.letter} at this size touches what is selected.")
 
 
 def _on_event(event: dict[str, Any]) -> None:
@@ -88,7 +89,7 @@ def edge_table(groups: list[list[Compared]]) -> None:
     if table.empty:
         st.text("None of its edges is in a circuit at this size. Move the slider to keep more edges.")
         return
-    ranks = {one.mark.letter: st.column_config.NumberColumn(one.mark.sign, width=60) for one in group}
+    ranks = {side.mark.letter: st.column_config.NumberColumn(side.mark.sign, width=60) for side in group}
     st.dataframe(
         table,
         hide_index=True,
@@ -116,18 +117,18 @@ def edges_of(group: list[Compared], selected: tuple[str, ...]) -> pd.DataFrame:
         Columns from, to, input, in (letters of the circuits that have it), and per letter the rank.
     """
     graph = group[0].opened.graph
-    kept = np.array([one.circuit.kept for one in group])
+    kept = np.array([side.circuit.kept for side in group])
     rows = np.any(kept, axis=0)
     if selected and selected[0] in graph.edge_index:
         rows = np.zeros(graph.n_edges, dtype=bool)
         rows[graph.edge_index[selected[0]]] = True
     elif selected:
         rows &= (edge_nodes(graph) == graph.nodes.index(selected[0])).any(axis=1)
-    ranks = np.array([_ranks(one.circuit.scores) for one in group])
+    ranks = np.array([_ranks(side.circuit.scores) for side in group])
     order = np.flatnonzero(rows)
     order = order[np.argsort(np.where(kept, ranks, np.inf).min(axis=0)[order], kind="stable")]
     kinds = edge_kinds(graph)[order]
-    letters = [one.mark.letter for one in group]
+    letters = [side.mark.letter for side in group]
     columns: dict[str, Any] = {
         "from": [graph.sources[i] for i in graph.edges[order, 0]],
         "to": [graph.readers[i].split("<")[0] for i in graph.edges[order, 1]],
@@ -159,13 +160,13 @@ def _short(label: str) -> str:
     return label if len(label) <= WIDEST_LABEL else f"{label[: WIDEST_LABEL - 1]}…"
 
 
-def _numbers(one: Compared) -> str:
-    """The second line over a picture: how many edges, how good."""
-    n, total = one.circuit.n_edges, one.opened.graph.n_edges
+def _numbers(side: Compared) -> str:
+    """Return the second line over a picture: how many edges, how good."""
+    n, total = side.circuit.n_edges, side.opened.graph.n_edges
     edges = f"{n:,} of {total:,} edges ({100 * n / total:.2g} %)"
-    point = one.point
+    point = side.point
     if point is None:
         return f"{edges} · not evaluated"
-    faithfulness = point["faithfulness"]["mean"]
+    faithfulness = point.faithfulness.mean
     faithful = "" if faithfulness is None else f" · faithfulness {faithfulness:.3g}"
-    return f"{edges} · KL {point['kl']['mean']:.3g} nats{faithful}"
+    return f"{edges} · KL {point.kl.mean:.3g} nats{faithful}"

@@ -13,6 +13,7 @@ from app.figures.curve import METRIC_NAMES, interval_text
 from app.figures.curves import curves_figure, marked_series
 from app.figures.style import Look
 from app.text import plain
+from engine.runs.record import Estimate, Measured, Share
 
 METRICS = ("kl", "faithfulness", "logit_difference", "probability_difference", "agreement", "accuracy")
 
@@ -36,14 +37,14 @@ def choose_metric() -> str:
 def metrics_table(compared: list[Compared]) -> None:
     """Draw the metrics of every circuit with intervals, and the button that saves them as numbers."""
     heading("Metrics")
-    rows = [(one.mark.sign, one.point) for one in compared]
+    rows = [(side.mark.sign, side.point) for side in compared]
     st.dataframe(
         by_metric(rows),
         hide_index=True,
         alt="Metrics of every circuit with 95 % intervals",
         column_config={"metric": st.column_config.TextColumn(pinned=True)},
     )
-    runs = [run for one in compared if (run := one.evaluation.run) is not None]
+    runs = [run for side in compared if (run := side.evaluation.run) is not None]
     if differing := unlike(runs):
         st.caption(f":material/info: Not measured alike: {plain(', '.join(differing))}.")
     st.download_button(
@@ -61,10 +62,10 @@ def metrics_table(compared: list[Compared]) -> None:
 def curves_chart(compared: list[Compared], metric: str, scheme: Look) -> None:
     """Draw the curves of all runs that are evaluated."""
     series, full = [], set()
-    for one in compared:
-        if (run := one.evaluation.run) is not None:
-            series.append(marked_series(one.mark, one.name, run.result["curve"], scheme, one.size))
-            full.add(run.result["model"][metric]["mean"] if metric == run.result["metric"] else None)
+    for side in compared:
+        if (run := side.evaluation.run) is not None:
+            series.append(marked_series(side.mark, side.name, run.result.curve, scheme, side.size))
+            full.add(run.result.model.metric(metric).mean if metric == run.result.metric else None)
     if not series:
         st.info("None of the runs is evaluated under this ablation yet. Start it above.")
         return
@@ -80,12 +81,12 @@ def curves_chart(compared: list[Compared], metric: str, scheme: Look) -> None:
     )
 
 
-def by_circuit(rows: Sequence[tuple[str, dict[str, Any] | None]], first: str) -> pd.DataFrame:
+def by_circuit(rows: Sequence[tuple[str, Measured | None]], first: str) -> pd.DataFrame:
     """Return `by_metric` turned: one row a circuit, its name in the column `first`."""
     return by_metric(rows).set_index("metric").T.rename_axis(index=first, columns=None).reset_index()
 
 
-def by_metric(rows: Sequence[tuple[str, dict[str, Any] | None]]) -> pd.DataFrame:
+def by_metric(rows: Sequence[tuple[str, Measured | None]]) -> pd.DataFrame:
     """Return metrics as text, one row a metric and one column a circuit.
 
     Args:
@@ -96,45 +97,45 @@ def by_metric(rows: Sequence[tuple[str, dict[str, Any] | None]]) -> pd.DataFrame
         if point is None:
             table[name] = ["–"] * (1 + len(METRICS))
         else:
-            table[name] = [f"{point['n_edges']:,}", *(estimate_text(point[metric]) for metric in METRICS)]
+            table[name] = [f"{point.n_edges:,}", *(estimate_text(point.metric(metric)) for metric in METRICS)]
     return pd.DataFrame(table)
 
 
-def estimate_text(estimate: dict[str, Any]) -> str:
+def estimate_text(estimate: Estimate | Share) -> str:
     """Return an estimate with its interval: "0.036 (0.031 – 0.042)"."""
-    if estimate["mean"] is None:
+    if estimate.mean is None:
         return "undefined"
     interval = interval_text(estimate).removeprefix("95 %: ")
-    return f"{estimate['mean']:.3g} ({interval})"
+    return f"{estimate.mean:.3g} ({interval})"
 
 
 def tidy(compared: list[Compared]) -> pd.DataFrame:
     """Return every metric of every circuit as numbers, one row each."""
     rows = []
-    for one in compared:
-        point, run, request = one.point, one.evaluation.run, one.opened.request
+    for side in compared:
+        point, run, request = side.point, side.evaluation.run, side.opened.request
         if point is None or run is None:
             continue
         about = {
-            "letter": one.mark.letter,
-            "run": one.run_id,
+            "letter": side.mark.letter,
+            "run": side.run_id,
             "evaluation": run.run_id,
             "model": request.model,
             "task": request.task,
-            "method": request.method,
+            "method": next(iter(request.facets()["method"]), None),
             "found_under": request.ablation,
             "evaluated_under": run.request.ablation,
-            "edges": point["n_edges"],
-            "edges_total": point["n_edges_total"],
+            "edges": point.n_edges,
+            "edges_total": point.n_edges_total,
         }
-        rows += [about | metric_columns(metric, point[metric]) for metric in METRICS]
+        rows += [about | metric_columns(metric, point.metric(metric)) for metric in METRICS]
     return pd.DataFrame(rows)
 
 
-def metric_columns(metric: str, estimate: dict[str, Any]) -> dict[str, Any]:
+def metric_columns(metric: str, estimate: Estimate | Share) -> dict[str, Any]:
     """Return one estimate as columns of a tidy table."""
-    low, high = estimate["ci95"]
-    return {"metric": metric, "mean": estimate["mean"], "low": low, "high": high, "prompts": estimate["n"]}
+    low, high = estimate.ci95
+    return {"metric": metric, "mean": estimate.mean, "low": low, "high": high, "prompts": estimate.n}
 
 
 def _on_curve(event: dict[str, Any]) -> None:

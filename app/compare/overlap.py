@@ -33,7 +33,7 @@ def overlap_panel(groups: list[list[Compared]], compared: list[Compared], scheme
         _table(pd.concat([pair_table(compared, overlaps(compared, name), name) for name in OF]))
     elif edges:
         pairs = overlaps(compared, of)
-        figure = matrix_figure([one.mark.sign for one in compared], pairs, scheme)
+        figure = matrix_figure([side.mark.sign for side in compared], pairs, scheme)
         alt = f"Jaccard index of the {of} of every two circuits. The table below has the numbers."
         plotly_view(figure, "compare-overlap", alt, min(60 + 44 * len(compared), 420), bar=False)
         _table(pair_table(compared, pairs, of))
@@ -92,18 +92,18 @@ def overlaps(compared: list[Compared], of: str) -> Pairs:
 def pair_table(compared: list[Compared], pairs: Pairs, of: str) -> pd.DataFrame:
     """Return one row for every two circuits; of two alone the columns have their letters."""
     rows = []
-    for (i, j), found in pairs.items():
+    for (i, j), overlap in pairs.items():
         first, second = compared[i].mark.letter, compared[j].mark.letter
         alone = len(pairs) == 1
         rows.append(
             {
                 "of" if alone else "circuits": of if alone else f"{first} and {second}",
-                "shared": found.shared,
-                f"only {first if alone else 'first'}": found.only_first,
-                f"only {second if alone else 'second'}": found.only_second,
-                "Jaccard": found.jaccard,
-                "by chance": found.expected,
-                "p": f"< {LEAST_P:.0e}" if found.p < LEAST_P else f"{found.p:.2g}",
+                "shared": overlap.shared,
+                f"only {first if alone else 'first'}": overlap.only_first,
+                f"only {second if alone else 'second'}": overlap.only_second,
+                "Jaccard": overlap.jaccard,
+                "by chance": overlap.expected,
+                "p": f"< {LEAST_P:.0e}" if overlap.p < LEAST_P else f"{overlap.p:.2g}",
             }
         )
     return pd.DataFrame(rows)
@@ -114,14 +114,14 @@ def _left_out(groups: list[list[Compared]]) -> None:
     alone = [group[0] for group in groups if len(group) == 1]
     if len(groups) > 1 and alone:
         names = ", ".join(
-            f"{one.mark.sign} ({one.opened.graph.n_layers} layers, {one.opened.graph.n_heads} heads, "
-            f"{one.opened.graph.n_edges:,} edges)"
-            for one in alone
+            f"{side.mark.sign} ({side.opened.graph.n_layers} layers, {side.opened.graph.n_heads} heads, "
+            f"{side.opened.graph.n_edges:,} edges)"
+            for side in alone
         )
         st.caption(f":material/info: Left out, for no other circuit here is of the same graph: {names}.")
     for group in groups:
-        if len({one.opened.request.model for one in group}) > 1:
-            letters = ", ".join(one.mark.letter for one in group)
+        if len({side.opened.request.model for side in group}) > 1:
+            letters = ", ".join(side.mark.letter for side in group)
             st.caption(
                 f":material/info: {letters} are circuits of different models: the same name need not mean "
                 "the same function."

@@ -28,7 +28,8 @@ from app.presentation import page_look
 from app.requests import queue
 from app.runs import shelf
 from app.sweep.form import awaited, sweep_form
-from app.sweep.panel import choose_sweep, sweep_view, sweeps
+from app.sweep.panel import SWEEP, choose_sweep, sweep_view, sweeps
+from engine.instruments.sweep.request import Sweep
 
 NARROWEST = 430  # px of a picture: less crowds its marks
 
@@ -36,34 +37,29 @@ NARROWEST = 430  # px of a picture: less crowds its marks
 # sidebar standing that is not drawn any more.
 NO_SIDEBAR = "<style>[data-testid=stSidebar], [data-testid=stExpandSidebarButton] { display: none; }</style>"
 
-URL = {
-    "runs": lambda text: list(state.names_of(text)),
-    "edges": int,
-    "under": str,
-    "metric": str,
-    "select": state.names_of,
-    "of": str,
-    "on": str,
-    "with": str,
-    "same": str,
-    "view": str,
-    "sweep": str,
-    "task": str,
-    "methods": state.names_of,
-    "ablations": state.names_of,
-    "unit": str,
-    "scale": str,
-    "paper": lambda text: text == "1",
-    "at": int,
-    "line": str,
-}
+VIEW = state.Parameter("view", default="circuits")
+RUNS = state.Parameter("runs", lambda text: list(state.names_of(text)), state.text_of)
+CIRCUITS = (
+    VIEW,
+    RUNS,
+    state.Parameter("edges", int, str),
+    state.Parameter("under", default=OWN),
+    state.Parameter("metric", default="kl"),
+    state.Parameter("select", state.names_of, state.text_of, default=()),
+    state.Parameter("of", default="edges"),
+    state.Parameter("on"),
+    state.Parameter("with"),
+    state.Parameter("same"),
+)
+METHODS = (VIEW, *SWEEP)
+EITHER = (*CIRCUITS, *(parameter for parameter in METHODS if parameter not in CIRCUITS))
 VIEWS = {"circuits": "Circuits", "methods": "Methods"}
 
 
 def page() -> None:
     """Draw the page: circuits side by side, or methods."""
     scheme = page_look()
-    if state.read_url("compare", URL, prefix="compare-") and st.session_state.get("compare-sweep"):
+    if state.take_address("compare", EITHER, prefix="compare-") and st.session_state.get("compare-sweep"):
         st.session_state.setdefault("compare-view", "methods")
     if (done := awaited()) is not None:
         st.session_state["compare-sweep"], st.session_state["compare-view"] = done, "methods"
@@ -98,7 +94,7 @@ def _methods(scheme: Look) -> None:
         run = choose_sweep(sweeps(there))
         jobs_panel()
         sweep_form(shortcut=True)
-    if run is None and any(job.active and job.request.kind == "sweep" for job in queue().jobs()):
+    if run is None and any(job.active and isinstance(job.request, Sweep) for job in queue().jobs()):
         st.info("Methods are being compared; the left side says how far it is.", icon=":material/hourglass:")
     elif run is None:
         st.info(
@@ -107,10 +103,10 @@ def _methods(scheme: Look) -> None:
             icon=":material/compare:",
         )
     if run is None:
-        state.write_url("compare", {"view": "methods"}, {})
+        state.put_address("compare", (VIEW,), prefix="compare-")
         return
-    values, first = sweep_view(run, there, scheme)
-    state.write_url("compare", {"view": "methods", "sweep": run.run_id, **values}, first)
+    first, hidden = sweep_view(run, there, scheme)
+    state.put_address("compare", METHODS, prefix="compare-", defaults=first, hidden=hidden)
 
 
 def _circuits(scheme: Look) -> None:
@@ -131,7 +127,7 @@ def _circuits(scheme: Look) -> None:
     opened = open_runs(chosen)
     if not opened:
         st.info("Choose two or more runs above to see them side by side.", icon=":material/compare:")
-        state.write_url("compare", {"runs": ""}, {})
+        state.put_address("compare", (RUNS,), prefix="compare-", values={"runs": []})
         return
     size = choose_size(opened)
     compared = side_by_side(opened, size, under, there.label, scheme)
@@ -142,28 +138,18 @@ def _circuits(scheme: Look) -> None:
     combined_panel(groups(compared), metric, scheme)
     ablations_panel(compared, metric, scheme)
     first = opened[0]
-    state.write_url(
+    own = {
+        "edges": first.size,
+        "on": first.run.run_id,
+        "with": first.request.ablation,
+        "same": first.run.run_id,
+    }
+    state.put_address(
         "compare",
-        {
-            "runs": state.text_of(chosen),
-            "edges": size,
-            "select": state.text_of(selection()),
-            **{
-                name: st.session_state.get(f"compare-{name}") or default
-                for name, default in _DEFAULTS.items()
-            },
-            "on": st.session_state.get("compare-on", first.run.run_id),
-            "with": st.session_state.get("compare-with", first.request.ablation),
-            "same": st.session_state["compare-same"],
-        },
-        {
-            "edges": first.size,
-            "select": "",
-            **_DEFAULTS,
-            "on": first.run.run_id,
-            "with": first.request.ablation,
-            "same": first.run.run_id,
-        },
+        CIRCUITS,
+        prefix="compare-",
+        defaults=own,
+        values={"runs": chosen, "edges": size, "select": selection()},
     )
 
 
@@ -176,19 +162,16 @@ def _jobs() -> None:
         st.html(NO_SIDEBAR)
 
 
-_DEFAULTS = {"under": OWN, "metric": "kl", "of": "edges"}
-
-
 def _side_by_side(compared: list[Compared], scheme: Look) -> str:
     """Draw pictures, overlap, edges, curves and metrics in as many columns as fit; return the metric."""
     shapes = groups(compared)
-    group_of = {one.run_id: group for group in shapes for one in group}
+    group_of = {side.run_id: group for group in shapes for side in group}
     grid = st.grid(
         2 if len(compared) in (2, 4) else 3, min_column_width=NARROWEST, gap="medium", key="compare-grid"
     )
-    for place, one in enumerate(compared):
+    for place, side in enumerate(compared):
         with grid.cell():
-            circuit_graph(one, group_of[one.run_id], place, scheme)
+            circuit_graph(side, group_of[side.run_id], place, scheme)
     if len(compared) > 1:
         with grid.cell():
             overlap_panel(shapes, compared, scheme)

@@ -10,10 +10,12 @@ from app.figures.curve import METRIC_NAMES, curve_figure
 from app.figures.style import Look
 from app.runs import Opened, evaluated
 from app.text import plain
-from engine.runs.store import Run
+from engine.runs.folder import Run
+from engine.runs.record import CurveResult
+from engine.runs.request import OfACircuit
 
 
-def slider_and_curve(opened: Opened, shown: Run, size: int, scheme: Look) -> None:
+def slider_and_curve(opened: Opened, shown: Run[OfACircuit, CurveResult], size: int, scheme: Look) -> None:
     """Draw the slider over edges kept, and the curve of a metric with the slider's place marked.
 
     Args:
@@ -31,7 +33,7 @@ def slider_and_curve(opened: Opened, shown: Run, size: int, scheme: Look) -> Non
         help="The edges with the highest scores, less those on no path from the input to the logits.",
     )
     result = shown.result
-    names = ("kl", "faithfulness", result["metric"], "agreement", "accuracy")
+    names = ("kl", "faithfulness", result.metric, "agreement", "accuracy")
     if st.session_state.get("metric") not in names:
         st.session_state["metric"] = "kl"
     metric = st.selectbox(
@@ -41,8 +43,8 @@ def slider_and_curve(opened: Opened, shown: Run, size: int, scheme: Look) -> Non
         key="metric",
         persist_state="session",
     )
-    full = result["model"][metric]["mean"] if metric == result["metric"] else None
-    figure = curve_figure(result["curve"], metric, scheme, at=size, model=full)
+    full = result.model.metric(metric).mean if metric == result.metric else None
+    figure = curve_figure(result.curve, metric, scheme, at=size, model=full)
     plotly_view(
         figure,
         "curve",
@@ -56,12 +58,12 @@ def slider_and_curve(opened: Opened, shown: Run, size: int, scheme: Look) -> Non
     with st.expander("Curve as a table"):
         points = [
             {
-                "edges": point["n_edges"],
-                METRIC_NAMES[metric]: point[metric]["mean"],
-                "95 % from": point[metric]["ci95"][0],
-                "to": point[metric]["ci95"][1],
+                "edges": point.n_edges,
+                METRIC_NAMES[metric]: point.metric(metric).mean,
+                "95 % from": point.metric(metric).ci95[0],
+                "to": point.metric(metric).ci95[1],
             }
-            for point in result["curve"]
+            for point in result.curve
         ]
         number = st.column_config.NumberColumn(format="%.3g")
         st.dataframe(

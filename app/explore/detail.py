@@ -15,7 +15,9 @@ from app.figures.style import KIND_NAMES, Look
 from app.runs import Opened
 from engine.circuits.circuit import Circuit
 from engine.circuits.paths import Way
-from engine.runs.store import Run
+from engine.runs.folder import Run
+from engine.runs.record import CurveResult
+from engine.runs.request import OfACircuit
 
 WAYS: dict[Way, str] = {
     "neighbours": "its edges",
@@ -30,7 +32,7 @@ def detail_panel(
     circuit: Circuit,
     selected: tuple[str, ...],
     size: int,
-    shown: Run,
+    shown: Run[OfACircuit, CurveResult],
     scheme: Look,
 ) -> None:
     """Draw the panel for what is selected, or the strongest edges and a hint if nothing is.

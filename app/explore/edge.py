@@ -12,8 +12,10 @@ from app.requests import finished, measure_request
 from app.runs import Opened, measured
 from app.text import plain
 from engine.circuits.circuit import Circuit
-from engine.runs.request import Chosen, Part, Request
-from engine.runs.store import Run
+from engine.instruments.measure.request import Measure
+from engine.instruments.measure.result import MeasureResult
+from engine.runs.combine import Chosen, Part
+from engine.runs.folder import Run
 
 CIRCUIT, LESS, MODEL_LESS = "this circuit", "this circuit without the edge", "the model without the edge"
 
@@ -55,7 +57,7 @@ def edge_panel(opened: Opened, circuit: Circuit, name: str, size: int, under: st
     ask_button([request], "Measure its effect", "measure-edge")
 
 
-def removal_request(opened: Opened, name: str, kept: bool, size: int, under: str) -> Request:
+def removal_request(opened: Opened, name: str, kept: bool, size: int, under: str) -> Measure:
     """Return the request that measures the circuit and the model without an edge."""
     part = Part(run=opened.run.run_id, edges=size)
     of_circuit = [Chosen(name=CIRCUIT, parts=[part]), Chosen(name=LESS, parts=[part], without=[name])]
@@ -63,17 +65,18 @@ def removal_request(opened: Opened, name: str, kept: bool, size: int, under: str
     return measure_request(opened.run, under, circuits)
 
 
-def _effect(run: Run) -> None:
-    result, metric = run.result, run.result["metric"]
-    whole = {"name": "the model", "kl": {"mean": 0.0}, metric: result["model"][metric]}
+def _effect(run: Run[Measure, MeasureResult]) -> None:
+    result, metric = run.result, run.result.metric
     rows = [
         {
-            "": point["name"],
-            "KL (nats)": number_text(point["kl"]),
-            metric.replace("_", " "): number_text(point[metric]),
+            "": point.name,
+            "KL (nats)": number_text(point.kl),
+            metric.replace("_", " "): number_text(point.metric(metric)),
         }
-        for point in [*result["curve"], whole]
+        for point in result.curve
     ]
+    whole = number_text(result.model.metric(metric))
+    rows.append({"": "the model", "KL (nats)": "0", metric.replace("_", " "): whole})
     st.table(pd.DataFrame(rows), hide_index=True, border="horizontal", alt="What removing this edge changes")
-    intervals = "; ".join(f"{point['name']} {interval_text(point['kl'])}" for point in result["curve"])
+    intervals = "; ".join(f"{point.name} {interval_text(point.kl)}" for point in result.curve)
     st.caption(plain(f"KL: {intervals}. {measured(run)}"))

@@ -11,10 +11,12 @@ from app.figures.curve import interval_text, number_text
 from app.figures.style import Look
 from app.parts.asked import ask_button
 from app.requests import finished, importance_request
-from app.runs import Opened, measured_under_several, title_of
+from app.runs import Opened, measured_under_several
 from app.text import plain
 from engine.ablations.base import ablations
-from engine.runs.store import Run
+from engine.instruments.words import title_of
+from engine.runs.folder import AnyRun
+from engine.runs.record import Estimate
 
 DIRECT = (
     "Direct logit attribution: the part of the {what} logit that this node alone writes into the stream "
@@ -30,15 +32,15 @@ def effects_panel(opened: Opened, node: str, scheme: Look) -> None:
     requests = {name: importance_request(opened.run, name) for name in ablations.names()}
     found = {name: finished(request) for name, request in requests.items()}
     # An imported run may lack a node.
-    runs = {name: run for name, run in found.items() if run is not None and node in run.result["nodes"]}
+    runs = {name: run for name, run in found.items() if run is not None and node in run.result.nodes}
     missing = [request for name, request in requests.items() if name not in runs]
     if runs:
         run = next(iter(runs.values()))
-        values: dict[str, Any] = run.result["nodes"][node]
+        values = run.result.nodes[node]
         answer, wrong = st.columns(2)
         _direct(answer, "Writes to the answer", "answer's", values["answer"])
         _direct(wrong, "To the wrong answer", "wrong answer's", values["wrong_answer"])
-        losses = {_title(name, run): run.result["nodes"][node]["kl"] for name, run in runs.items()}
+        losses = {_title(name, run): run.result.nodes[node]["kl"] for name, run in runs.items()}
         figure = importance_figure(losses, scheme)
         plotly_view(
             figure,
@@ -53,7 +55,7 @@ def effects_panel(opened: Opened, node: str, scheme: Look) -> None:
         ]
         with st.expander("As a table"):
             st.table(pd.DataFrame(rows), hide_index=True, border="horizontal", alt=f"Importance of {node}")
-        st.caption(plain(measured_under_several(list(runs.values()), values["kl"]["n"])))
+        st.caption(plain(measured_under_several(list(runs.values()), values["kl"].n)))
     ask_button(
         missing,
         "Compute for every ablation" if not runs else f"Compute for {len(missing)} more ablations",
@@ -62,13 +64,13 @@ def effects_panel(opened: Opened, node: str, scheme: Look) -> None:
     )
 
 
-def _title(ablation: str, run: Run) -> str:
+def _title(ablation: str, run: AnyRun) -> str:
     """Return an ablation's title with its conditioning, which sets what its numbers may be compared with."""
-    conditioning = run.result["conditioning"]
+    conditioning = run.result.conditioning
     return title_of("ablation", ablation) + ("" if conditioning == "none" else f", {conditioning}")
 
 
-def _direct(place: Any, label: str, what: str, estimate: dict[str, Any]) -> None:
+def _direct(place: Any, label: str, what: str, estimate: Estimate) -> None:
     place.metric(
         label,
         number_text(estimate, "+.3g"),

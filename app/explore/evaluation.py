@@ -3,13 +3,16 @@
 import streamlit as st
 
 from app.requests import being_made, evaluation_request, finished, start
-from app.runs import Opened, found_by, title_of
+from app.runs import Opened, found_by
 from app.text import plain
 from engine.ablations.base import ablations
-from engine.runs.store import Run
+from engine.instruments.words import title_of
+from engine.runs.folder import Run
+from engine.runs.record import CurveResult
+from engine.runs.request import OfACircuit
 
 
-def evaluation_choice(opened: Opened) -> tuple[Run, str]:
+def evaluation_choice(opened: Opened) -> tuple[Run[OfACircuit, CurveResult], str]:
     """Draw the switch; return the run whose evaluation is to be shown, and a line that says which it is.
 
     That is the discovery itself under its own ablation, or the finished evaluation under another one. While

@@ -1,12 +1,11 @@
 """The row of numbers over the graph: how small the circuit is and how well it stands in for the model."""
 
-from typing import Any
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app.figures.curve import interval_text
 from engine.circuits.circuit import Circuit
+from engine.runs.record import CurveResult, Estimate, Point, Share
 
 HELP = {
     "kl": "KL divergence from the full model's prediction to the circuit's, at the answer position, in nats. "
@@ -19,7 +18,7 @@ HELP = {
 }
 
 
-def metrics_row(circuit: Circuit, point: dict[str, Any], result: dict[str, Any]) -> None:
+def metrics_row(circuit: Circuit, point: Point, result: CurveResult) -> None:
     """Draw the metrics of one size of circuit, each with its 95 % interval.
 
     Args:
@@ -27,7 +26,7 @@ def metrics_row(circuit: Circuit, point: dict[str, Any], result: dict[str, Any])
         point: its evaluation.
         result: the result the evaluation is part of.
     """
-    metric = result["metric"]
+    metric = result.metric
     total = circuit.graph.n_edges
     words = metric.replace("_", " ")
     # Sized by what they say, so that nothing is cut off at 1280 px.
@@ -40,23 +39,23 @@ def metrics_row(circuit: Circuit, point: dict[str, Any], result: dict[str, Any])
         delta_arrow="off",
         help="Edges left after pruning dangling ones, which are on no path from the input to the logits.",
     )
-    _metric(kl, "KL to the model", point["kl"], HELP["kl"], unit=" nats")
-    _metric(faithfulness, "Faithfulness", point["faithfulness"], HELP["faithfulness"].format(metric=words))
+    _metric(kl, "KL to the model", point.kl, HELP["kl"], unit=" nats")
+    _metric(faithfulness, "Faithfulness", point.faithfulness, HELP["faithfulness"].format(metric=words))
     _metric(
         difference,
         words.capitalize(),
-        point[metric],
+        point.metric(metric),
         f"{HELP[metric]} The full model has "
-        f"{result['model'][metric]['mean']:.3g}, with everything ablated "
-        f"{result['ablated'][metric]['mean']:.3g}.",
+        f"{result.model.metric(metric).mean:.3g}, with everything ablated "
+        f"{result.ablated.metric(metric).mean:.3g}.",
     )
-    _metric(agreement, "Same top token", point["agreement"], HELP["agreement"])
+    _metric(agreement, "Same top token", point.agreement, HELP["agreement"])
 
 
-def _metric(place: DeltaGenerator, label: str, value: dict[str, Any], why: str, unit: str = "") -> None:
+def _metric(place: DeltaGenerator, label: str, value: Estimate | Share, why: str, unit: str = "") -> None:
     place.metric(
         label,
-        "undefined" if value["mean"] is None else f"{value['mean']:.3g}{unit}",
+        "undefined" if value.mean is None else f"{value.mean:.3g}{unit}",
         interval_text(value),
         delta_color="off",
         delta_arrow="off",

@@ -10,10 +10,11 @@ from app.errors import show_error
 from app.forms import fields_form, problems
 from app.parts.request_form import choose_ablation, choose_model, choose_task, require_model, start_button
 from app.requests import queue
-from app.runs import title_of
 from engine.ablations.base import ablations
 from engine.discovery.base import methods
 from engine.errors import CircuitExplorerError
+from engine.instruments.words import title_of
+from engine.runs.kinds import make_request
 from engine.runs.request import Request
 
 FIRST = "edge-pruning"  # the method of a form that nobody has touched
@@ -40,7 +41,7 @@ def new_run_form(shortcut: bool) -> None:
     try:
         require_model(fields["model"])
         kind.model_validate(settings)
-        _start(Request.model_validate(fields | {"method": method, "settings": settings}))
+        _start(make_request("discover", **fields, method=method, settings=settings))
     except ValidationError as error:
         for line in problems(error, kind):
             show_error(line)

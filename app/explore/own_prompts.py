@@ -11,15 +11,19 @@ from app.figures.style import Look
 from app.parts.asked import ask_button
 from app.parts.tokens import token_chip, tokens_of
 from app.requests import finished, measure_request
-from app.runs import Opened, conditioned, model_name
+from app.runs import Opened, conditioned
 from app.text import plain
 from engine.circuits.circuit import Circuit
 from engine.errors import CircuitExplorerError, RequestError
+from engine.instruments.measure.request import Measure
+from engine.instruments.measure.result import MeasureResult
+from engine.instruments.words import model_name
 from engine.models.tokens import Tokens
-from engine.runs.folder import first_problem
-from engine.runs.request import Chosen, OwnPair, Part
-from engine.runs.store import Run
+from engine.runs.combine import Chosen, Part
+from engine.runs.folder import Run
+from engine.runs.kinds import first_problem
 from engine.tasks.dataset import tokenise
+from engine.tasks.own_pair import OwnPair
 
 FIELDS = ("clean", "corrupt", "answers", "wrong")  # widgets' keys, and the names in the URL
 CIRCUIT = "circuit"
@@ -57,12 +61,12 @@ def own_prompts(opened: Opened, circuit: Circuit, size: int, under: str, scheme:
 
 def _fields(opened: Opened) -> None:
     """Draw the fields; they begin with an example of the task, so that its form is seen."""
-    example = opened.run.result["prompts"][0]
+    example = opened.run.result.prompts[0]
     first = {
-        "clean": example["clean"],
-        "corrupt": example["corrupt"],
-        "answers": ", ".join(answer.strip() for answer in example["answers"][:3]),
-        "wrong": ", ".join(answer.strip() for answer in example["wrong_answers"][:3]),
+        "clean": example.clean,
+        "corrupt": example.corrupt,
+        "answers": ", ".join(answer.strip() for answer in example.answers[:3]),
+        "wrong": ", ".join(answer.strip() for answer in example.wrong_answers[:3]),
     }
     # An example that nobody changed gives way to that of the next run.
     before = st.session_state.get("own-example", {})
@@ -131,10 +135,10 @@ def _token_view(tokens: Tokens, pair: OwnPair, bos: bool | None, scheme: Look) -
         st.dataframe(table, alt="The tokens of both prompts, position by position")
 
 
-def _predictions(run: Run, circuit: Circuit, scheme: Look) -> None:
+def _predictions(run: Run[Measure, MeasureResult], circuit: Circuit, scheme: Look) -> None:
     result = run.result
-    model, found = result["prompts"][0]["model_top"], result["circuit_top"][CIRCUIT][0]
-    metric, point = result["metric"], result["summary"]
+    model, found = result.prompts[0].model_top, result.circuit_top[CIRCUIT][0]
+    metric, point = result.metric, result.summary
     plotly_view(
         predictions_figure(model, found, scheme),
         "own",
@@ -143,10 +147,10 @@ def _predictions(run: Run, circuit: Circuit, scheme: Look) -> None:
         bar=False,
     )
     words = metric.replace("_", " ")
-    ends = {name: result[name][metric]["mean"] for name in ("model", "ablated")}
+    model_end, ablated_end = (end.metric(metric).mean for end in (result.model, result.ablated))
     st.caption(
-        f"KL to the model {point['kl']['mean']:.3g} nats; {words}: model {ends['model']:.3g}, circuit of "
-        f"{circuit.n_edges:,} edges {point[metric]['mean']:.3g}, everything ablated {ends['ablated']:.3g}."
+        f"KL to the model {point.kl.mean:.3g} nats; {words}: model {model_end:.3g}, circuit of "
+        f"{circuit.n_edges:,} edges {point.metric(metric).mean:.3g}, everything ablated {ablated_end:.3g}."
     )
     st.caption(
         plain(

@@ -1,6 +1,5 @@
 """Explore: which edges carry this behaviour?"""
 
-from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -21,7 +20,7 @@ from app.figures.style import Look
 from app.parts.exports import export_buttons
 from app.parts.jobs import jobs_panel
 from app.presentation import page_look
-from app.runs import Opened, open_run, own_title, point_at, provenance, run_title, shelf, store
+from app.runs import Opened, open_run, own_title, provenance, run_title, shelf, store
 from app.stability.panel import stability_panel
 from app.text import plain
 from engine.circuits.circuit import Circuit
@@ -29,26 +28,26 @@ from engine.errors import CircuitExplorerError
 from engine.runs.notes import read_notes
 
 EXAMPLES, OWN = "Examples", "Your own pair"
-URL: dict[str, Callable[[str], object]] = {
-    "run": str,
-    "edges": int,
-    "under": str,
-    "metric": str,
-    "prompt": lambda text: max(int(text) - 1, 0),
-    "select": state.names_of,
-    "trace": str,
-    "detail": str,
-    "prompts": str,
-    "stability": str,
-    "stability-metric": str,
-    **dict.fromkeys(OWN_FIELDS, str),
-}
+PARAMETERS = (
+    state.Parameter("run"),
+    state.Parameter("edges", int),
+    state.Parameter("under"),
+    state.Parameter("metric", default="kl"),
+    state.Parameter("prompt", lambda text: max(int(text) - 1, 0), lambda prompt: str(prompt + 1), 0),
+    state.Parameter("select", state.names_of, state.text_of, ()),
+    state.Parameter("trace", default="neighbours"),
+    state.Parameter("detail", default="Edges"),
+    state.Parameter("prompts", default=EXAMPLES),
+    state.Parameter("stability", default=""),
+    state.Parameter("stability-metric", default="kl"),
+    *(state.Parameter(name) for name in OWN_FIELDS),
+)
 
 
 def page() -> None:
     """Draw the page: form on the left, picture in the middle, detail on the right."""
     scheme = page_look()
-    state.take_next_run(forget=state.read_url("explore", URL))
+    state.take_next_run(forget=state.take_address("explore", PARAMETERS))
     with st.sidebar:
         run_id = _choose_run()
         jobs_panel()
@@ -71,7 +70,7 @@ def page() -> None:
 def _show(opened: Opened, scheme: Look) -> None:
     selected = _selected(opened)
     size = st.session_state["edges"] = _size(opened)
-    prompts = len(opened.run.result["prompts"])
+    prompts = len(opened.run.result.prompts)
     prompt = st.session_state.get("prompt", 0)
     st.session_state["prompt"] = prompt = prompt if prompt < prompts else 0
     if st.session_state.get("prompts") not in (EXAMPLES, OWN):
@@ -85,12 +84,12 @@ def _show(opened: Opened, scheme: Look) -> None:
     head.title(plain(own_title(opened.run) or run_title(opened.request)), anchor=False)
     head.caption(state_of_it)
     circuit = opened.circuit(size)
-    metrics_row(circuit, point_at(shown.result, size), shown.result)
+    metrics_row(circuit, shown.result.point_at(size), shown.result)
     picture, side = st.columns([2.05, 1], gap="medium")
     with picture:
         _graph(opened, circuit, selected, scheme)
         st.caption(plain(provenance(opened, shown)))
-        for note in shown.result["notes"]:
+        for note in shown.result.notes:
             st.caption(f":material/info: {plain(note)}")
         export_buttons(opened, circuit)
         st.subheader("Prompts", anchor=False)
@@ -110,34 +109,12 @@ def _show(opened: Opened, scheme: Look) -> None:
         slider_and_curve(opened, shown, size, scheme)
         detail_panel(opened, circuit, selected, size, shown, scheme)
     stability_panel(opened, scheme)
-    state.write_url(
+    state.put_address(
         "explore",
-        {
-            "run": opened.run.run_id,
-            "edges": size,
-            "under": st.session_state["under"],
-            "metric": st.session_state["metric"],
-            "prompt": prompt + 1,
-            "select": state.text_of(state.selection()),
-            "trace": st.session_state["trace"],
-            "detail": st.session_state.get("detail", "Edges"),
-            "prompts": st.session_state["prompts"],
-            "stability": st.session_state.get("stability", ""),
-            "stability-metric": st.session_state.get("stability-metric", "kl"),
-            **(_own_pair() if st.session_state["prompts"] == OWN else {}),
-        },
-        {
-            "edges": opened.size,
-            "under": opened.request.ablation,
-            "metric": "kl",
-            "prompt": 1,
-            "select": "",
-            "trace": "neighbours",
-            "detail": "Edges",
-            "prompts": EXAMPLES,
-            "stability": "",
-            "stability-metric": "kl",
-        },
+        PARAMETERS,
+        defaults={"edges": opened.size, "under": opened.request.ablation},
+        values={"run": opened.run.run_id},
+        hidden=() if st.session_state["prompts"] == OWN else OWN_FIELDS,
     )
 
 
@@ -213,10 +190,6 @@ def _size(opened: Opened) -> int:
 def _writing() -> bool:
     """Return whether the page has a field of several lines."""
     return st.session_state.get("prompts") == OWN or st.session_state.get("detail") == "Note"
-
-
-def _own_pair() -> dict[str, str]:
-    return {name: st.session_state[name] for name in OWN_FIELDS}
 
 
 page()

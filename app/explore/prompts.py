@@ -1,29 +1,29 @@
 """Prompts: what the model and the circuit predict for them."""
 
-from typing import Any
-
 import pandas as pd
 import streamlit as st
 
+from engine.runs.record import CurveResult
 
-def prompts_table(result: dict[str, Any], size: int) -> None:
+
+def prompts_table(result: CurveResult, size: int) -> None:
     """Draw the example prompts with the top predictions of model and circuit.
 
     Args:
         result: of a discovery or an evaluation.
         size: edges requested of the circuit shown.
     """
-    top = result["circuit_top"].get(str(size))
+    top = result.circuit_top.get(str(size))
     rows = [
         {
-            "prompt": prompt["clean"],
-            "answer": _few(prompt["answers"]),
-            "model": _best(prompt["model_top"]),
+            "prompt": prompt.clean,
+            "answer": _few(prompt.answers),
+            "model": _best(prompt.model_top),
             "circuit": _best(top[i]) if top else "",
-            "right": "" if not top else "yes" if top[i][0][0] in prompt["answers"] else "no",
-            "corrupt": prompt["corrupt"],
+            "right": "" if not top else "yes" if top[i][0][0] in prompt.answers else "no",
+            "corrupt": prompt.corrupt,
         }
-        for i, prompt in enumerate(result["prompts"])
+        for i, prompt in enumerate(result.prompts)
     ]
     text = st.column_config.TextColumn
     st.dataframe(

@@ -1,12 +1,14 @@
 """Metric over edges kept: how small the circuit may be before it stops standing in for the model."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 
 from app.figures.style import Look, base_layout, escape
+from engine.runs.record import Estimate, Point, Share
 
 METRIC_NAMES = {
     "kl": "KL to the model (nats)",
@@ -21,15 +23,20 @@ TICKS = {1: "1", 3: "3", 10: "10", 30: "30", 100: "100", 300: "300"}
 TICKS |= {1000 * ticks: f"{text}k" for ticks, text in TICKS.items()}
 
 
-def interval_text(estimate: dict[str, Any]) -> str:
+def interval_text(estimate: Estimate | Share) -> str:
     """Return the 95 % interval of an estimate in words."""
-    low, high = estimate["ci95"]
+    low, high = estimate.ci95
     return "no interval" if low is None or high is None else f"95 %: {low:.3g} – {high:.3g}"
 
 
-def number_text(estimate: dict[str, Any], form: str = ".3g") -> str:
+def number_text(estimate: Estimate | Share, form: str = ".3g") -> str:
     """Return the mean of an estimate in words; what is not defined has none."""
-    return "undefined" if estimate["mean"] is None else format(estimate["mean"], form)
+    return "undefined" if estimate.mean is None else format(estimate.mean, form)
+
+
+def mean_of(estimate: Estimate | Share) -> float:
+    """Return the mean of an estimate; nan if it is not defined."""
+    return math.nan if estimate.mean is None else estimate.mean
 
 
 @dataclass(frozen=True)
@@ -38,27 +45,27 @@ class Series:
 
     Attributes:
         name: what its trace is called, and its entry in the legend.
-        curve: points `{"edges_requested": …, "n_edges": …, metric: {"mean": …, "ci95": [low, high]}}`.
+        curve: its points.
         colour, fill: of the line and of its band.
         symbol, dash: of its marks and of its line.
         at: the point to mark, by its `edges_requested`.
     """
 
     name: str
-    curve: list[dict[str, Any]]
+    curve: Sequence[Point]
     colour: str
     fill: str
     symbol: str = "circle"
     dash: str = "solid"
     at: int | None = None
 
-    def points(self, metric: str) -> list[dict[str, Any]]:
+    def points(self, metric: str) -> list[Point]:
         """Return the points where there is a circuit and the metric is defined."""
-        return [point for point in self.curve if point["n_edges"] > 0 and point[metric]["mean"] is not None]
+        return [point for point in self.curve if point.n_edges > 0 and point.metric(metric).mean is not None]
 
 
 def curve_figure(
-    curve: list[dict[str, Any]],
+    curve: Sequence[Point],
     metric: str,
     scheme: Look,
     at: int | None = None,
@@ -67,14 +74,14 @@ def curve_figure(
     """Return the curve of one metric over edges kept (log axis; KL log too) with its 95 % interval as a band.
 
     Args:
-        curve: points as in `Series`.
+        curve: its points.
         metric: which metric to show.
         scheme: colours of the page.
         at: the point to mark, by its `edges_requested`.
         model: the full model's value, drawn as a dashed line.
     """
     series = Series("circuit", curve, scheme.accent, scheme.fill, at=at)
-    estimates = [point[metric] for point in series.points(metric)]
+    estimates = [point.metric(metric) for point in series.points(metric)]
     figure = go.Figure(layout=chart_layout(estimates, metric, scheme, model))
     add_series(figure, series, metric, scheme)
     return figure
@@ -87,14 +94,14 @@ def add_series(figure: go.Figure, series: Series, metric: str, scheme: Look, lab
         label: a first line of every hover text.
     """
     points, group = series.points(metric), escape(series.name)
-    x = [point["n_edges"] for point in points]
-    mean = [height(point[metric]["mean"], metric) for point in points]
+    x = [point.n_edges for point in points]
+    mean = [height(mean_of(point.metric(metric)), metric) for point in points]
     # One prompt alone has no interval.
-    banded = [
-        (point["n_edges"], *(height(end, metric) for end in point[metric]["ci95"]))
-        for point in points
-        if None not in point[metric]["ci95"]
-    ]
+    banded: list[tuple[int, float, float]] = []
+    for point in points:
+        low, high = point.metric(metric).ci95
+        if low is not None and high is not None:
+            banded.append((point.n_edges, height(low, metric), height(high, metric)))
     figure.add_scatter(
         x=[at for at, _, _ in banded] + [at for at, _, _ in reversed(banded)],
         y=[high for _, _, high in banded] + [low for _, low, _ in reversed(banded)],
@@ -115,11 +122,14 @@ def add_series(figure: go.Figure, series: Series, metric: str, scheme: Look, lab
         legendgroup=group,
         line={"color": series.colour, "width": 2, "dash": series.dash},
         marker={"size": 6, "color": series.colour, "symbol": series.symbol},
-        customdata=[point["edges_requested"] for point in points],
-        text=[f"<b>{point[metric]['mean']:.3g}</b><br>{interval_text(point[metric])}" for point in points],
+        customdata=[point.edges_requested for point in points],
+        text=[
+            f"<b>{point.metric(metric).mean:.3g}</b><br>{interval_text(point.metric(metric))}"
+            for point in points
+        ],
         hovertemplate=f"{first}%{{x:,}} edges: %{{text}}<extra></extra>",
     )
-    marked = [i for i, point in enumerate(points) if point["edges_requested"] == series.at]
+    marked = [i for i, point in enumerate(points) if point.edges_requested == series.at]
     if marked:
         i = marked[0]
         figure.add_vline(x=x[i], line={"color": scheme.ring, "width": 1})
@@ -141,15 +151,15 @@ def height(value: float, metric: str) -> float:
 
 
 def chart_layout(
-    estimates: list[dict[str, Any]], metric: str, scheme: Look, model: float | None = None
+    estimates: Sequence[Estimate | Share], metric: str, scheme: Look, model: float | None = None
 ) -> dict[str, Any]:
     """Return the layout of a chart of a metric over edges kept.
 
     Args:
-        estimates: everything drawn, `{"mean": …, "ci95": [low, high]}`; the axis holds it all.
+        estimates: everything drawn; the axis holds it all.
         model: the full model's value, drawn as a dashed line.
     """
-    ends = [value for estimate in estimates for value in (estimate["mean"], *estimate["ci95"])]
+    ends = [value for estimate in estimates for value in (estimate.mean, *estimate.ci95)]
     values = [height(value, metric) for value in [*ends, model] if value is not None]
     layout = _layout(scheme, METRIC_NAMES[metric], _kl_axis(values) if metric == "kl" else _axis(values))
     if model is not None:

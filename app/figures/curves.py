@@ -2,36 +2,44 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import plotly.graph_objects as go
 
-from app.figures.curve import METRIC_NAMES, Series, add_series, chart_layout, height, interval_text
+from app.figures.curve import (
+    METRIC_NAMES,
+    Series,
+    add_series,
+    chart_layout,
+    height,
+    interval_text,
+    mean_of,
+)
 from app.figures.marks import Mark
 from app.figures.style import Look, escape, faded
+from engine.runs.record import Measured, Point
 
 LEFT = 30  # edges; a text at the left of a mark further left would leave the chart
 
 
 @dataclass(frozen=True)
-class Point:
+class Single:
     """A circuit that has one size only.
 
     Attributes:
         name: in the legend and over its numbers.
         short: what stands beside its mark.
-        value: `{"n_edges": …, metric: {"mean": …, "ci95": [low, high]}}`.
+        value: its metrics.
     """
 
     name: str
     short: str
-    value: dict[str, Any]
+    value: Measured
     colour: str
     symbol: str
 
 
 def marked_series(
-    mark: Mark, name: str, curve: list[dict[str, Any]], scheme: Look, at: int | None = None
+    mark: Mark, name: str, curve: Sequence[Point], scheme: Look, at: int | None = None
 ) -> Series:
     """Return a curve as it is drawn among others."""
     fill = faded(mark.colour, 0.12 if scheme.mode == "light" else 0.16)
@@ -43,7 +51,7 @@ def curves_figure(
     metric: str,
     scheme: Look,
     model: float | None = None,
-    points: Sequence[Point] = (),
+    points: Sequence[Single] = (),
 ) -> go.Figure:
     """Return the curves of one metric, with 95 % intervals as bands, on the axes of `curve_figure`.
 
@@ -55,10 +63,12 @@ def curves_figure(
         points: circuits of one size, drawn as marks with their intervals.
     """
     shown = [
-        point for point in points if point.value["n_edges"] > 0 and point.value[metric]["mean"] is not None
+        point for point in points if point.value.n_edges > 0 and point.value.metric(metric).mean is not None
     ]
-    estimates = [point[metric] for one in series for point in one.points(metric)]
-    layout = chart_layout([*estimates, *(point.value[metric] for point in shown)], metric, scheme, model)
+    estimates = [point.metric(metric) for one in series for point in one.points(metric)]
+    layout = chart_layout(
+        [*estimates, *(point.value.metric(metric) for point in shown)], metric, scheme, model
+    )
     figure = go.Figure(layout=layout)
     for one in series:
         add_series(figure, one, metric, scheme, one.name)
@@ -78,10 +88,10 @@ def curves_figure(
     )
 
 
-def _add_point(figure: go.Figure, point: Point, metric: str, scheme: Look) -> None:
-    value = point.value[metric]
-    mean = height(value["mean"], metric)
-    low, high = value["ci95"]
+def _add_point(figure: go.Figure, point: Single, metric: str, scheme: Look) -> None:
+    value = point.value.metric(metric)
+    mean = height(mean_of(value), metric)
+    low, high = value.ci95
     bars = None
     if low is not None and high is not None:
         bars = {
@@ -94,16 +104,16 @@ def _add_point(figure: go.Figure, point: Point, metric: str, scheme: Look) -> No
             "color": point.colour,
         }
     figure.add_scatter(
-        x=[point.value["n_edges"]],
+        x=[point.value.n_edges],
         y=[mean],
         error_y=bars,
         mode="markers+text",
         name="circuit",
         text=[escape(point.short)],
-        textposition="bottom left" if point.value["n_edges"] > LEFT else "bottom right",
+        textposition="bottom left" if point.value.n_edges > LEFT else "bottom right",
         textfont={"color": scheme.ink, "size": scheme.size(12)},
         hovertext=[
-            f"{escape(point.name)}<br>{point.value['n_edges']:,} edges: <b>{value['mean']:.3g}</b>"
+            f"{escape(point.name)}<br>{point.value.n_edges:,} edges: <b>{value.mean:.3g}</b>"
             f"<br>{interval_text(value)}"
         ],
         hovertemplate="%{hovertext}<extra></extra>",

@@ -7,8 +7,6 @@ ground its blue is too dark, so its sky blue stands in. Sign is shown by dashes,
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import plotly.graph_objects as go
-
 Mode = Literal["light", "dark"]
 
 FONT = '"Source Sans", "Source Sans 3", "Helvetica Neue", Arial, sans-serif'
@@ -129,10 +127,3 @@ def faded(colour: str, opacity: float) -> str:
 def escape(text: str) -> str:
     """Return `text` so that Plotly shows it as it is: it would read < and & as markup."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def empty_figure(scheme: Look, message: str) -> go.Figure:
-    """Return a figure that shows one line of text instead of data."""
-    figure = go.Figure(layout=base_layout(scheme))
-    figure.update_xaxes(visible=False).update_yaxes(visible=False)
-    return figure.add_annotation(text=escape(message), showarrow=False, font={"color": scheme.muted})

@@ -2,21 +2,20 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import streamlit as st
 
 from app.components.plotly_view import plotly_view
 from app.figures.components import AblationMark, ablation_mark
 from app.figures.curve import interval_text
+from app.figures.estimates import numbers_of
 from app.figures.names import node_role
 from app.figures.style import Look
 from app.importance.choice import on_component
-from app.importance.data import INPUT, Measured, Series, component
+from app.importance.data import INPUT, Measured, Series, component, span
 from app.importance.figures.bars import Costs, bars_figure, one_component_figure
 from app.importance.figures.grid import Cell, grid_figure
 from app.importance.tables import conditioning_note, costs_table, number_columns
 from app.parts.table import as_table
-from engine.instruments.importance.comparison import LEAST
 
 TOPS = (5, 10, 20)
 CELL = 40  # px, of a layer in the grid
@@ -28,7 +27,7 @@ def grid_panel(measured: Measured, shown: Series, selected: tuple[str, ...], sch
     for node in measured.nodes():
         if (kl := shown.estimate(node)) is not None:
             layer, head = component(node) or (-1, None)
-            cells[node] = Cell(layer, head, kl["mean"], interval_text(kl))
+            cells[node] = Cell(layer, head, kl.mean, interval_text(kl))
     figure = grid_figure(cells, _span(measured), scheme, selected)
     layers = 2 + max((cell.layer for cell in cells.values()), default=0)
     plotly_view(
@@ -50,8 +49,7 @@ def grid_panel(measured: Measured, shown: Series, selected: tuple[str, ...], sch
 
 def _span(measured: Measured) -> tuple[float, float]:
     """Return nats at the ends of the colours, the same for all ablations; few values are below the lower."""
-    values = [kl["mean"] for one in measured.series for n in measured.nodes() if (kl := one.estimate(n))]
-    return max(float(np.quantile(values, 0.05)), LEAST), max(values)
+    return span([kl.mean for one in measured.series for n in measured.nodes() if (kl := one.estimate(n))])
 
 
 def looked_at(measured: Measured, selected: tuple[str, ...], shown: Series) -> str:
@@ -134,10 +132,8 @@ def bars_panel(measured: Measured, shown: Series, selected: tuple[str, ...], sch
 
 def costs(one: Series, nodes: Sequence[str], scheme: Look) -> Costs:
     """Return what nodes cost under an ablation, as figures take it."""
-    missing = {"mean": None, "ci95": [None, None]}
-    found = [one.estimate(node) or missing for node in nodes]
-    numbers = np.array([[kl["mean"], *kl["ci95"]] for kl in found], dtype=float).reshape(-1, 3)
-    return Costs(one.name, mark_of(one, scheme), numbers[:, 0], numbers[:, 1], numbers[:, 2])
+    mean, low, high = numbers_of([one.estimate(node) for node in nodes])
+    return Costs(one.name, mark_of(one, scheme), mean, low, high)
 
 
 def mark_of(one: Series, scheme: Look) -> AblationMark:

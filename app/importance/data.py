@@ -4,25 +4,27 @@ The first source of a graph, the input, is no component in the paper's sense: it
 in no comparison.
 """
 
-import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from app.requests import SAME, defaults
-from app.runs import FIRST, Shelf, conditioned, model_name, store, title_of
+from app.runs import FIRST, Shelf, conditioned, store, told_apart
 from engine.ablations.base import ablations
 from engine.errors import CircuitExplorerError
-from engine.instruments.importance.comparison import Gaps, gaps
-from engine.runs.request import Request
-from engine.runs.store import Run
+from engine.instruments.importance.comparison import LEAST, Gaps, gaps
+from engine.instruments.importance.instrument import ImportanceInstrument
+from engine.instruments.importance.request import Importance
+from engine.instruments.importance.result import ImportanceResult
+from engine.instruments.words import model_name, title_of
+from engine.runs.folder import Run
+from engine.runs.record import Estimate
+from engine.runs.request import Request, readable_id
 
 _COMPONENT = re.compile(r"a(\d{1,3})\.h(\d{1,3})|m(\d{1,3})")  # a few hundred: a file may come from anywhere
 INPUT = "input"
@@ -45,7 +47,7 @@ class Series:
     key: str
     name: str
     conditioning: str | None
-    run: Run
+    run: Run[Importance, ImportanceResult]
     gaps: Gaps
     prompts: Mapping[str, np.ndarray]
 
@@ -54,9 +56,9 @@ class Series:
         """The ablation's name."""
         return self.run.request.ablation
 
-    def estimate(self, node: str) -> dict[str, Any] | None:
-        """Return Δ of a component or of the input, {"mean", "ci95", "n"}; None where it was not measured."""
-        values = self.run.result["nodes"].get(node)
+    def estimate(self, node: str) -> Estimate | None:
+        """Return Δ of a component or of the input; None where it was not measured."""
+        values = self.run.result.nodes.get(node)
         return None if values is None else values["kl"]
 
 
@@ -73,8 +75,8 @@ class Subject:
 
     key: str
     label: str
-    request: Request
-    runs: tuple[Run, ...]
+    request: Importance
+    runs: tuple[Run[Importance, ImportanceResult], ...]
 
 
 def component(node: str) -> tuple[int, int | None] | None:
@@ -86,11 +88,15 @@ def component(node: str) -> tuple[int, int | None] | None:
     return (int(mlp), None) if mlp is not None else (int(layer), int(head))
 
 
-def subject_key(request: Request) -> str:
+def span(values: Sequence[float]) -> tuple[float, float]:
+    """Return nats at the ends of the colours of values; few of them are below the lower."""
+    return max(float(np.quantile(values, 0.05)), LEAST), max(values)
+
+
+def subject_key(request: Importance) -> str:
     """Return what tells a model, a task and a set of prompts from others: readable parts and a hash."""
-    digest = hashlib.sha256(json.dumps([getattr(request, name) for name in SAME]).encode()).hexdigest()[:8]
-    parts = [model_name(request.model), request.task.rsplit("/", 1)[-1], digest]
-    return "-".join(re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-")[:40] for part in parts)
+    parts = [model_name(request.model), request.task.rsplit("/", 1)[-1]]
+    return readable_id(parts, [getattr(request, name) for name in SAME])
 
 
 def subjects(shelf: Shelf, asked: Iterable[Request]) -> dict[str, Subject]:
@@ -99,26 +105,22 @@ def subjects(shelf: Shelf, asked: Iterable[Request]) -> dict[str, Subject]:
     Args:
         asked: requests that are being carried out; a subject may have nothing else yet.
     """
-    runs: dict[str, list[Run]] = {}
-    requests: dict[str, Request] = {}
-    finished = sorted(shelf.others.values(), key=lambda run: not run.shipped)
-    for run in finished:
-        if run.request.kind == "importance":
-            runs.setdefault(subject_key(run.request), []).append(run)
-            requests.setdefault(subject_key(run.request), run.request)
+    runs: dict[str, list[Run[Importance, ImportanceResult]]] = {}
+    requests: dict[str, Importance] = {}
+    for run in sorted(shelf.of(ImportanceInstrument), key=lambda run: not run.shipped):
+        runs.setdefault(subject_key(run.request), []).append(run)
+        requests.setdefault(subject_key(run.request), run.request)
     for request in asked:
-        if request.kind == "importance":
+        if isinstance(request, Importance):
             requests.setdefault(subject_key(request), request)
     order = sorted(requests, key=lambda key: (requests[key].model, requests[key].task) != FIRST[:2])
     labels = _labels([requests[key] for key in order])
-    return {
-        key: Subject(key, label, requests[key], tuple(runs.get(key, ())))
-        for key, label in zip(order, labels, strict=True)
-    }
+    apart = told_apart(dict(zip(order, labels, strict=True)))
+    return {key: Subject(key, apart[key], requests[key], tuple(runs.get(key, ()))) for key in order}
 
 
-def _labels(requests: Sequence[Request]) -> list[str]:
-    """Return labels of which no two are alike."""
+def _labels(requests: Sequence[Importance]) -> list[str]:
+    """Return labels, in which stands what tells requests apart."""
     labels = [f"{model_name(r.model)} · {title_of('task', r.task)}" for r in requests]
     for name, word in (("n_prompts", "{} prompts"), ("seed", "seed {}"), ("split", "{} split")):
         for label in [label for label, times in Counter(labels).items() if times > 1]:
@@ -126,11 +128,7 @@ def _labels(requests: Sequence[Request]) -> list[str]:
             if len({getattr(requests[i], name) for i in alike}) > 1:
                 for i in alike:
                     labels[i] += " · " + word.format(getattr(requests[i], name))
-    times = Counter(labels)
-    return [
-        label if times[label] == 1 else f"{label} · {subject_key(request).rsplit('-', 1)[-1]}"
-        for label, request in zip(labels, requests, strict=True)
-    ]
+    return labels
 
 
 @dataclass(frozen=True)
@@ -158,7 +156,7 @@ class Measured:
 
     def nodes(self) -> list[str]:
         """Return what a grid shows: the components, and the input if any run has it."""
-        with_input = any(INPUT in one.run.result["nodes"] for one in self.series)
+        with_input = any(INPUT in one.run.result.nodes for one in self.series)
         return [*([INPUT] if with_input else []), *self.components]
 
 
@@ -172,14 +170,14 @@ def measured(subject: Subject) -> Measured:
 def read_measured(stamps: tuple[tuple[str, int], ...]) -> Measured:
     """Open runs, given by id and time of change: one that was deleted and made again is another."""
     runs = sorted((store().get(run_id) for run_id, _ in stamps), key=_order)
-    nodes = {node for run in runs for node in run.result["nodes"] if component(node) is not None}
+    nodes = {node for run in runs for node in run.result.nodes if component(node) is not None}
     components = tuple(sorted(nodes, key=_computed))
     names = _names(runs)
     series = tuple(_series(run, name, components) for run, name in zip(runs, names, strict=True))
     return Measured(components, series)
 
 
-def _order(run: Run) -> tuple[str, bool, str, str]:
+def _order(run: Run[Importance, ImportanceResult]) -> tuple[str, bool, str, str]:
     return run.request.ablation, not _by_default(run), chosen_conditioning(run) or "", run.run_id
 
 
@@ -188,25 +186,29 @@ def _computed(node: str) -> tuple[int, int]:
     return layer, 10_000 if head is None else head
 
 
-def _by_default(run: Run) -> bool:
+def _by_default(run: Run[Importance, ImportanceResult]) -> bool:
     try:
         return run.request.ablation_settings == defaults(run.request.ablation)
     except CircuitExplorerError:  # an ablation of another version
         return not run.request.ablation_settings
 
 
-def _series(run: Run, name: str, components: tuple[str, ...]) -> Series:
-    nodes, prompts = run.result["nodes"], _prompts(run)
-    mean = np.array([nodes[node]["kl"]["mean"] if node in nodes else np.nan for node in components])
-    kl = np.array([prompts[node] for node in components]) if set(components) <= prompts.keys() else None
+def series_key(run: Run[Importance, ImportanceResult]) -> str:
+    """Return what the address calls the numbers of a run: its ablation, and more if settings were chosen."""
     ablation = run.request.ablation
-    key = ablation if _by_default(run) else f"{ablation}-{run.run_id.rsplit('-', 1)[-1]}"
-    return Series(key, name, chosen_conditioning(run), run, gaps(mean, kl), prompts)
+    return ablation if _by_default(run) else f"{ablation}-{run.run_id.rsplit('-', 1)[-1]}"
 
 
-def _prompts(run: Run) -> dict[str, np.ndarray]:
+def _series(run: Run[Importance, ImportanceResult], name: str, components: tuple[str, ...]) -> Series:
+    nodes, prompts = run.result.nodes, _prompts(run)
+    mean = np.array([nodes[node]["kl"].mean if node in nodes else np.nan for node in components])
+    kl = np.array([prompts[node] for node in components]) if set(components) <= prompts.keys() else None
+    return Series(series_key(run), name, chosen_conditioning(run), run, gaps(mean, kl), prompts)
+
+
+def _prompts(run: Run[Importance, ImportanceResult]) -> dict[str, np.ndarray]:
     """Return the run's array by node; nothing if it is not there or does not fit its nodes."""
-    nodes, shape = list(run.result["nodes"]), run.tensors.shapes.get("kl", ())
+    nodes, shape = list(run.result.nodes), run.tensors.shapes.get("kl", ())
     if len(shape) != 2 or shape[0] != len(nodes) or not shape[1]:
         return {}
     kl = run.tensors["kl"]
@@ -215,17 +217,17 @@ def _prompts(run: Run) -> dict[str, np.ndarray]:
     return dict(zip(nodes, kl, strict=True))
 
 
-def chosen_conditioning(run: Run) -> str | None:
+def chosen_conditioning(run: Run[Importance, ImportanceResult]) -> str | None:
     """Return the conditioning of a run whose ablation has the choice; None of any other."""
     try:
         choice = "conditioning" in ablations.get(run.request.ablation).Settings.model_fields
     except CircuitExplorerError:
         choice = True
-    found = run.result["conditioning"]
+    found = run.result.conditioning
     return found if choice and found != "none" else None
 
 
-def _names(runs: Sequence[Run]) -> list[str]:
+def _names(runs: Sequence[Run[Importance, ImportanceResult]]) -> list[str]:
     """Return the ablations with their conditioning; where that leaves two alike, settings that differ too."""
     names = [run.request.ablation if chosen_conditioning(run) is None else conditioned(run) for run in runs]
     for name in [name for name, times in Counter(names).items() if times > 1]:

@@ -10,10 +10,11 @@ from app.forms import fields_form, problems
 from app.importance.data import subject_key
 from app.parts.request_form import choose_model, choose_task, require_model, start_button
 from app.requests import queue
-from app.runs import title_of
 from engine.ablations.base import NoSettings, ablations
 from engine.errors import CircuitExplorerError
-from engine.runs.request import Request
+from engine.instruments.importance.request import Importance
+from engine.instruments.words import title_of
+from engine.runs.kinds import make_request
 
 EVERY = "every"  # ablation, each with its default settings
 
@@ -55,7 +56,9 @@ def measure_form() -> None:
 
 
 def _submit(requests: list[dict[str, Any]]) -> None:
-    job_ids = [queue().submit(Request.model_validate({"kind": "importance"} | fields)) for fields in requests]
+    job_ids = [queue().submit(make_request("importance", **fields)) for fields in requests]
     # The queue knows the request with everything filled in, which is what a subject goes by.
-    st.session_state["ablations-next"] = subject_key(queue().status(job_ids[0]).request)
+    request = queue().status(job_ids[0]).request
+    assert isinstance(request, Importance)
+    st.session_state["ablations-next"] = subject_key(request)
     st.rerun()

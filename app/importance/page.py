@@ -28,17 +28,14 @@ VIEWS = {
     "ratios": "Against optimal",
     "training": "Training",
 }
-URL = {
-    "subject": str,
-    "ablation": str,
-    "select": state.names_of,
-    "view": str,
-    "top": int,
-    "x": str,
-    "y": str,
-    "optimal": str,
-    "trained": str,
-}
+PARAMETERS = (
+    state.Parameter("subject"),
+    state.Parameter("ablation"),
+    state.Parameter("select", state.names_of, state.text_of, ()),
+    state.Parameter("view", default="bars"),
+    state.Parameter("top", int, default=TOPS[1]),
+    *(state.Parameter(name) for name in ("x", "y", "optimal", "trained")),
+)
 CHOSEN = ("x", "y", "optimal", "trained")  # ablations that some of the views have choosers of
 WHAT = (
     "Δ is the KL, in nats, from what the full model predicts to what it predicts when one component alone is "
@@ -56,7 +53,7 @@ WHY = (
 def page() -> None:
     """Draw the page: what is shown on the left, the grid and one component, then the comparisons."""
     scheme = page_look()
-    state.read_url("ablations", URL, prefix="ablations-")
+    state.take_address("ablations", PARAMETERS, prefix="ablations-")
     there = subjects(shelf(), asked())
     with st.sidebar:
         subject = choose_subject(
@@ -140,23 +137,18 @@ def _choose_view() -> str:
 def _write_url(subject: Subject, found: Measured, first: str) -> None:
     x, y = first_pair(found) if len(found.series) > 1 else ("", "")
     optimal, trained = optimal_series(found), trained_series(found)
-    defaults: dict[str, object] = {
+    defaults = {
+        "subject": first,
         "ablation": first_of(found, FIRST_SHOWN),
-        "view": "bars",
-        "top": TOPS[1],
         "x": x,
         "y": y,
         "optimal": optimal[0].key if optimal else "",
         "trained": trained[0].key if trained else "",
     }
-    values = {name: st.session_state.get(f"ablations-{name}") or value for name, value in defaults.items()}
     # A chooser that is not drawn in this view has not looked at what the address said.
-    values |= {name: defaults[name] for name in CHOSEN if values[name] not in found.by_key}
-    state.write_url(
-        "ablations",
-        {"subject": subject.key, "select": state.text_of(selection(found)), **values},
-        {"subject": first, "select": "", **defaults},
-    )
+    unknown = [name for name in CHOSEN if st.session_state.get(f"ablations-{name}") not in found.by_key]
+    values = {"subject": subject.key, "select": selection(found)}
+    state.put_address("ablations", PARAMETERS, "ablations-", defaults, values, hidden=unknown)
 
 
 page()

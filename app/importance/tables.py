@@ -14,7 +14,7 @@ from app.text import plain
 def provenance(series: Sequence[Series]) -> None:
     """Draw the line that says where the numbers of these series come from."""
     runs = [one.run for one in series]
-    n = next(iter(runs[0].result["nodes"].values()))["kl"]["n"]
+    n = next(iter(runs[0].result.nodes.values()))["kl"].n
     names = ", ".join(one.name for one in series)
     st.caption(plain(f"{measured_under_several(runs, n)} · under {names}"))
 
@@ -77,9 +77,9 @@ def tidy(subject: Subject, measured: Measured) -> pd.DataFrame:
         settings = {f"setting_{name}": value for name, value in one.run.request.ablation_settings.items()}
         for node in measured.nodes():
             if (kl := one.estimate(node)) is not None:
-                low, high = kl["ci95"]
+                low, high = kl.ci95
                 of_it = {"component": node, "ablation": one.ablation, "conditioning": one.conditioning}
-                numbers = {"delta_nats": kl["mean"], "low": low, "high": high, "prompts": kl["n"]}
+                numbers = {"delta_nats": kl.mean, "low": low, "high": high, "prompts": kl.n}
                 rows.append(about | of_it | numbers | {"run": one.run.run_id} | settings)
     return pd.DataFrame(rows)
 
@@ -90,12 +90,12 @@ def costs_table(measured: Measured, series: Sequence[Series], nodes: Sequence[st
     for node in nodes:
         for one in series:
             if (kl := one.estimate(node)) is not None:
-                low, high = kl["ci95"]
+                low, high = kl.ci95
                 rows.append(
                     {
                         "component": node,
                         "ablation": one.name,
-                        "Δ (nats)": kl["mean"],
+                        "Δ (nats)": kl.mean,
                         "low": low,
                         "high": high,
                     }

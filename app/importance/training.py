@@ -21,7 +21,7 @@ def trained_series(measured: Measured) -> list[Series]:
 
 def history_of(one: Series) -> dict[str, list[float]] | None:
     """Return the history of a training; None if there was none, or it is not whole."""
-    history = one.run.result["history"]
+    history = one.run.result.history
     lengths = {len(history.get(name, ())) for name in HISTORY}
     return history if len(lengths) == 1 and lengths != {0} else None
 
@@ -57,7 +57,7 @@ def training_panel(measured: Measured, scheme: Look) -> None:
         height=330,
     )
     st.caption(
-        f"{one.name}: KL on training prompts held out, mean over {len(one.run.result['nodes'])} sources "
+        f"{one.name}: KL on training prompts held out, mean over {len(one.run.result.nodes)} sources "
         "(heads, MLPs and the input), each ablated alone. Of every source the constant that was best there "
         "is kept, so the dashed line never rises. One training, so there is no interval."
     )

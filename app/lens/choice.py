@@ -2,11 +2,10 @@
 
 import streamlit as st
 
-from app.lens.data import lens_title
+from app.lens.data import ReadRun, lens_title
 from app.parts.options import choose_option
 from app.text import plain
 from engine.lenses.base import lenses
-from engine.runs.store import Run
 
 # Where a lens that comes with the program was described; one of somebody else's says it in its description.
 SOURCES = {
@@ -26,14 +25,14 @@ def about_lens(name: str) -> str:
     return f"{lenses.get(name).description.removesuffix('.')}{source}."
 
 
-def choose_lens(run: Run, label: str, key: str, first: str, narrow: bool = False) -> str:
+def choose_lens(run: ReadRun, label: str, key: str, first: str, narrow: bool = False) -> str:
     """Draw a chooser of a lens and return it.
 
     Args:
         first: the lens to begin with.
         narrow: take little room.
     """
-    names = run.result["lenses"]
+    names = run.result.lenses
     if (wanted := st.session_state.get(key)) is not None and wanted not in names:
         st.warning(
             f"{plain(lens_title(wanted[:80]))} did not read this text: press **Read** on the left to "

@@ -1,23 +1,28 @@
 """What the page "Lens" shows: texts that lenses have read, and how near the lenses of a model come to it."""
 
-import hashlib
-import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import streamlit as st
 
-from app.runs import Shelf, model_name
+from app.runs import Shelf, told_apart
 from engine.errors import RequestError
+from engine.instruments.lens.completion import completed_training
+from engine.instruments.lens.instrument import ReadTextInstrument, TrainLensesInstrument
+from engine.instruments.lens.request import ReadText, TrainLenses
+from engine.instruments.lens.result import ReadTextResult, TrainLensesResult
+from engine.instruments.words import model_name, quoted
 from engine.lenses.base import LENSES, lenses
 from engine.lenses.reading import stride
-from engine.lenses.requests import DEFAULTS, completed_training
 from engine.lenses.settings import LensTraining
 from engine.models import ModelShape, find_model, weights_hash
-from engine.runs.request import Request
-from engine.runs.store import Run
+from engine.runs.folder import Run
+from engine.runs.request import Request, readable_id, slug
+
+ReadRun: TypeAlias = Run[ReadText, ReadTextResult]
+TrainedRun: TypeAlias = Run[TrainLenses, TrainLensesResult]
 
 MOST_ROWS = 26  # of a picture: more layers are drawn with a stride
 STATISTICS = {
@@ -47,23 +52,21 @@ class Reading:
 
     key: str
     label: str
-    request: Request
-    run: Run | None
+    request: ReadText
+    run: ReadRun | None
 
     @property
     def title(self) -> str:
         """The text, shortened, and what was changed while it ran."""
-        return f"{_quoted(self.request)}{changed(self.request)}"
+        return f"{quoted(self.request.lens.text)}{changed(self.request)}"
 
 
-def reading_key(request: Request) -> str:
+def reading_key(request: ReadText) -> str:
     """Return what tells a reading from others: readable parts and a hash."""
-    assert request.lens is not None
     fields = ("model", "weights_hash", "bos", "dtype")
     about = [request.lens.model_dump(), *(getattr(request, name) for name in fields)]
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
-    parts = [model_name(request.model), request.lens.text, digest]
-    return "-".join(re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-")[:30].strip("-") for part in parts)
+    parts = (model_name(request.model), request.lens.text)
+    return readable_id([slug(part, 30).strip("-") for part in parts], about)
 
 
 def readings(shelf: Shelf, asked: Iterable[Request]) -> dict[str, Reading]:
@@ -72,41 +75,31 @@ def readings(shelf: Shelf, asked: Iterable[Request]) -> dict[str, Reading]:
     Args:
         asked: requests that are being carried out.
     """
-    runs: dict[str, Run | None] = {}
-    requests: dict[str, Request] = {}
-    there = [run for run in shelf.others.values() if run.request.kind == "lens"]
-    for run in sorted(there, key=lambda run: (not run.shipped, run.shipped and changed(run.request) != "")):
-        runs[reading_key(run.request)], requests[reading_key(run.request)] = run, run.request
+    runs: dict[str, ReadRun] = {}
+    requests: dict[str, ReadText] = {}
+    for run in sorted(
+        shelf.of(ReadTextInstrument),
+        key=lambda run: (not run.shipped, run.shipped and changed(run.request) != ""),
+    ):
+        key = reading_key(run.request)
+        runs[key], requests[key] = run, run.request
     for request in asked:
-        if request.kind == "lens":
+        if isinstance(request, ReadText):
             requests.setdefault(reading_key(request), request)
-    labels = {key: _label(request) for key, request in requests.items()}
-    several = {label for label in labels.values() if list(labels.values()).count(label) > 1}
-    found = {}
-    for key, request in requests.items():
-        label = f"{labels[key]} · {key.rsplit('-', 1)[-1]}" if labels[key] in several else labels[key]
-        found[key] = Reading(key, label, request, runs.get(key))
-    return found
+    labels = told_apart({key: _label(request) for key, request in requests.items()})
+    return {key: Reading(key, labels[key], request, runs.get(key)) for key, request in requests.items()}
 
 
-def _label(request: Request) -> str:
-    assert request.lens is not None
+def _label(request: ReadText) -> str:
     names, what = request.lens.lenses, changed(request).strip()
     by = "" if set(LENSES) <= set(names) else f" · {', '.join(lens_title(name) for name in names)}"
     # What tells readings of one text apart comes first: a chooser shows the beginning.
     front = f"{what[0].upper()}{what[1:]}: " if what else ""
-    return f"{front}{_quoted(request)} · {model_name(request.model)}{by}"
+    return f"{front}{quoted(request.lens.text)} · {model_name(request.model)}{by}"
 
 
-def _quoted(request: Request) -> str:
-    assert request.lens is not None
-    text = " ".join(request.lens.text.split())
-    return f"“{text if len(text) <= 44 else text[:43] + '…'}”"
-
-
-def changed(request: Request) -> str:
+def changed(request: ReadText) -> str:
     """Return what was changed while the text ran, in words; "" if nothing."""
-    assert request.lens is not None
     if request.lens.circuit is not None:
         return f" in a circuit of {request.lens.circuit.edges} edges"
     if request.lens.ablated:
@@ -123,26 +116,22 @@ def present_weights(model: str) -> str | None:
         return None
 
 
-def trainings(shelf: Shelf, model: str) -> list[Run]:
+def trainings(shelf: Shelf, model: str) -> list[TrainedRun]:
     """Return the runs that trained lenses of a model, whatever its weights were then."""
-    runs = shelf.others.values()
-    return [run for run in runs if run.request.kind == "train-lenses" and run.request.model == model]
+    return [run for run in shelf.of(TrainLensesInstrument) if run.request.model == model]
 
 
-def default_training(shelf: Shelf, model: str, shape: ModelShape) -> Run | None:
+def default_training(shelf: Shelf, model: str, shape: ModelShape) -> TrainedRun | None:
     """Return the run whose lenses a reading takes that asks for none; None if it is not here.
 
     The model is on this machine; the engine's own `default_training` may ask the hub for it.
     """
-    settings = completed_training(LensTraining.model_validate(DEFAULTS), shape)
-    asked = {"kind": "train-lenses", "model": model, "task": "text", "ablation": "none"}
-    request = Request.model_validate(
-        {**asked, "weights_hash": present_weights(model), "lens_training": settings}
-    )
-    return shelf.others.get(request.run_id())
+    settings = completed_training(LensTraining(), shape)
+    wanted = TrainLenses(model=model, weights_hash=present_weights(model), lens_training=settings).run_id()
+    return next((run for run in shelf.of(TrainLensesInstrument) if run.run_id == wanted), None)
 
 
-def lenses_to_read(trained: Run | None) -> list[str]:
+def lenses_to_read(trained: TrainedRun | None) -> list[str]:
     """Return the lenses that can read a text: all of them, if they are trained or will be.
 
     Args:
@@ -151,18 +140,18 @@ def lenses_to_read(trained: Run | None) -> list[str]:
     return [
         name
         for name in all_lenses()
-        if trained is None or name in trained.result["lenses"] or not lenses.get(name).has_parameters
+        if trained is None or name in trained.result.lenses or not lenses.get(name).has_parameters
     ]
 
 
-def trained_run(shelf: Shelf, reading: Reading) -> Run | None:
+def trained_run(shelf: Shelf, reading: Reading) -> TrainedRun | None:
     """Return the run that trained the lenses of a reading, else of its model; None if there is none."""
     same = [
         run
-        for run in shelf.others.values()
-        if run.request.kind == "train-lenses" and run.request.weights_hash == reading.request.weights_hash
+        for run in shelf.of(TrainLensesInstrument)
+        if run.request.weights_hash == reading.request.weights_hash
     ]
-    wanted = reading.request.lens.trained if reading.request.lens is not None else None
+    wanted = reading.request.lens.trained
     return next((run for run in same if run.run_id == wanted), same[0] if same else None)
 
 
@@ -187,12 +176,12 @@ def lens_place(name: str) -> int:
     return names.index(name) if name in names else len(names)
 
 
-def rows_shown(run: Run, every: int) -> list[int]:
+def rows_shown(run: ReadRun, every: int) -> list[int]:
     """Return the numbers of the rows of every so many layers."""
-    return stride(run.result["places"], every)
+    return stride(run.result.places, every)
 
 
-def statistic(run: Run, name: str, lens: str) -> np.ndarray:
+def statistic(run: ReadRun, name: str, lens: str) -> np.ndarray:
     """Return a statistic of a lens at every row and token, [rows, S]; nan where it has no value."""
     if name == "probability":
         return finite(run.tensors[f"top_p.{lens}"][..., 0])
@@ -209,9 +198,9 @@ def finite(values: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(values), values, np.nan).astype(float)
 
 
-def word_of(run: Run, token: int) -> str:
+def word_of(run: ReadRun, token: int) -> str:
     """Return the text of a token that a lens says."""
-    return run.result["words"].get(str(token), f"token {token}")
+    return run.result.words.get(str(token), f"token {token}")
 
 
 def row_name(place: str) -> str:

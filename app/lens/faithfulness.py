@@ -1,20 +1,20 @@
 """Causal faithfulness: whether lenses react as the model does when the stream is changed."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from app.components.plotly_view import plotly_view
+from app.figures.estimates import numbers_of
 from app.figures.style import Look
 from app.importance.tables import number_columns
-from app.lens.data import lens_place, lens_title, row_name
+from app.lens.data import TrainedRun, lens_place, lens_title, row_name
 from app.lens.figures.lines import Line, lines_figure
 from app.parts.options import choose_option
 from app.parts.table import as_table
-from engine.runs.store import Run
+from engine.instruments.lens.result import Faithful
+from engine.runs.record import Share
 
 INTERVENTIONS = {"projection": "Projection", "steering": "Steering", "resample": "Resampling"}
 DIRECTIONS = {"random": "Random", "aligned": "The lens' own"}
@@ -30,15 +30,15 @@ OF = {
 MEASURES = {"direction": "Direction similarity", "magnitude": "Magnitude correlation"}
 
 
-def faithfulness(run: Run, scheme: Look) -> None:
+def faithfulness(run: TrainedRun, scheme: Look) -> None:
     """Draw both measures of every lens at every layer, under one intervention."""
-    known = run.result["places"]  # a run that was imported may have rows of others
-    rows = [row for row in run.result["faithfulness"] if row["place"] in known]
+    known = run.result.places  # a run that was imported may have rows of others
+    rows = [row for row in run.result.faithfulness if row.place in known]
     if not rows:
         st.info("These lenses were trained without a test of faithfulness.", icon=":material/science:")
         return
     rows, what = _chosen(rows)
-    places = [place for place in known if any(row["place"] == place for row in rows)]
+    places = [place for place in known if any(row.place == place for row in rows)]
     names = [row_name(place) for place in places]
     st.caption(what)
     for column, (measure, title) in zip(st.columns(2, gap="medium"), MEASURES.items(), strict=True):
@@ -50,8 +50,8 @@ def faithfulness(run: Run, scheme: Look) -> None:
                 f"{title} of each lens at every layer. The table below lists it.",
                 height=320,
             )
-    texts = max(row["n_texts"] for row in rows)
-    over = "texts" if rows[0]["intervention"] == "resample" else "directions"
+    texts = max(row.n_texts for row in rows)
+    over = "texts" if rows[0].intervention == "resample" else "directions"
     st.caption(
         f"On {texts} texts; bands are 95 % intervals over {over}. 1: the lens reacts just as the model does. "
         "Direction: whether log-probabilities change alike, weighted by the model's probabilities. "
@@ -60,40 +60,44 @@ def faithfulness(run: Run, scheme: Look) -> None:
     _table(rows)
 
 
-def _chosen(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
+def _chosen(rows: Sequence[Faithful]) -> tuple[list[Faithful], str]:
     """Draw the choosers; return the rows of what was chosen, and what it is in words."""
     with st.container(horizontal=True):
-        there = [kind for kind in INTERVENTIONS if any(row["intervention"] == kind for row in rows)]
+        there = [kind for kind in INTERVENTIONS if any(row.intervention == kind for row in rows)]
         kind = choose_option("Intervention", "lens-intervention", there, INTERVENTIONS.__getitem__)
-        here = [row for row in rows if row["intervention"] == kind]
+        here = [row for row in rows if row.intervention == kind]
         if kind == "resample":
-            counts = sorted({row["n_directions"] for row in here})
+            counts = sorted({row.n_directions for row in here})
             n = choose_option("Directions at once", "lens-resampled", counts, str)
-            return [row for row in here if row["n_directions"] == n], WHAT[kind]
-        there = [of for of in DIRECTIONS if any(row["directions"] == of for row in here)]
+            return [row for row in here if row.n_directions == n], WHAT[kind]
+        there = [of for of in DIRECTIONS if any(row.directions == of for row in here)]
         of = choose_option("Directions", "lens-directions", there, DIRECTIONS.__getitem__)
-    here = [row for row in here if row["directions"] == of]
-    return here, f"{WHAT[kind]} {OF[of]} {here[0]['n_directions']} of them."
+    here = [row for row in here if row.directions == of]
+    return here, f"{WHAT[kind]} {OF[of]} {here[0].n_directions} of them."
 
 
-def _lines(rows: Sequence[dict[str, Any]], places: list[str], measure: str) -> list[Line]:
-    lines, missing = [], {"mean": None, "ci95": [None, None]}
-    for name in dict.fromkeys(row["lens"] for row in rows):
-        of_place = {row["place"]: row[measure] for row in rows if row["lens"] == name}
-        found = [of_place.get(place, missing) for place in places]
-        numbers = np.array([[x["mean"], *x["ci95"]] for x in found], dtype=float)
-        lines.append(Line(lens_title(name), lens_place(name), *numbers.T))
+def _measured(row: Faithful, measure: str) -> Share:
+    return {"direction": row.direction, "magnitude": row.magnitude}[measure]
+
+
+def _lines(rows: Sequence[Faithful], places: Sequence[str], measure: str) -> list[Line]:
+    lines = []
+    for name in dict.fromkeys(row.lens for row in rows):
+        of_place = {row.place: _measured(row, measure) for row in rows if row.lens == name}
+        numbers = numbers_of([of_place.get(place) for place in places])
+        lines.append(Line(lens_title(name), lens_place(name), *numbers))
     return lines
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> None:
+def _table(rows: Sequence[Faithful]) -> None:
     """Draw the numbers of both figures with their intervals."""
     table = []
     for row in rows:
-        one = {"lens": lens_title(row["lens"]), "layer": row_name(row["place"])}
+        cells: dict[str, object] = {"lens": lens_title(row.lens), "layer": row_name(row.place)}
         for measure in MEASURES:
-            low, high = row[measure]["ci95"]
-            one |= {measure: row[measure]["mean"], f"{measure} low": low, f"{measure} high": high}
-        table.append(one | {"directions": row["n_directions"], "texts": row["n_texts"]})
+            share = _measured(row, measure)
+            low, high = share.ci95
+            cells |= {measure: share.mean, f"{measure} low": low, f"{measure} high": high}
+        table.append(cells | {"directions": row.n_directions, "texts": row.n_texts})
     numbers = [f"{measure}{end}" for measure in MEASURES for end in ("", " low", " high")]
     as_table(pd.DataFrame(table), "lens-faithfulness", "Causal faithfulness", number_columns(*numbers))

@@ -3,7 +3,6 @@
 from typing import Any
 
 import streamlit as st
-from pydantic import ValidationError
 
 from app.errors import show_error
 from app.figures.style import Look
@@ -11,13 +10,14 @@ from app.lens.data import all_lenses, default_training, lens_title, lenses_to_re
 from app.parts.request_form import choose_model, require_model, start_button
 from app.parts.tokens import token_chip, token_line, tokens_of
 from app.requests import queue
-from app.runs import open_run, shelf, title_of
+from app.runs import open_run, shelf
 from app.text import plain
 from engine.errors import CircuitExplorerError, RequestError
+from engine.instruments.lens.request import ReadText
+from engine.instruments.words import title_of
 from engine.models.catalogue import on_this_machine
 from engine.models.tokens import Tokens
-from engine.runs.folder import first_problem
-from engine.runs.request import Request
+from engine.runs.kinds import make_request
 
 EXAMPLE = "The capital of South Korea is"
 NOTHING = "nothing changed"
@@ -116,12 +116,12 @@ def _words(tokens: Tokens | None, typed: str, scheme: Look) -> list[str] | None:
     words = list(dict.fromkeys(word.strip() for word in typed.split(",") if word.strip()))
     if tokens is None:
         return [_within(word) for word in words]
-    found = {word: word_token(tokens, word) for word in words}
-    followed = list(dict.fromkeys(token for token in found.values() if token is not None))
+    token_of = {word: word_token(tokens, word) for word in words}
+    followed = list(dict.fromkeys(token for token in token_of.values() if token is not None))
     if followed:
         chips = (token_chip(token, False, scheme) for token in followed)
         st.html(token_line("Tokens that are followed", "", chips, scheme))
-    refused = [word for word, token in found.items() if token is None]
+    refused = [word for word, token in token_of.items() if token is None]
     for word in refused:
         parts = tokens.token_strings(tokens.encode(_within(word)))
         show_error(
@@ -212,13 +212,9 @@ def _submit(model: str, reading: dict[str, Any]) -> None:
         CircuitExplorerError: it is refused.
     """
     require_model(model)
-    try:
-        request = Request.model_validate(
-            {"kind": "lens", "model": model, "task": "text", "ablation": "none", "lens": reading}
-        )
-    except ValidationError as error:
-        raise RequestError(first_problem(error)) from error
-    job_id = queue().submit(request)
+    job_id = queue().submit(make_request("lens", model=model, lens=reading))
     # The queue knows the request with everything filled in, which is what a reading goes by.
-    st.session_state["lens-next"] = reading_key(queue().status(job_id).request)
+    completed = queue().status(job_id).request
+    assert isinstance(completed, ReadText)
+    st.session_state["lens-next"] = reading_key(completed)
     st.rerun()

@@ -1,28 +1,26 @@
 """Lenses over layers: a race of words after one token, and the distance to the model over many texts."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from app.components.plotly_view import plotly_view
+from app.figures.estimates import numbers_of
 from app.figures.style import Look
 from app.importance.tables import number_columns
 from app.lens.choice import about_lens, choose_lens
-from app.lens.data import lens_place, lens_title, row_name, word_of
+from app.lens.data import ReadRun, TrainedRun, lens_place, lens_title, row_name, word_of
 from app.lens.figures.lines import Line, lines_figure
 from app.parts.options import choose_option
 from app.parts.table import as_table
 from app.text import plain
-from engine.runs.store import Run
 
 MOST_WORDS = 6  # of those on top, where none were asked for
 
 
-def race(run: Run, scheme: Look) -> None:
+def race(run: ReadRun, scheme: Look) -> None:
     """Draw the probability of the words followed, row by row, after one token."""
-    text = run.result["tokens"]
+    text = run.result.tokens
     with st.container(horizontal=True):
         lens = choose_lens(run, "Lens", "lens-lens", "oca")
         after = choose_option(
@@ -38,7 +36,7 @@ def race(run: Run, scheme: Look) -> None:
     words, values = _followed(run, lens, after)
     quoted = _numbered([repr(word) for word in words])
     names = _names(words, quoted)
-    rows = [row_name(place) for place in run.result["places"]]
+    rows = [row_name(place) for place in run.result.places]
     st.markdown(f"**Probability of each word after “{plain(_shown(text[after]))}”, by layer**")
     plotly_view(
         lines_figure(
@@ -52,7 +50,7 @@ def race(run: Run, scheme: Look) -> None:
         f"Probability of {', '.join(names)} by layer. The table below lists it.",
         height=380,
     )
-    if not run.result["raced"]:
+    if not run.result.raced:
         st.caption(
             "These are the words on top at any layer; without a point one is not among the ten most probable "
             "there. Words typed into the form are followed everywhere instead."
@@ -62,17 +60,17 @@ def race(run: Run, scheme: Look) -> None:
     as_table(table, "lens-race-table", "Probability of each word", number_columns(*table.columns[1:]))
 
 
-def _followed(run: Run, lens: str, after: int) -> tuple[list[str], np.ndarray]:
+def _followed(run: ReadRun, lens: str, after: int) -> tuple[list[str], np.ndarray]:
     """Return the words followed and their probabilities [rows, words]; without any, those on top."""
-    if run.result["raced"]:
-        return run.result["raced"], run.tensors[f"raced.{lens}"][:, after]
+    if run.result.raced:
+        return run.result.raced, run.tensors[f"raced.{lens}"][:, after]
     ids, shares = run.tensors[f"top_ids.{lens}"][:, after], run.tensors[f"top_p.{lens}"][:, after]
     best = list(dict.fromkeys(ids[::-1, 0].tolist()))[:MOST_WORDS]
-    found = np.full((len(ids), len(best)), np.nan)
+    values = np.full((len(ids), len(best)), np.nan)
     for column, token in enumerate(best):
         row, rank = np.nonzero(ids == token)
-        found[row, column] = shares[row, rank]
-    return [word_of(run, token) for token in best], found
+        values[row, column] = shares[row, rank]
+    return [word_of(run, token) for token in best], values
 
 
 def _shown(word: str) -> str:
@@ -117,18 +115,19 @@ LOG = ("kl", "cross_entropy")  # over many times as much at the first layer as a
 MODEL = "The model itself"
 
 
-def over_texts(run: Run, scheme: Look) -> None:
+def over_texts(run: TrainedRun, scheme: Look) -> None:
     """Draw how near each lens is to the model at every layer over many texts, and its parameters."""
     result = run.result
     measure = choose_option("Measure", "lens-measure", list(MEASURES), MEASURES.__getitem__)
     title, axis = MEASURES[measure], AXES[measure]
-    rows = [row_name(place) for place in result["places"]]
+    held_out = result.positions["held_out"]
+    rows = [row_name(place) for place in result.places]
     lines = [
-        Line(lens_title(name), lens_place(name), *_numbers(one[measure]).T)
-        for name, one in result["lenses"].items()
+        Line(lens_title(name), lens_place(name), *numbers_of(getattr(measured, measure)))
+        for name, measured in result.lenses.items()
     ]
-    own = result["model"].get(measure)  # none of the KL, which is to it
-    of_model = None if own is None else Line(MODEL, 0, *_numbers([own] * len(rows)).T)
+    own = result.model.get(measure)  # none of the KL, which is to it
+    of_model = None if own is None else Line(MODEL, 0, *numbers_of([own] * len(rows)))
     st.markdown(f"**{title}, by layer**")
     plotly_view(
         lines_figure(lines, rows, axis, scheme, log=measure in LOG, level=of_model),
@@ -139,8 +138,8 @@ def over_texts(run: Run, scheme: Look) -> None:
     )
     st.caption(
         plain(
-            f"{ABOUT[measure]} Mean over {result['n_texts']} texts of up to {result['length']} tokens "
-            f"({result['texts']}), {result['positions']['held_out']:,} positions; bands are 95 % intervals "
+            f"{ABOUT[measure]} Mean over {result.n_texts} texts of up to {result.length} tokens "
+            f"({result.texts}), {held_out:,} positions; bands are 95 % intervals "
             "over texts."
         )
     )
@@ -158,21 +157,18 @@ def over_texts(run: Run, scheme: Look) -> None:
     _parameters(run)
 
 
-def _numbers(estimates: list[dict[str, Any]]) -> np.ndarray:
-    """Return mean, low and high of estimates, [n, 3]."""
-    return np.array([[one["mean"], *one["ci95"]] for one in estimates], dtype=float)
-
-
 def _columns(line: Line) -> list[list[float]]:
     assert line.low is not None
     assert line.high is not None
     return np.stack([line.values, line.low, line.high], 1).tolist()
 
 
-def _parameters(run: Run) -> None:
+def _parameters(run: TrainedRun) -> None:
     """Say how many numbers each lens has."""
     with st.container(horizontal=True, gap="small"):
         st.markdown("**Parameters**", width="content")
-        for name, one in run.result["lenses"].items():
-            st.badge(plain(f"{lens_title(name)}: {one['parameters']:,}"), color="gray", help=about_lens(name))
-    st.caption(f"Of all {len(run.result['places'])} places together.")
+        for name, measured in run.result.lenses.items():
+            st.badge(
+                plain(f"{lens_title(name)}: {measured.parameters:,}"), color="gray", help=about_lens(name)
+            )
+    st.caption(f"Of all {len(run.result.places)} places together.")

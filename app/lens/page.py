@@ -1,7 +1,5 @@
 """Lens: what would the model say if it stopped here?"""
 
-from collections.abc import Callable
-
 import streamlit as st
 
 from app import state
@@ -9,6 +7,8 @@ from app.figures.style import Look
 from app.lens.choice import about_lens
 from app.lens.data import (
     Reading,
+    ReadRun,
+    TrainedRun,
     all_lenses,
     changed,
     lens_title,
@@ -27,9 +27,10 @@ from app.parts.options import choose_option
 from app.parts.subjects import choose_subject
 from app.presentation import page_look
 from app.requests import queue
-from app.runs import model_name, shelf
+from app.runs import shelf
 from app.text import plain
-from engine.runs.store import Run
+from engine.instruments.lens.instrument import TrainLensesInstrument
+from engine.instruments.words import model_name
 
 VIEWS = {
     "one": "One lens",
@@ -38,26 +39,24 @@ VIEWS = {
     "texts": "Over many texts",
     "faithfulness": "Faithfulness",
 }
-DEFAULTS: dict[str, object] = {
-    "view": "one",
-    "lens": "oca",
-    "statistic": "probability",
-    "first": "oca",
-    "second": "tuned",
-    "distance": "lens_js",
-    "measure": "kl",
-    "intervention": "projection",
-    "directions": "random",
-    "resampled": 5,
-}
-URL: dict[str, Callable[[str], object]] = {
-    "subject": str,
-    "after": int,
-    "every": int,
-    "tokens": tokens_of_url,
-    **dict.fromkeys(DEFAULTS, str),
-    "resampled": int,
-}
+PARAMETERS = (
+    state.Parameter("subject"),
+    state.Parameter("trained"),
+    state.Parameter("view", default="one"),
+    state.Parameter("lens", default="oca"),
+    state.Parameter("statistic", default="probability"),
+    state.Parameter("first", default="oca"),
+    state.Parameter("second", default="tuned"),
+    state.Parameter("distance", default="lens_js"),
+    state.Parameter("after", int),
+    state.Parameter("every", int),
+    state.Parameter("tokens", tokens_of_url, url_of_tokens),
+    state.Parameter("measure", default="kl"),
+    state.Parameter("intervention", default="projection"),
+    state.Parameter("directions", default="random"),
+    state.Parameter("resampled", int, default=5),
+)
+TRAINED = ("texts", "faithfulness")  # the views that are about lenses, not about a text
 USED = {
     "one": ("lens", "statistic", "every", "tokens"),
     "two": ("first", "second", "distance", "statistic", "every", "tokens"),
@@ -79,20 +78,54 @@ WHY = (
 def page() -> None:
     """Draw the page: what is read, the view chosen, and last the form, which loads a tokenizer."""
     scheme = page_look()
-    state.read_url("lens", URL, prefix="lens-")
+    state.take_address("lens", PARAMETERS, prefix="lens-")
     there = readings(shelf(), [job.request for job in queue().jobs() if job.active])
     with st.sidebar:
         reading = choose_subject(
             there, "lens", "There is no reading '{}' here.", "A text that lenses have read."
         )
         jobs_panel()
-    if reading is None:
+    if (trained := _asked_for()) is not None:
+        _training(trained, scheme)
+    elif reading is None:
         st.title("Lens", anchor=False)
         st.info("No text is read yet. Type one on the left and press **Read**.", icon=":material/search:")
     else:
         _reading(reading, next(iter(there)), scheme)
     with st.sidebar:
         lens_form(scheme)
+
+
+def _asked_for() -> TrainedRun | None:
+    """Return the trained lenses that the address names, if they are here."""
+    wanted = st.session_state.get("lens-trained")
+    runs = {run.run_id: run for run in shelf().of(TrainLensesInstrument)}
+    if wanted is not None and wanted not in runs:
+        st.warning(f"There are no trained lenses '{plain(wanted[:80])}' here. This is something else.")
+        del st.session_state["lens-trained"]
+    return runs.get(wanted or "")
+
+
+def _training(trained: TrainedRun, scheme: Look) -> None:
+    """Draw lenses that were trained, whatever text they have read or not."""
+    st.title(plain(f"Lens: trained for {model_name(trained.request.model)}"), anchor=False)
+    st.caption(WHAT)
+    if st.session_state.get("lens-view") not in TRAINED:
+        st.session_state["lens-view"] = TRAINED[0]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        view = choose_option(
+            "View", "lens-view", list(TRAINED), VIEWS.__getitem__, label_visibility="collapsed"
+        )
+        st.button(
+            "Texts that were read",
+            key="lens-to-texts",
+            icon=":material/article:",
+            on_click=st.session_state.pop,
+            args=("lens-trained", None),
+        )
+    (over_texts if view == "texts" else faithfulness)(trained, scheme)
+    _held_out(trained)
+    _put_address(view, {"subject": None})
 
 
 def _reading(reading: Reading, first: str, scheme: Look) -> None:
@@ -127,8 +160,8 @@ def _changed_since(reading: Reading) -> None:
         )
 
 
-def _show(view: str, reading: Reading, run: Run, scheme: Look) -> None:
-    if view in ("texts", "faithfulness"):
+def _show(view: str, reading: Reading, run: ReadRun, scheme: Look) -> None:
+    if view in TRAINED:
         if (trained := trained_run(shelf(), reading)) is None:
             _untrained(reading)
             return
@@ -137,23 +170,26 @@ def _show(view: str, reading: Reading, run: Run, scheme: Look) -> None:
         return
     {"one": one_lens, "two": two_lenses, "race": race}[view](run, scheme)
     asked = reading.request.lens
-    assert asked is not None
-    trained_by = "" if run.result["trained"] is None else f" · lenses of run {run.result['trained']}"
+    trained_by = "" if run.result.trained is None else f" · lenses of run {run.result.trained}"
     what = changed(reading.request).strip() or "the whole model"
     if asked.circuit is not None:
         what += f" of run {asked.circuit.run} ({asked.ablation} for the others)"
     st.caption(plain(f"{model_name(run.request.model)} · one text, {what} · run {run.run_id}{trained_by}"))
 
 
-def _where_from(run: Run, trained: Run) -> None:
+def _where_from(run: ReadRun, trained: TrainedRun) -> None:
     """Draw the line that says where numbers over many texts come from."""
-    if run.result["trained"] not in (None, trained.run_id):
+    if run.result.trained not in (None, trained.run_id):
         st.caption(
             plain(
-                f"The lenses that read this text are of run {run.result['trained']}, which is not here: "
+                f"The lenses that read this text are of run {run.result.trained}, which is not here: "
                 "these are others of the same model."
             )
         )
+    _held_out(trained)
+
+
+def _held_out(trained: TrainedRun) -> None:
     asked = trained.request
     st.caption(
         plain(f"{model_name(asked.model)} · texts held out · seed {asked.seed} · run {trained.run_id}")
@@ -178,17 +214,21 @@ def _untrained(reading: Reading) -> None:
     )
 
 
-def _write_url(view: str, reading: Reading, run: Run, first: str) -> None:
-    values: dict[str, object] = {"subject": reading.key, "view": view}
-    n = len(run.result["tokens"])
-    defaults = DEFAULTS | {"subject": first, "after": n - 1, "every": least_stride(run)}
-    defaults |= {"tokens": url_of_tokens(last_tokens(n))}
-    for name in USED[view]:
-        if (value := st.session_state.get(f"lens-{name}")) is not None:
-            values[name] = url_of_tokens(value) if name == "tokens" else value
+def _write_url(view: str, reading: Reading, run: ReadRun, first: str) -> None:
+    n = len(run.result.tokens)
+    defaults = {"subject": first, "after": n - 1, "every": least_stride(run), "tokens": last_tokens(n)}
+    _put_address(view, {"subject": reading.key}, defaults)
+
+
+def _put_address(view: str, values: dict[str, object], defaults: dict[str, object] | None = None) -> None:
+    """Put into the address what the view shows, and no choice of other views."""
+    used = {"subject", "trained", "view", *USED[view]}
     if view == "faithfulness":
-        values.pop("directions" if values.get("intervention") == "resample" else "resampled", None)
-    state.write_url("lens", values, defaults)
+        resampled = st.session_state.get("lens-intervention") == "resample"
+        used -= {"directions" if resampled else "resampled"}
+    hidden = [parameter.name for parameter in PARAMETERS if parameter.name not in used]
+    values = values | {"view": view}
+    state.put_address("lens", PARAMETERS, "lens-", defaults or {}, values, hidden)
 
 
 page()

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from app.lens.data import MOST_ROWS, rows_shown
-from engine.runs.store import Run
+from app.lens.data import MOST_ROWS, ReadRun, rows_shown
 
 WIDEST = 16  # tokens side by side
 
@@ -39,15 +38,15 @@ def last_tokens(n: int) -> tuple[int, int]:
     return max(1, n - WIDEST + 1), n
 
 
-def least_stride(run: Run) -> int:
+def least_stride(run: ReadRun) -> int:
     """Return the stride that a reading shows at first: as many rows as a picture holds."""
-    return -(-len(run.result["places"]) // MOST_ROWS)
+    return -(-len(run.result.places) // MOST_ROWS)
 
 
-def choose_part(run: Run) -> Part:
+def choose_part(run: ReadRun) -> Part:
     """Draw the choosers of layers and of tokens and return what is shown."""
-    layers = len({place.removesuffix("-mid") for place in run.result["places"][:-1]})
-    n = len(run.result["tokens"])
+    layers = len({place.removesuffix("-mid") for place in run.result.places[:-1]})
+    n = len(run.result.tokens)
     if st.session_state.get("lens-every") not in range(1, layers + 1):
         st.session_state["lens-every"] = least_stride(run)
     every = 1

@@ -15,6 +15,7 @@ from app.lens.data import (
     RANKS,
     STATISTICS,
     UNBOUNDED,
+    ReadRun,
     finite,
     in_a_sentence,
     lens_title,
@@ -28,7 +29,6 @@ from app.lens.part import Part, choose_part
 from app.parts.options import choose_option
 from app.parts.table import as_table
 from app.text import plain
-from engine.runs.store import Run
 
 ROW = 30  # px
 # What a statistic compares a cell with: at the end there is none.
@@ -41,7 +41,7 @@ def choose_statistic() -> str:
     return choose_option("Colour", "lens-statistic", list(STATISTICS), STATISTICS.__getitem__, width=290)
 
 
-def one_lens(run: Run, scheme: Look) -> None:
+def one_lens(run: ReadRun, scheme: Look) -> None:
     """Draw what one lens says at every layer and token."""
     with st.container(horizontal=True):
         lens = choose_lens(run, "Lens", "lens-lens", "oca")
@@ -50,9 +50,9 @@ def one_lens(run: Run, scheme: Look) -> None:
     _table(run, [lens], name, part, ["lens-table"], scheme)
 
 
-def two_lenses(run: Run, scheme: Look) -> None:
+def two_lenses(run: ReadRun, scheme: Look) -> None:
     """Draw two lenses one above the other on one colour scale, and how far apart they are."""
-    names = run.result["lenses"]
+    names = run.result.lenses
     if len(names) == 1:
         st.info(
             f"Only the {plain(lens_title(names[0]))} read this text: press **Read** on the left to have it "
@@ -61,25 +61,25 @@ def two_lenses(run: Run, scheme: Look) -> None:
         )
         return
     with st.container(horizontal=True):
-        one = choose_lens(run, "First", "lens-first", "oca", narrow=True)
-        other = choose_lens(run, "Second", "lens-second", "tuned", narrow=True)
+        first = choose_lens(run, "First", "lens-first", "oca", narrow=True)
+        second = choose_lens(run, "Second", "lens-second", "tuned", narrow=True)
         name = choose_statistic()
         distance = choose_option(
             "Difference", "lens-distance", list(DISTANCES), DISTANCES.__getitem__, width=260
         )
         part = choose_part(run)
-    _table(run, [one, other], name, part, ["lens-table-first", "lens-table-second"], scheme)
-    values = part.of(finite(run.tensors[distance][names.index(one), names.index(other)]))
+    _table(run, [first, second], name, part, ["lens-table-first", "lens-table-second"], scheme)
+    values = part.of(finite(run.tensors[distance][names.index(first), names.index(second)]))
     cells = Cells(
         values,
         [["–" if np.isnan(value) else f"{value:.2f}" for value in row] for row in values.tolist()],
         [
-            [f"{row_name(run.result['places'][i])}: {_in_nats(value)}" for value in row]
+            [f"{row_name(run.result.places[i])}: {_in_nats(value)}" for value in row]
             for i, row in zip(part.rows, values.tolist(), strict=True)
         ],
     )
     scale = Scale(0.0, float(np.nanmax(values, initial=0.0)), "linear" if distance == "lens_js" else "root")
-    title = f"{lens_title(one)} and {lens_title(other)}: {DISTANCES[distance]}"
+    title = f"{lens_title(first)} and {lens_title(second)}: {DISTANCES[distance]}"
     _draw(run, cells, part, title, scale, "lens-difference", scheme)
     as_table(
         pd.DataFrame(_long(run, values, part, "nats")),
@@ -89,7 +89,9 @@ def two_lenses(run: Run, scheme: Look) -> None:
     )
 
 
-def _table(run: Run, shown: Sequence[str], name: str, part: Part, keys: Sequence[str], scheme: Look) -> None:
+def _table(
+    run: ReadRun, shown: Sequence[str], name: str, part: Part, keys: Sequence[str], scheme: Look
+) -> None:
     """Draw what lenses say, one below the other, on one colour scale."""
     of_lens = {lens: part.of(statistic(run, name, lens)) for lens in shown}
     scale = _scale(name, list(of_lens.values()))
@@ -102,8 +104,8 @@ def _table(run: Run, shown: Sequence[str], name: str, part: Part, keys: Sequence
         hover = [
             [
                 top_text(
-                    row_name(run.result["places"][row]),
-                    run.result["tokens"][token],
+                    row_name(run.result.places[row]),
+                    run.result.tokens[token],
                     words[i][j],
                     shares[i, j].tolist(),
                     _said(name, float(values[i, j])),
@@ -152,14 +154,14 @@ def _scale(name: str, several: Sequence[np.ndarray]) -> Scale:
     return Scale(low, high, "log" if name in RANKS else "root" if name in UNBOUNDED else "linear")
 
 
-def _draw(run: Run, cells: Cells, part: Part, title: str, scale: Scale, key: str, scheme: Look) -> None:
+def _draw(run: ReadRun, cells: Cells, part: Part, title: str, scale: Scale, key: str, scheme: Look) -> None:
     """Draw cells of a part."""
     result = run.result
     plotly_view(
         lens_figure(
             cells,
-            [row_name(result["places"][i]) for i in part.rows],
-            [result["tokens"][j] for j in part.tokens],
+            [row_name(result.places[i]) for i in part.rows],
+            [result.tokens[j] for j in part.tokens],
             title,
             scale,
             scheme,
@@ -170,14 +172,14 @@ def _draw(run: Run, cells: Cells, part: Part, title: str, scale: Scale, key: str
     )
 
 
-def _long(run: Run, values: np.ndarray, part: Part, title: str) -> list[dict[str, Any]]:
+def _long(run: ReadRun, values: np.ndarray, part: Part, title: str) -> list[dict[str, Any]]:
     """Return the numbers of a table, one row a cell."""
     result = run.result
     return [
         {
-            "layer": row_name(result["places"][row]),
+            "layer": row_name(result.places[row]),
             "position": token,
-            "token": result["tokens"][token],
+            "token": result.tokens[token],
             title: float(values[i, j]),
         }
         for i, row in enumerate(part.rows)

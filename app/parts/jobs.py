@@ -8,7 +8,7 @@ import streamlit as st
 from app import state
 from app.errors import show_error
 from app.requests import queue
-from app.runs import KIND_NAMES, run_title
+from app.runs import kind_name, run_title
 from app.text import plain
 from engine.jobs.queue import Job
 
@@ -102,4 +102,4 @@ def dismiss_button(job: Job) -> None:
 
 def job_title(job: Job) -> str:
     """Return what a job does, in one line."""
-    return f"{KIND_NAMES[job.request.kind]}: {run_title(job.request)}"
+    return f"{kind_name(job.request.kind)}: {run_title(job.request)}"

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from app.runs import title_of
 from engine.ablations.base import ablations
 from engine.errors import RequestError
+from engine.instruments.words import title_of
 from engine.models import shipped_models
 from engine.tasks.base import tasks
 

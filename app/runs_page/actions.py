@@ -2,31 +2,22 @@
 
 import streamlit as st
 
+from app.compare.view import PAGE as COMPARE
 from app.errors import show_error
-from app.lens.data import reading_key
 from app.parts.exports import export_buttons
 from app.runs import Shelf, open_run, own_title, run_title, store
 from app.runs_page.detail import child_title, measured_of
+from app.state import text_of
 from app.text import plain
-from app.trace.data import subject_key
-from engine.completion import OF_A_RUN
+from app.views import views
 from engine.errors import CircuitExplorerError, RequestError
 from engine.runs.archive import pack
+from engine.runs.folder import AnyRun
 from engine.runs.notes import LONGEST_TITLE, Notes, change_notes
-from engine.runs.store import BrokenRun, Run
-
-EXPLORE, COMPARE = "explore/page.py", "compare/page.py"
-TRACE, LENS = "trace/page.py", "lens/page.py"
-# page -> what its button says it shows
-SHOWS = {
-    EXPLORE: "its circuit on the Explore page",
-    COMPARE: "it on the Compare page",
-    TRACE: "it on the Causal tracing page",
-    LENS: "it on the Lens page",
-}
+from engine.runs.store import BrokenRun
 
 
-def actions(runs: list[Run], shelf: Shelf) -> None:
+def actions(runs: list[AnyRun], shelf: Shelf) -> None:
     """Draw the buttons for the runs selected; those that do not go with them cannot be pressed."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if not runs:
@@ -56,39 +47,24 @@ def _select_none() -> None:
     st.session_state["runs-selected"] = []
 
 
-def _open(run: Run | None, shelf: Shelf) -> None:
-    """Draw the button that leads to where a run is shown: a sweep on Compare, a trace and a text that lenses
-    read on their pages, what has a circuit on Explore.
-
-    An evaluation opens the run it evaluates, under its ablation, and stability the run that was repeated.
-    """
-    page, target = EXPLORE, None
-    if run is not None and run.run_id in shelf.runs:
-        target = {"run": run.run_id}
-    elif run is not None and run.request.kind == "sweep":
-        page, target = COMPARE, {"sweep": run.run_id}
-    elif run is not None and run.request.lens is not None:
-        page, target = LENS, {"subject": reading_key(run.request)}
-    elif run is not None and run.request.trace is not None:
-        page, target = TRACE, {"subject": subject_key(run.request), "state": run.request.trace.state}
-        target |= {"window": str(run.request.trace.window), run.request.ablation: run.run_id}
-    elif run is not None and run.request.kind in OF_A_RUN and run.request.circuit in shelf.runs:
-        target = {"run": run.request.circuit or ""}
-        if run.request.kind == "evaluate":
-            target["under"] = run.request.ablation
-    why = f"Show {SHOWS[page]}"
+def _open(run: AnyRun | None, shelf: Shelf) -> None:
+    """Draw the button that leads to where a run is shown."""
+    address = None if run is None else views.get(run.request.kind).address(run, shelf)
     if st.button(
         "Open",
         icon=":material/hub:",
         type="primary",
-        disabled=target is None,
+        disabled=address is None,
         key="runs-open",
-        help=why if target else "A circuit, a sweep, a trace or a text that lenses read can be opened",
+        help="One run at a time can be opened, where what it is about is here"
+        if address is None
+        else f"Show {address.what} on the {address.page.title} page",
     ):
-        st.switch_page(page, query_params=target)
+        assert address is not None
+        st.switch_page(address.page.script, query_params=address.query)
 
 
-def _compare(runs: list[Run]) -> None:
+def _compare(runs: list[AnyRun]) -> None:
     if st.button(
         "Compare",
         icon=":material/compare:",
@@ -96,11 +72,11 @@ def _compare(runs: list[Run]) -> None:
         key="runs-compare",
         help="Show their circuits side by side" if len(runs) > 1 else "Select two or more runs with circuits",
     ):
-        st.switch_page(COMPARE, query_params={"runs": ",".join(run.run_id for run in runs)})
+        st.switch_page(COMPARE.script, query_params={"runs": text_of(run.run_id for run in runs)})
 
 
 @st.dialog("Rename", icon=":material/edit:")
-def _rename(run: Run) -> None:
+def _rename(run: AnyRun) -> None:
     st.text(run.run_id)
     title = st.text_input(
         "Title",
@@ -119,7 +95,7 @@ def _rename(run: Run) -> None:
         st.rerun()
 
 
-def _export(run: Run | None) -> None:
+def _export(run: AnyRun | None) -> None:
     with st.popover("Export", icon=":material/download:", disabled=run is None, key="runs-export"):
         if run is None:
             return
@@ -143,7 +119,7 @@ def _export(run: Run | None) -> None:
 
 
 @st.dialog("Delete runs", icon=":material/delete:", width="medium")
-def _delete(runs: list[Run], shelf: Shelf) -> None:
+def _delete(runs: list[AnyRun], shelf: Shelf) -> None:
     own = [run for run in runs if not run.shipped]
     _listed(
         "This cannot be undone. To be deleted:",

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from app.runs import model_name, title_of
-from engine.runs.store import Run
+from engine.instruments.words import model_name, title_of
+from engine.runs.folder import AnyRun
 
 FACETS: dict[str, tuple[str, Callable[[str], str]]] = {
     "model": ("Model", model_name),
@@ -13,15 +13,6 @@ FACETS: dict[str, tuple[str, Callable[[str], str]]] = {
 }
 
 
-def facet(run: Run, name: str) -> list[str]:
-    """Return what a run has of a facet: a sweep goes through several tasks, methods and ablations."""
-    request = run.request
-    if request.sweep is not None and name != "model":
-        return getattr(request.sweep, f"{name}s")
-    value = getattr(request, name)
-    return [] if value is None else [value]
-
-
-def titles(run: Run, name: str) -> str:
+def titles(run: AnyRun, name: str) -> str:
     """Return what a run has of a facet but its model, in words."""
-    return ", ".join(title_of(name, value) for value in facet(run, name))
+    return ", ".join(title_of(name, value) for value in run.request.facets()[name])

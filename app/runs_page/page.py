@@ -1,7 +1,5 @@
 """Runs: what has been run, what is running?"""
 
-from collections.abc import Callable
-
 import streamlit as st
 
 from app import state
@@ -14,18 +12,17 @@ from app.runs_page.table import first_kinds, history, select_run
 from app.runs_page.upload import import_panel
 from engine.errors import RequestError
 
-
-def _list(text: str) -> list[str]:
-    return list(state.names_of(text))
-
-
 LISTS = ("kind", "selected", *FACETS)
-URL: dict[str, Callable[[str], object]] = {"text": str, "origin": str, **dict.fromkeys(LISTS, _list)}
+PARAMETERS = (
+    state.Parameter("text", default=""),
+    state.Parameter("origin", default="all"),
+    *(state.Parameter(name, lambda text: list(state.names_of(text)), state.text_of, []) for name in LISTS),
+)
 
 
 def page() -> None:
     """Draw the page: import on the left, the queue on top, then the history and what can be done with it."""
-    state.read_url("runs", URL, prefix="runs-")
+    state.take_address("runs", PARAMETERS, prefix="runs-")
     _take_finished()
     with st.sidebar:
         import_panel()
@@ -60,16 +57,7 @@ def _take_finished() -> None:
 
 
 def _write_url(there: Shelf) -> None:
-    values: dict[str, object] = {
-        "text": st.session_state.get("runs-text") or "",
-        "origin": st.session_state.get("runs-origin", "all"),
-    }
-    for name in LISTS:
-        values[name] = state.text_of(st.session_state.get(f"runs-{name}") or ())
-    first: dict[str, object] = dict.fromkeys(LISTS, "")
-    state.write_url(
-        "runs", values, first | {"text": "", "origin": "all", "kind": state.text_of(first_kinds(there))}
-    )
+    state.put_address("runs", PARAMETERS, prefix="runs-", defaults={"kind": first_kinds(there)})
 
 
 page()

@@ -1,5 +1,6 @@
 """The history: filters over all runs, and the table in which they are selected."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -9,30 +10,29 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from app.presentation import presenting
-from app.runs import KIND_NAMES, Shelf, model_name, own_title, title_of
-from app.runs_page.facets import FACETS, facet, titles
-from engine.completion import OF_A_RUN
-from engine.runs.request import Kind
-from engine.runs.store import Run
+from app.runs import Shelf, kind_name, own_title
+from app.runs_page.facets import FACETS, titles
+from engine.instruments.base import in_order
+from engine.instruments.words import model_name, title_of
+from engine.runs.folder import AnyRun
 
-GRAPHS: tuple[Kind, ...] = ("discover", "import")  # what is shown at first: runs with a graph of their own
 ORIGINS = {"all": "All", "shipped": "Shipped", "own": "Own"}
 _ROW, _ROW_PRESENTED = 36, 46  # px
 _MOST_ROWS = 10  # seen at once
 
 
-def history(shelf: Shelf, bar: Callable[[list[Run]], None]) -> list[Run]:
+def history(shelf: Shelf, bar: Callable[[list[AnyRun]], None]) -> list[AnyRun]:
     """Draw the filters and the table of all runs; return the runs selected, in the table's order.
 
     Args:
         shelf: the runs.
         bar: draws what can be done with the runs selected; it stands over the table.
     """
-    runs = [*shelf.runs.values(), *shelf.others.values()]
+    runs = shelf.everything()
     words, chosen = _filters(runs, first_kinds(shelf))
     shown = [run for run in runs if _passes(run, words, chosen)]
     # Newest first; those of the same second stay in the order of the shelf.
-    shown.sort(key=lambda run: datetime.fromisoformat(run.result["created"]), reverse=True)
+    shown.sort(key=lambda run: datetime.fromisoformat(run.result.created), reverse=True)
     if not shown:
         st.info("No run passes these filters.", icon=":material/filter_alt_off:")
         st.button("Clear the filters", on_click=clear_filters, icon=":material/close:", key="runs-no-filter")
@@ -52,19 +52,25 @@ def clear_filters() -> None:
         st.session_state.pop(f"runs-{name}", None)
 
 
-def select_run(run: Run) -> None:
+def select_run(run: AnyRun) -> None:
     """Select a run alone, and let the filters show it."""
     clear_filters()
-    st.session_state["runs-kind"] = [*GRAPHS] if run.request.kind in GRAPHS else [*GRAPHS, run.request.kind]
+    st.session_state["runs-kind"] = list(dict.fromkeys([*with_graphs(), run.request.kind]))
     st.session_state["runs-selected"] = [run.run_id]
 
 
-def first_kinds(shelf: Shelf) -> list[Kind]:
+def first_kinds(shelf: Shelf) -> list[str]:
     """Return the kinds of runs that are shown at first."""
-    return [kind for kind in GRAPHS if any(run.request.kind == kind for run in shelf.runs.values())]
+    there = {run.request.kind for run in shelf.runs.values()}
+    return [kind for kind in with_graphs() if kind in there]
 
 
-def _filters(runs: list[Run], first: list[Kind]) -> tuple[list[str], dict[str, list[str]]]:
+def with_graphs() -> list[str]:
+    """Return the kinds of runs that have a graph of their own."""
+    return [instrument.kind for instrument in in_order() if instrument.has_circuit]
+
+
+def _filters(runs: list[AnyRun], first: list[str]) -> tuple[list[str], dict[str, list[str]]]:
     """Draw the filters; return the words looked for, and what is chosen of every facet filtered by."""
     left, right = st.columns([1, 2], gap="medium")
     text = left.text_input(
@@ -74,15 +80,15 @@ def _filters(runs: list[Run], first: list[Kind]) -> tuple[list[str], dict[str, l
         icon=":material/search:",
         persist_state="session",
     )
-    counts = {kind: sum(run.request.kind == kind for run in runs) for kind in KIND_NAMES}
-    kinds = [kind for kind in KIND_NAMES if counts[kind]]
+    counts = Counter(run.request.kind for run in runs)
+    kinds = [instrument.kind for instrument in in_order() if counts[instrument.kind]]
     _known("kind", kinds, first)
     chosen: dict[str, list[str]] = {}
     chosen["kind"] = right.pills(
         "Kind",
         kinds,
         selection_mode="multi",
-        format_func=lambda kind: f"{KIND_NAMES[kind]} {counts[kind]}",
+        format_func=lambda kind: f"{kind_name(kind)} {counts[kind]}",
         key="runs-kind",
         wrap=True,
         persist_state="session",
@@ -90,7 +96,7 @@ def _filters(runs: list[Run], first: list[Kind]) -> tuple[list[str], dict[str, l
     several = {
         name: values
         for name in FACETS
-        if len(values := sorted({value for run in runs for value in facet(run, name)})) > 1
+        if len(values := sorted({value for run in runs for value in run.request.facets()[name]})) > 1
     }
     places = st.columns([1] * len(several) + [1.05], gap="small")
     for place, (name, values) in zip(places, several.items(), strict=False):
@@ -131,7 +137,7 @@ def _known(name: str, options: Sequence[str], default: Sequence[str]) -> None:
     ]
 
 
-def _passes(run: Run, words: list[str], chosen: dict[str, list[str]]) -> bool:
+def _passes(run: AnyRun, words: list[str], chosen: dict[str, list[str]]) -> bool:
     request = run.request
     for name, values in chosen.items():
         if name == "kind":
@@ -139,15 +145,16 @@ def _passes(run: Run, words: list[str], chosen: dict[str, list[str]]) -> bool:
         elif name == "origin":
             found = ["shipped" if run.shipped else "own"]
         else:
-            found = facet(run, name)
+            found = run.request.facets()[name]
         if not set(found) & set(values):
             return False
-    about = [own_title(run) or "", run.run_id, request.model, *facet(run, "task")]
-    about += [title_of(kind, name) for kind in ("task", "ablation") for name in facet(run, kind)]
+    facets = request.facets()
+    about = [own_title(run) or "", run.run_id, request.model, *facets["task"]]
+    about += [title_of(what, name) for what in ("task", "ablation") for name in facets[what]]
     return all(word in " ".join(about).lower() for word in words)
 
 
-def _table(runs: list[Run], shelf: Shelf, rows: list[int]) -> None:
+def _table(runs: list[AnyRun], shelf: Shelf, rows: list[int]) -> None:
     """Draw the table, with `rows` selected."""
     state = st.session_state.get("runs-table")
     if state is None or sorted(state["selection"]["rows"]) != rows:  # the rows were others, or a URL says so
@@ -172,7 +179,7 @@ def _selected(order: list[str]) -> None:
     st.session_state["runs-selected"] = [order[i] for i in sorted(rows) if i < len(order)]
 
 
-def _frame(runs: list[Run], shelf: Shelf) -> pd.DataFrame:
+def _frame(runs: list[AnyRun], shelf: Shelf) -> pd.DataFrame:
     """Return the table; a column in which all runs agree says nothing and is left out."""
     table = pd.DataFrame([_row(run, shelf) for run in runs])
     same = [name for name in ("kind", "model", "origin", "of") if len(set(table[name])) == 1]
@@ -181,21 +188,21 @@ def _frame(runs: list[Run], shelf: Shelf) -> pd.DataFrame:
     return table.drop(columns=same).dropna(axis="columns", how="all")
 
 
-def _row(run: Run, shelf: Shelf) -> dict[str, object]:
+def _row(run: AnyRun, shelf: Shelf) -> dict[str, object]:
     request, result = run.request, run.result
-    summary = result.get("summary", {})
+    circuit, origin = result.circuit(), request.origin
     return {
         "name": own_title(run) or titles(run, "task"),
-        "kind": KIND_NAMES[request.kind],
+        "kind": kind_name(request.kind),
         "ablation": titles(run, "ablation"),
-        "of": _evaluated(request.circuit or "", shelf) if request.kind in OF_A_RUN else "",
+        "of": "" if origin is None else _evaluated(origin, shelf),
         "model": model_name(request.model),
         "method": titles(run, "method"),
-        "edges": summary.get("n_edges"),
-        "kl": summary.get("kl", {}).get("mean"),
-        "faithfulness": summary.get("faithfulness", {}).get("mean"),
-        "created": pd.Timestamp(result["created"]).tz_convert("UTC"),
-        "seconds": result["timings"]["seconds"],
+        "edges": None if circuit is None else circuit.n_edges,
+        "kl": None if circuit is None else circuit.kl.mean,
+        "faithfulness": None if circuit is None else circuit.faithfulness.mean,
+        "created": pd.Timestamp(result.created).tz_convert("UTC"),
+        "seconds": result.timings.seconds,
         "origin": "shipped" if run.shipped else "own",
         "run": run.run_id,
     }

@@ -8,7 +8,7 @@ from app import state
 from app.errors import show_error
 from app.parts.request_form import choose_ablation, choose_model, choose_task
 from app.requests import queue
-from app.runs import KIND_NAMES, run_title, store
+from app.runs import kind_name, run_title, store
 from app.runs_page.table import select_run
 from app.text import plain
 from engine.ablations.base import ablations
@@ -18,7 +18,7 @@ from engine.errors import CircuitExplorerError, RequestError
 from engine.models import find_model, shape_of_folder
 from engine.runs.archive import unpack
 from engine.runs.imports import keep_circuit
-from engine.runs.request import Request
+from engine.runs.kinds import make_request
 
 _LARGEST = 200  # MB of an upload; larger ones are refused before they are read
 
@@ -97,7 +97,7 @@ def _imported(run_id: str, known: bool) -> None:
     except RequestError as error:  # deleted since
         show_error(str(error))
         return
-    what = f"{KIND_NAMES[request.kind]}: {run_title(request)}"
+    what = f"{kind_name(request.kind)}: {run_title(request)}"
     if known:
         st.info(plain(f"This run is here already, and stays as it is. {what}"), icon=":material/check:")
     else:
@@ -150,7 +150,7 @@ def _start(name: str, data: bytes, circuit: Circuit | None, fields: dict[str, st
     circuit = circuit or read_circuit_file(name, data, shape.graph())
     check_graph(circuit, shape.graph(circuit.graph.qkv), fields["model"])
     digest = keep_circuit(store(), circuit, shape.d_model)
-    request = Request.model_validate(fields | {"kind": "import", "circuit": digest, "qkv": circuit.graph.qkv})
+    request = make_request("import", **fields, circuit=digest, qkv=circuit.graph.qkv)
     job_id = queue().submit(request)
     if queue().status(job_id).active:
         state.jobs().follow = job_id

@@ -1,6 +1,6 @@
 """What the page shows of a repeated discovery: names of its circuits, their numbers, who keeps which edge."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -8,61 +8,69 @@ import pandas as pd
 
 from app.figures.names import edge_label
 from app.runs import Opened
-from app.stability.figures.stability import ITSELF, ON_PART, SEED, WITHOUT, Measured
-from engine.runs.store import Run
+from app.stability.figures.stability import ITSELF, ON_PART, SEED, WITHOUT, SpreadMark
+from engine.instruments.stability.request import Stability
+from engine.instruments.stability.result import Repeat, StabilityResult
+from engine.runs.folder import Run
+from engine.runs.record import Estimate, Measured, Share
 
-Repeat = dict[str, Any]
+StabilityRun = Run[Stability, StabilityResult]
+
+METRICS = ("kl", "faithfulness")
 
 
-def ok(rows: Sequence[Repeat]) -> list[Repeat]:
+def ok(repeats: Iterable[Repeat]) -> list[Repeat]:
     """Return the repeats that did not fail."""
-    return [row for row in rows if row["error"] is None]
+    return [repeat for repeat in repeats if repeat.error is None]
 
 
-def part_names(result: dict[str, Any]) -> dict[tuple[str, ...], str]:
+def part_names(result: StabilityResult) -> dict[tuple[str, ...], str]:
     """Return what the parts of the templates are called, by the templates held out."""
-    rows = (*result["repeats"], *result["folds"])
-    parts = dict.fromkeys(tuple(row["held_out"]) for row in rows if row["held_out"])
+    repeats = (*result.repeats, *result.folds)
+    parts = dict.fromkeys(tuple(repeat.held_out) for repeat in repeats if repeat.held_out)
     return {part: f"part {place + 1}" for place, part in enumerate(parts)}
 
 
-def labels_of(result: dict[str, Any], origin: str) -> dict[str, str]:
+def labels_of(result: StabilityResult, origin: str) -> dict[str, str]:
     """Return what each circuit is called, by its run."""
     parts = part_names(result)
-    labels = dict.fromkeys(result["circuits"], "another")
-    for row in result["repeats"]:
-        part = parts.get(tuple(row["held_out"]))
-        labels[row["run"]] = f"seed {row['seed']}" if part is None else f"without {part}"
+    labels = dict.fromkeys(result.circuits, "another")
+    for repeat in result.repeats:
+        part = parts.get(tuple(repeat.held_out))
+        labels[repeat.run] = f"seed {repeat.seed}" if part is None else f"without {part}"
     return labels | {origin: ITSELF}
 
 
-def measured(own: dict[str, Any], result: dict[str, Any], metric: str) -> list[Measured]:
+def spread_marks(own: Measured, result: StabilityResult, metric: str) -> list[SpreadMark]:
     """Return what the spread is made of: the circuit itself, other seeds, then each part of the templates."""
-    parts = part_names(result)
-    found = [Measured(ITSELF, ITSELF, own[metric])]
-    repeats, folds = ok(result["repeats"]), ok(result["folds"])
-    found += [Measured(f"seed {row['seed']}", SEED, row[metric]) for row in repeats if not row["held_out"]]
-    for part, name in parts.items():
-        for rows, kind in ((repeats, WITHOUT), (folds, ON_PART)):
-            found += [
-                Measured(f"held-out {name}", kind, row[metric])
-                for row in rows
-                if tuple(row["held_out"]) == part
-            ]
-    return found
+    repeats, folds = ok(result.repeats), ok(result.folds)
+    marks = [SpreadMark(ITSELF, ITSELF, own.metric(metric))]
+    marks += [
+        SpreadMark(f"seed {repeat.seed}", SEED, repeat.estimate(metric))
+        for repeat in repeats
+        if not repeat.held_out
+    ]
+    for part, name in part_names(result).items():
+        marks += [
+            SpreadMark(f"held-out {name}", kind, repeat.estimate(metric))
+            for measured, kind in ((repeats, WITHOUT), (folds, ON_PART))
+            for repeat in measured
+            if tuple(repeat.held_out) == part
+        ]
+    return marks
 
 
-def counts_of(opened: Opened, run: Run) -> list[int] | None:
+def counts_of(opened: Opened, run: StabilityRun) -> list[int] | None:
     """Return how many edges are in exactly one of the circuits, in two, up to all; None: it is not known."""
     shares = frequency_of(opened, run)
     if shares is None:
         return None
-    n = len(run.result["circuits"])
+    n = len(run.result.circuits)
     counts = np.bincount(np.rint(shares * n).astype(int).clip(0, n), minlength=n + 1)
     return counts[1:].tolist()
 
 
-def frequency_of(opened: Opened, run: Run) -> np.ndarray | None:
+def frequency_of(opened: Opened, run: StabilityRun) -> np.ndarray | None:
     """Return the share of the circuits that keep each edge, float [n_edges]; None if the run has none."""
     if run.tensors.shapes.get("frequency") != (opened.graph.n_edges,):
         return None
@@ -71,35 +79,35 @@ def frequency_of(opened: Opened, run: Run) -> np.ndarray | None:
     return np.nan_to_num(run.tensors["frequency"]).clip(0, 1)
 
 
-def repeats_table(opened: Opened, result: dict[str, Any]) -> pd.DataFrame:
+def repeats_table(opened: Opened, result: StabilityResult) -> pd.DataFrame:
     """Return one row for the circuit itself, every repeat, and the circuit itself on every part."""
-    own, parts = opened.run.result["summary"], part_names(result)
-    overlaps = dict(zip(result["circuits"], result["jaccard"][0], strict=True))
-    rows = [{"what": ITSELF, "seed": opened.request.seed, "jaccard": None} | _numbers(own)]
-    for row in (*result["repeats"], *result["folds"]):
-        part = parts.get(tuple(row["held_out"]))
-        on_part = row in result["folds"]
-        what = (
-            f"seed {row['seed']}" if part is None else f"{ITSELF} on {part}" if on_part else f"without {part}"
-        )
-        rows.append(
-            {"what": what, "seed": row["seed"]}
-            | {"jaccard": None if on_part else overlaps.get(row["run"])}
-            | (_numbers(row) if row["error"] is None else {})
-            | {"held_out": ", ".join(row["held_out"]), "error": row["error"], "run": row["run"]}
-        )
+    own, parts = opened.run.result.summary, part_names(result)
+    overlaps = dict(zip(result.circuits, result.jaccard[0], strict=True))
+    itself = {"what": ITSELF, "seed": opened.request.seed, "jaccard": None}
+    rows = [itself | _numbers(own.n_edges, own.kl, own.faithfulness)]
+    for repeat in (*result.repeats, *result.folds):
+        part, on_part = parts.get(tuple(repeat.held_out)), repeat in result.folds
+        what = f"{ITSELF} on {part}" if on_part else f"without {part}"
+        row = {
+            "what": f"seed {repeat.seed}" if part is None else what,
+            "seed": repeat.seed,
+            "jaccard": None if on_part else overlaps.get(repeat.run),
+        }
+        if repeat.error is None:
+            row |= _numbers(repeat.n_edges, *(repeat.estimate(metric) for metric in METRICS))
+        rows.append(row | {"held_out": ", ".join(repeat.held_out), "error": repeat.error, "run": repeat.run})
     return pd.DataFrame(rows).replace("", None).dropna(axis="columns", how="all")
 
 
-def _numbers(values: dict[str, Any]) -> dict[str, Any]:
-    found = {"edges": values["n_edges"]}
-    for metric in ("kl", "faithfulness"):
-        low, high = values[metric]["ci95"]
-        found |= {metric: values[metric]["mean"], f"{metric}_low": low, f"{metric}_high": high}
-    return found | {"prompts": values["kl"]["n"]}
+def _numbers(edges: int | None, kl: Estimate | Share, faithfulness: Estimate | Share) -> dict[str, Any]:
+    numbers: dict[str, Any] = {"edges": edges}
+    for name, estimate in zip(METRICS, (kl, faithfulness), strict=True):
+        low, high = estimate.ci95
+        numbers |= {name: estimate.mean, f"{name}_low": low, f"{name}_high": high}
+    return numbers | {"prompts": kl.n}
 
 
-def edges_table(opened: Opened, run: Run) -> pd.DataFrame | None:
+def edges_table(opened: Opened, run: StabilityRun) -> pd.DataFrame | None:
     """Return every edge that any of the circuits keeps, with in how many; None if that is not known."""
     shares = frequency_of(opened, run)
     if shares is None:

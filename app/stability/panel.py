@@ -1,5 +1,6 @@
 """How much of the circuit is chance: what the same discovery finds with other seeds and other templates."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,27 +14,38 @@ from app.figures.curve import METRIC_NAMES
 from app.figures.style import Look
 from app.parts.asked import ask_button
 from app.requests import stability_request
-from app.runs import Opened, evaluated, found_by, model_name, shelf, title_of
-from app.stability.data import counts_of, edges_table, labels_of, measured, ok, repeats_table
+from app.runs import Opened, evaluated, found_by, shelf
+from app.stability.data import (
+    METRICS,
+    StabilityRun,
+    counts_of,
+    edges_table,
+    labels_of,
+    ok,
+    repeats_table,
+    spread_marks,
+)
 from app.stability.figures.stability import frequency_figure, jaccard_figure, spread_figure
 from app.stability.tables import tables
 from app.text import plain
-from engine.runs.store import Run
+from engine.instruments.imported.request import Import
+from engine.instruments.stability.instrument import StabilityInstrument
+from engine.instruments.stability.result import Repeat, StabilityResult
+from engine.instruments.words import model_name, title_of
 
-METRICS = ("kl", "faithfulness")
 SEEDS = 3  # other ones, that the button asks for
 
 
 def stability_panel(opened: Opened, scheme: Look) -> None:
     """Draw how the run's discovery came out when it was repeated, or the button that repeats it."""
     st.subheader("Stability", anchor=False)
-    if opened.request.kind == "import":
+    if isinstance(opened.request, Import):
         st.caption("An imported circuit cannot be repeated: nothing here knows how it was found.")
         return
-    found = repeated(opened.run.run_id)
-    if len(found) < 2:
+    runs = repeated(opened.run.run_id)
+    if len(runs) < 2:
         st.session_state.pop("stability", None)  # there is nothing to choose from
-    if not found:
+    if not runs:
         st.caption(
             "How much of this circuit is chance? The same discovery with other seeds, and without a part of "
             "the task's templates, tells how much the circuits overlap, which edges all of them keep, how "
@@ -42,27 +54,28 @@ def stability_panel(opened: Opened, scheme: Look) -> None:
         request = stability_request(opened.run, other_seeds(opened.request.seed))
         ask_button([request], f"Repeat with {SEEDS} other seeds and held-out templates", "stability-start")
         return
-    run = _choose(found)
+    run = _choose(runs)
     result = run.result
-    failed = [row for row in (*result["repeats"], *result["folds"]) if row["error"] is not None]
-    if failed:
-        n = len(result["repeats"]) + len(result["folds"])
-        st.warning(f"{len(failed)} of {n} repeats failed; the table says why.", icon=":material/error:")
+    repeats = (*result.repeats, *result.folds)
+    if failed := [repeat for repeat in repeats if repeat.error is not None]:
+        st.warning(
+            f"{len(failed)} of {len(repeats)} repeats failed; the table says why.", icon=":material/error:"
+        )
     _numbers(opened, result)
     if st.session_state.get("stability-metric") not in METRICS:
         st.session_state["stability-metric"] = "kl"
     metric = st.session_state["stability-metric"]
     stamps = [folder.stat().st_mtime_ns for folder in (run.folder, opened.run.folder)]
     drawn = _drawn(opened, run, f"{run.run_id} {stamps}", metric, scheme)
-    _figures(drawn, metric, len(result["circuits"]))
+    _figures(drawn, metric, len(result.circuits))
     tables(drawn.repeats, drawn.edges, run.run_id)
     st.caption(
-        f"Of the circuit of the size asked for, {opened.run.result['summary']['n_edges']:,} edges, wherever "
+        f"Of the circuit of the size asked for, {opened.run.result.summary.n_edges:,} edges, wherever "
         "the slider stands. A part: some of the task's templates, left out of a discovery that is then "
         "measured on them alone, beside this circuit."
     )
     st.caption(plain(_provenance(opened, run)))
-    for note in result["notes"]:
+    for note in result.notes:
         st.caption(f":material/info: {plain(note)}")
 
 
@@ -71,19 +84,18 @@ def other_seeds(seed: int) -> list[int]:
     return list(range(seed + 1, seed + 1 + SEEDS))
 
 
-def repeated(run_id: str) -> list[Run]:
+def repeated(run_id: str) -> list[StabilityRun]:
     """Return the finished repeats of a run, newest first."""
-    others = shelf().others.values()
-    return [run for run in others if run.request.kind == "stability" and run.request.circuit == run_id]
+    return [run for run in shelf().of(StabilityInstrument) if run.request.circuit == run_id]
 
 
-def _choose(found: list[Run]) -> Run:
-    """Draw the chooser, where there are several, and return the one to show."""
-    runs = {run.run_id: run for run in found}
+def _choose(finished: list[StabilityRun]) -> StabilityRun:
+    """Draw the chooser, where there are several, and return the run to show."""
+    runs = {run.run_id: run for run in finished}
     if len(runs) == 1:
-        return found[0]
+        return finished[0]
     if st.session_state.get("stability") not in runs:
-        st.session_state["stability"] = found[0].run_id
+        st.session_state["stability"] = finished[0].run_id
     run_id = st.selectbox(
         "Repeated with",
         list(runs),
@@ -95,41 +107,45 @@ def _choose(found: list[Run]) -> Run:
     return runs[run_id]
 
 
-def _asked(run: Run) -> str:
+def _asked(run: StabilityRun) -> str:
     plan = run.request.stability
-    assert plan is not None
     parts = f", templates in {plan.folds} parts" if plan.folds else ""
     return f"seeds {', '.join(map(str, plan.seeds))}{parts}"
 
 
-def _numbers(opened: Opened, result: dict[str, Any]) -> None:
+def _numbers(opened: Opened, result: StabilityResult) -> None:
     """Draw the four numbers that sum it up, each with what to hold against it."""
-    own = opened.run.result["summary"]
-    n = len(result["circuits"])
+    own = opened.run.result.summary
+    n = len(result.circuits)
     core, overlap, spread, held_out = st.columns(4, gap="small")
     _metric(
         core,
         "Core",
-        f"{result['core']:,} edges",
-        f"in all {n} circuits; this one has {own['n_edges']:,}",
+        f"{result.core:,} edges",
+        f"in all {n} circuits; this one has {own.n_edges:,}",
         "Edges that every one of the circuits keeps.",
     )
-    others = result["jaccard"][0][1:]
+    others = result.jaccard[0][1:]
     if others:
-        chance = "" if result["expected"] is None else f"{result['expected']:.2g} by chance"
+        chance = "" if result.expected is None else f"{result.expected:.2g} by chance"
         why = "Mean Jaccard index of this circuit's edges and those of each repeat: 1 is the same circuit."
         _metric(overlap, "Overlap with repeats", f"{np.mean(others):.2f}", chance, why)
-    seeds = [row["kl"]["mean"] for row in ok(result["repeats"]) if not row["held_out"]]
+    seeds = _kl_means(repeat for repeat in result.repeats if not repeat.held_out)
     if seeds:
         why = "Lowest and highest KL to the model of the circuits found with other seeds, in nats."
-        what = f"this circuit {own['kl']['mean']:.3g}"
+        what = f"this circuit {own.kl.mean:.3g}"
         _metric(spread, "KL over seeds (nats)", f"{min(seeds):.2g} – {max(seeds):.2g}", what, why)
-    without = [row["kl"]["mean"] for row in ok(result["repeats"]) if row["held_out"]]
-    itself = [row["kl"]["mean"] for row in ok(result["folds"])]
+    without = _kl_means(repeat for repeat in result.repeats if repeat.held_out)
+    itself = _kl_means(result.folds)
     if without and itself:
         why = "Mean KL on templates that the discovery did not have; this circuit was found with them."
         what = f"this circuit on them {np.mean(itself):.3g}"
         _metric(held_out, "KL on held-out templates", f"{np.mean(without):.3g}", what, why)
+
+
+def _kl_means(repeats: Iterable[Repeat]) -> list[float]:
+    """Return the KL of those that did not fail."""
+    return [repeat.kl.mean for repeat in ok(repeats) if repeat.kl is not None]
 
 
 def _metric(place: Any, label: str, value: str, beside: str, why: str) -> None:
@@ -150,7 +166,7 @@ class _Drawn:
 @st.cache_resource(
     max_entries=8, show_spinner=False, hash_funcs={Look: lambda scheme: (scheme.mode, scheme.text)}
 )
-def _drawn(_opened: Opened, _run: Run, key: str, metric: str, scheme: Look) -> _Drawn:
+def _drawn(_opened: Opened, _run: StabilityRun, key: str, metric: str, scheme: Look) -> _Drawn:
     """Draw everything once: the page is drawn again at every move of the slider, which changes none of it.
 
     Args:
@@ -158,12 +174,12 @@ def _drawn(_opened: Opened, _run: Run, key: str, metric: str, scheme: Look) -> _
     """
     result = _run.result
     labels = labels_of(result, _opened.run.run_id)
-    names = [labels[run_id] for run_id in result["circuits"]]
-    found = measured(_opened.run.result["summary"], result, metric)
+    names = [labels[run_id] for run_id in result.circuits]
+    marks = spread_marks(_opened.run.result.summary, result, metric)
     counts, edges = counts_of(_opened, _run), edges_table(_opened, _run)
     return _Drawn(
-        spread_figure(found, metric, scheme),
-        jaccard_figure(names, result["jaccard"], result["expected"], scheme),
+        spread_figure(marks, metric, scheme),
+        jaccard_figure(names, result.jaccard, result.expected, scheme),
         None if counts is None else frequency_figure(counts, scheme),
         repeats_table(_opened, result),
         edges,
@@ -201,7 +217,7 @@ def _choose_metric() -> None:
     )
 
 
-def _provenance(opened: Opened, run: Run) -> str:
+def _provenance(opened: Opened, run: StabilityRun) -> str:
     request, circuit = opened.request, opened.run
     about = f"{model_name(request.model)} · {title_of('task', request.task)} · {found_by(opened)}"
     return (

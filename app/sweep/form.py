@@ -5,19 +5,20 @@ import re
 from typing import Any
 
 import streamlit as st
-from pydantic import ValidationError
 
 from app.errors import show_error
 from app.forms import fields_form
 from app.parts.request_form import choose_model, require_model, start_button
 from app.requests import queue
-from app.runs import store, title_of
+from app.runs import store
 from engine.ablations.base import ablations
 from engine.discovery.base import methods
 from engine.errors import CircuitExplorerError, RequestError
-from engine.runs.folder import first_problem
-from engine.runs.request import Request, Sweep
-from engine.sweep import parts
+from engine.instruments.discover.request import Discover
+from engine.instruments.sweep.parts import parts
+from engine.instruments.sweep.request import Sweep
+from engine.instruments.words import title_of
+from engine.runs.kinds import make_request
 from engine.tasks.base import tasks
 
 MOST_SEEDS = 50
@@ -51,11 +52,11 @@ def sweep_form(shortcut: bool) -> None:
         help="How many to discover with, and how many to evaluate on, at most.",
     )
     with st.expander("Settings of the methods"):
-        settings = {name: found for name in names["methods"] if (found := _settings(name))}
+        settings = {name: changed for name in names["methods"] if (changed := _settings(name))}
     problem, request = None, None
     try:
-        fields = names | {"seeds": seeds_of(seeds), "settings": settings}
-        request = _request(model, fields, int(prompts))
+        plan = names | {"seeds": seeds_of(seeds), "settings": settings}
+        request = _request(model, plan, int(prompts))
         st.caption(_size(request))
     except RequestError as error:
         problem = str(error)
@@ -73,7 +74,7 @@ def seeds_of(text: str) -> list[int]:
     Raises:
         RequestError: it names none, too many, or is no list of numbers.
     """
-    found: list[int] = []
+    seeds: list[int] = []
     for part in re.split(r"[\s,;]+", re.sub(r"\s*[-–]\s*", "-", text.strip())):
         ends = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part)
         if ends is None:
@@ -83,11 +84,11 @@ def seeds_of(text: str) -> list[int]:
             raise RequestError(f"Name {MOST_SEEDS} seeds at most")
         if high < low:
             raise RequestError(f"The range of seeds {part} is empty")
-        found += range(low, high + 1)
-    found = list(dict.fromkeys(found))
-    if len(found) > MOST_SEEDS:
+        seeds += range(low, high + 1)
+    seeds = list(dict.fromkeys(seeds))
+    if len(seeds) > MOST_SEEDS:
         raise RequestError(f"Name {MOST_SEEDS} seeds at most")
-    return found
+    return seeds
 
 
 def awaited() -> str | None:
@@ -100,14 +101,14 @@ def awaited() -> str | None:
 
 
 def _several(
-    label: str, kind: str, names: list[str], first: tuple[str, ...], own: str | None = None
+    label: str, what: str, names: list[str], first: tuple[str, ...], own: str | None = None
 ) -> list[str]:
     return st.multiselect(
         label,
         names,
         [name for name in first if name in names],
-        format_func=lambda name: title_of(kind, name),
-        key=f"sweep-{kind}s",
+        format_func=lambda name: title_of(what, name),
+        key=f"sweep-{what}s",
         placeholder="Choose",
         accept_new_options=own is not None,
         help=own,
@@ -116,14 +117,14 @@ def _several(
 
 def _settings(method: str) -> dict[str, Any]:
     """Draw the settings of a method and return those that are not the default."""
-    kind = methods.get(method).Settings
-    if not kind.model_fields:
+    settings = methods.get(method).Settings
+    if not settings.model_fields:
         return {}
     st.markdown(f"**{title_of('method', method)}**")
-    return fields_form(kind, f"sweep-set-{method}")
+    return fields_form(settings, f"sweep-set-{method}")
 
 
-def _request(model: str, plan: dict[str, Any], prompts: int) -> Request:
+def _request(model: str, plan: dict[str, Any], prompts: int) -> Sweep:
     """Return the request.
 
     Raises:
@@ -133,38 +134,28 @@ def _request(model: str, plan: dict[str, Any], prompts: int) -> Request:
     for name in ("tasks", "methods", "ablations"):
         if not plan[name]:
             raise RequestError(f"Choose at least one of the {name}")
-    try:
-        return Request(
-            kind="sweep",
-            model=model,
-            task=plan["tasks"][0],
-            ablation=plan["ablations"][0],
-            n_prompts=prompts,
-            sweep=Sweep.model_validate(plan),
-        )
-    except ValidationError as error:
-        raise RequestError(first_problem(error)) from error
+    first = {"task": plan["tasks"][0], "ablation": plan["ablations"][0]}
+    return make_request("sweep", model=model, n_prompts=prompts, sweep=plan, **first)
 
 
-def _size(request: Request) -> str:
+def _size(request: Sweep) -> str:
     """Return how much work a comparison is, in words."""
-    plan, made = request.sweep, parts(request, store())
-    assert plan is not None
-    n = sum(part.kind == "discover" for part in made)
-    kinds = {"method": plan.methods, "ablation": plan.ablations, "task": plan.tasks, "seed": plan.seeds}
+    plan, requests = request.sweep, parts(request)
+    n = sum(isinstance(part, Discover) for part in requests)
+    chosen = {"method": plan.methods, "ablation": plan.ablations, "task": plan.tasks, "seed": plan.seeds}
     product = " × ".join(
-        f"{len(names)} {one if len(names) == 1 else f'{one}s'}" for one, names in kinds.items()
+        f"{len(names)} {what if len(names) == 1 else f'{what}s'}" for what, names in chosen.items()
     )
     line = f"{n:,} {'discovery' if n == 1 else 'discoveries'}: {product}."
-    if n > math.prod(map(len, kinds.values())):
+    if n > math.prod(map(len, chosen.values())):
         line += " Random scores are drawn with more seeds, for their band."
-    if more := len(made) - n:
+    if more := len(requests) - n:
         line += f" Before them {more} {'run' if more == 1 else 'runs'} of every node's importance, for the "
         line += "constants of the optimal ablation."
     return f"{line} What is finished already is not computed again."
 
 
-def _start(request: Request) -> None:
+def _start(request: Sweep) -> None:
     try:
         job_id = queue().submit(request)
     except CircuitExplorerError as error:

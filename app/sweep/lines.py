@@ -2,21 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pandas as pd
 
 from app.figures.curve import interval_text
 from app.figures.marks import run_mark
 from app.figures.style import Look
-from app.runs import title_of
 from app.state import text_of
 from app.sweep.figures.axes import Curve, Spot
 from app.sweep.figures.pareto import DASHES
+from engine.instruments.sweep.result import SweepRow
+from engine.instruments.words import title_of
+from engine.runs.record import Brief, Estimate, Share
 
 BASELINE = "random"
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Line:
 
     method: str
     ablation: str
-    rows: tuple[Row, ...]
+    rows: tuple[SweepRow, ...]
     total: int
 
     @property
@@ -44,9 +43,9 @@ class Line:
         return f"{self.key},{size}"
 
     @property
-    def found(self) -> list[Row]:
+    def found(self) -> list[SweepRow]:
         """The rows that did not fail."""
-        return [row for row in self.rows if row["error"] is None]
+        return [row for row in self.rows if row.error is None]
 
     @property
     def method_title(self) -> str:
@@ -56,8 +55,8 @@ class Line:
     @property
     def ablation_title(self) -> str:
         """The ablation with its conditioning: "Mean (per position)"."""
-        kinds = sorted({row["conditioning"] for row in self.found} - {"none", None})
-        return conditioned_title(self.ablation, " and ".join(kinds))
+        known = {row.conditioning for row in self.found if row.conditioning is not None}
+        return conditioned_title(self.ablation, " and ".join(sorted(known - {"none"})))
 
     @property
     def name(self) -> str:
@@ -66,14 +65,14 @@ class Line:
 
     def spots(self, metric: str) -> list[Spot]:
         """Return the mean over seeds at every size at which all that did not fail are defined."""
-        by_size: dict[int, list[Row]] = {}
+        by_size: dict[int, list[Brief]] = {}
         for row in self.found:
-            for point in row["points"]:
-                by_size.setdefault(point["edges_requested"], []).append(point)
+            for point in row.points:
+                by_size.setdefault(point.edges_requested, []).append(point)
         return [
             self._spot(metric, points, size)
             for size, points in sorted(by_size.items())
-            if all(point[metric]["mean"] is not None for point in points)
+            if all(point.estimate(metric).mean is not None for point in points)
         ]
 
     def path(self, metric: str) -> list[Spot]:
@@ -81,28 +80,33 @@ class Line:
         return [
             replace(
                 self._spot(metric, [step], 0),
-                text=f"{step['n_edges']:,} edges left, seed {row['seed']}",
-                numbers=(_words(step[metric], metric), f"price {step['penalty']:.3g} nats per edge"),
+                text=f"{step.n_edges:,} edges left, seed {row.seed}",
+                numbers=(
+                    _words(step.estimate(metric), metric),
+                    f"price {step.penalty:.3g} nats per edge",
+                ),
             )
             for row in self.found
-            for step in row["path"]
-            if step[metric]["mean"] is not None
+            for step in row.path
+            if step.estimate(metric).mean is not None
         ]
 
     def mean(self, name: str) -> float | None:
         """Return the mean over seeds of "cpr", "cmd", "seconds" or "peak_mb", as far as it is defined."""
-        values = [row[name] for row in self.found if row[name] is not None]
+        values = [value for row in self.found if (value := getattr(row, name)) is not None]
         return sum(values) / len(values) if values else None
 
-    def _spot(self, metric: str, points: Sequence[Row], size: int) -> Spot:
-        edges = sum(point["n_edges"] for point in points) / len(points)
-        values = [point[metric]["mean"] for point in points]
-        value, several = sum(values) / len(values), len(points) > 1
-        low, high = (min(values), max(values)) if several else points[0][metric]["ci95"]
+    def _spot(self, metric: str, circuits: Sequence[Brief], size: int) -> Spot:
+        edges = sum(circuit.n_edges for circuit in circuits) / len(circuits)
+        estimates = [circuit.estimate(metric) for circuit in circuits]
+        values = [estimate.mean for estimate in estimates if estimate.mean is not None]
+        value = sum(values) / len(values)
+        low, high = estimates[0].ci95
+        numbers: tuple[str, ...] = (_words(estimates[0], metric),)
+        if len(circuits) > 1:
+            low, high = min(values), max(values)
+            numbers = (f"{_short(metric)} {value:.3g}", f"{len(circuits)} seeds: {low:.3g} – {high:.3g}")
         left = f"{edges:,.0f}" if edges >= 10 or edges == int(edges) else f"{edges:.1f}"
-        numbers = (_words(points[0][metric], metric),)
-        if several:
-            numbers = (f"{_short(metric)} {value:.3g}", f"{len(points)} seeds: {low:.3g} – {high:.3g}")
         return Spot(
             edges,
             edges / self.total,
@@ -121,13 +125,13 @@ def split_key(key: str) -> tuple[str, int]:
     return line, int(size)
 
 
-def lines_of(rows: Sequence[Row], task: str, total: int) -> list[Line]:
+def lines_of(rows: Sequence[SweepRow], task: str, total: int) -> list[Line]:
     """Return the lines of a task, in the order of the rows."""
-    found: dict[tuple[str, str], list[Row]] = {}
+    by_names: dict[tuple[str, str], list[SweepRow]] = {}
     for row in rows:
-        if row["task"] == task:
-            found.setdefault((row["method"], row["ablation"]), []).append(row)
-    return [Line(*names, tuple(rows), total) for names, rows in found.items()]
+        if row.task == task:
+            by_names.setdefault((row.method, row.ablation), []).append(row)
+    return [Line(*names, tuple(rows), total) for names, rows in by_names.items()]
 
 
 def curves_of(lines: Sequence[Line], shown: Sequence[Line], metric: str, scheme: Look) -> list[Curve]:
@@ -169,31 +173,35 @@ def conditioned_title(ablation: str, conditioning: str) -> str:
     return f"{title} ({conditioning})" if conditioning else title
 
 
-def tidy(rows: Sequence[Row], total: int) -> pd.DataFrame:
+def tidy(rows: Sequence[SweepRow], total: int) -> pd.DataFrame:
     """Return everything a sweep measured as numbers: one row for every circuit of every discovery."""
     table = []
     names = ("task", "method", "ablation", "conditioning", "seed", "run", "error")
     names += ("seconds", "peak_mb", "cpr", "cmd")
     for row in rows:
-        about = {name: row[name] for name in names}
-        points = [point | {"penalty": None} for point in row["points"]]
-        points += [step | {"edges_requested": None} for step in row["path"]]
-        for point in points or [None]:
-            numbers: Row = {"edges_total": total}
-            if point is not None:
-                numbers |= {name: point[name] for name in ("edges_requested", "penalty", "n_edges")}
-                for metric in ("kl", "faithfulness"):
-                    low, high = point[metric]["ci95"]
-                    numbers |= {metric: point[metric]["mean"], f"{metric}_low": low, f"{metric}_high": high}
-                numbers["prompts"] = point["kl"]["n"]
-            table.append(about | numbers)
+        about = {name: getattr(row, name) for name in names} | {"edges_total": total}
+        points = [
+            {"edges_requested": point.edges_requested, "penalty": None} | _numbers(point)
+            for point in row.points
+        ]
+        points += [{"edges_requested": None, "penalty": step.penalty} | _numbers(step) for step in row.path]
+        table += [about | point for point in points or [{}]]
     return pd.DataFrame(table)
+
+
+def _numbers(circuit: Brief) -> dict[str, float | None]:
+    numbers: dict[str, float | None] = {"n_edges": circuit.n_edges}
+    for metric in ("kl", "faithfulness"):
+        estimate = circuit.estimate(metric)
+        low, high = estimate.ci95
+        numbers |= {metric: estimate.mean, f"{metric}_low": low, f"{metric}_high": high}
+    return numbers | {"prompts": circuit.kl.n}
 
 
 def _short(metric: str) -> str:
     return "KL" if metric == "kl" else "faithfulness"
 
 
-def _words(estimate: Row, metric: str) -> str:
+def _words(estimate: Estimate | Share, metric: str) -> str:
     unit = " nats" if metric == "kl" else ""
-    return f"{_short(metric)} {estimate['mean']:.3g}{unit}, {interval_text(estimate)}"
+    return f"{_short(metric)} {estimate.mean:.3g}{unit}, {interval_text(estimate)}"

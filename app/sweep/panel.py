@@ -9,30 +9,49 @@ from app.compare.choice import heading
 from app.components.plotly_view import plotly_view
 from app.figures.curve import METRIC_NAMES
 from app.figures.style import Look
-from app.runs import Shelf, model_name, own_title, run_title, title_of
-from app.state import text_of
+from app.runs import Shelf, own_title, run_title, told_apart
+from app.state import Parameter, names_of, text_of
 from app.sweep.figures.axes import Curve
 from app.sweep.figures.pareto import pareto_figure
 from app.sweep.lines import Line, curves_of, lines_of, split_key, tidy
 from app.sweep.paper import ANOTHER_MODEL, choose_paper, paper_table
 from app.sweep.table import choose_size, first_size, lines_table, open_circuit, sizes_of
 from app.text import plain
-from engine.runs.store import Run
+from engine.instruments.sweep.instrument import SweepInstrument
+from engine.instruments.sweep.request import Sweep
+from engine.instruments.sweep.result import SweepResult, SweepRow
+from engine.instruments.words import model_name, title_of
+from engine.runs.folder import Run
+
+SweepRun = Run[Sweep, SweepResult]
 
 METRICS = ("kl", "faithfulness")
 UNITS = {"share": "% of edges", "edges": "Edges"}
 MOST_AT_FIRST = 10  # lines that a first look takes in
 SCALES = {"log": "Log", "linear": "Linear"}
-DEFAULTS: dict[str, object] = {"metric": "kl", "unit": "share", "scale": "log", "line": ""}
+NAMES = (lambda text: list(names_of(text)), text_of)  # a list of names, as the address has it
+SWEEP = (
+    Parameter("sweep"),
+    Parameter("task"),
+    Parameter("methods", *NAMES),
+    Parameter("ablations", *NAMES),
+    Parameter("metric", default="kl"),
+    Parameter("unit", default="share"),
+    Parameter("scale", default="log"),
+    Parameter("paper", lambda text: text == "1", lambda shown: "1" if shown else "", default=False),
+    Parameter("at", int, str),
+    Parameter("line", default=""),
+)
+DEFAULTS = {parameter.name: parameter.default for parameter in SWEEP}
 
 
-def sweeps(shelf: Shelf) -> dict[str, Run]:
+def sweeps(shelf: Shelf) -> dict[str, SweepRun]:
     """Return the finished sweeps by id, shipped ones first, then the newest."""
-    found = [run for run in shelf.others.values() if run.request.kind == "sweep"]
-    return {run.run_id: run for run in sorted(found, key=lambda run: not run.shipped)}
+    runs = sorted(shelf.of(SweepInstrument), key=lambda run: not run.shipped)
+    return {run.run_id: run for run in runs}
 
 
-def choose_sweep(there: dict[str, Run]) -> Run | None:
+def choose_sweep(there: dict[str, SweepRun]) -> SweepRun | None:
     """Draw the chooser of a sweep and return it; None if there is none."""
     if not there:
         return None
@@ -41,12 +60,7 @@ def choose_sweep(there: dict[str, Run]) -> Run | None:
             gone = plain(st.session_state["compare-sweep"][:80])
             st.warning(f"There is no comparison '{gone}' here. This is another one.")
         st.session_state["compare-sweep"] = next(iter(there))
-    titles = [own_title(run) or run_title(run.request) for run in there.values()]
-    alike = {title for title in titles if titles.count(title) > 1}
-    labels = {
-        run_id: f"{title} · {run_id.rsplit('-', 1)[-1]}" if title in alike else title
-        for run_id, title in zip(there, titles, strict=True)
-    }
+    labels = told_apart({run_id: own_title(run) or run_title(run.request) for run_id, run in there.items()})
     run_id = st.selectbox(
         "Comparison",
         list(there),
@@ -57,13 +71,14 @@ def choose_sweep(there: dict[str, Run]) -> Run | None:
     return there[run_id]
 
 
-def sweep_view(run: Run, shelf: Shelf, scheme: Look) -> tuple[dict[str, object], dict[str, object]]:
+def sweep_view(run: SweepRun, shelf: Shelf, scheme: Look) -> tuple[dict[str, Any], list[str]]:
     """Draw a sweep: chart, table, and the circuits of what is selected.
 
     Returns:
-        What the address says of it, and what it need not say because it is so at first.
+        What the address need not say because it is so at first, by name of its parameter, and the names of
+        the parameters that say nothing about what is shown.
     """
-    rows, total = run.result["rows"], run.result["n_edges_total"]
+    rows, total = run.result.rows, run.result.n_edges_total
     task, metric, lines, shown = _choose(rows, total)
     title = heading(f"{METRIC_NAMES[metric]} over edges: {plain(title_of('task', task))}")
     with title.container(horizontal=True, width="content"):
@@ -76,7 +91,8 @@ def sweep_view(run: Run, shelf: Shelf, scheme: Look) -> tuple[dict[str, object],
             curves, metric, scheme, shares=unit == "share", log=scale == "log", published=paper
         )
         entries = sum(
-            len({one.method for one in part} | {one.ablation for one in part}) for part in (curves, paper)
+            len({curve.method for curve in legend} | {curve.ablation for curve in legend})
+            for legend in (curves, paper)
         )
         alt = f"{METRIC_NAMES[metric]} over edges kept of {len(curves)} curves. The table below lists them."
         plotly_view(
@@ -102,19 +118,14 @@ def sweep_view(run: Run, shelf: Shelf, scheme: Look) -> tuple[dict[str, object],
     )
     if paper:
         paper_table(paper)
-    values: dict[str, object] = {"task": task, "at": st.session_state.get("compare-at") if sizes else 0}
-    values |= {name: st.session_state.get(f"compare-{name}") or first for name, first in DEFAULTS.items()}
-    values |= {name: text_of(st.session_state[f"compare-{name}"]) for name in ("methods", "ablations")}
-    values["paper"] = "1" if st.session_state.get("compare-paper") else ""
-    first: dict[str, object] = {"task": rows[0]["task"], "at": first_size(sizes, total) if sizes else 0}
-    filters = {name: text_of(names) for name, names in first_filters(lines).items()}
-    return values, DEFAULTS | first | filters | {"paper": ""}
+    first = {"task": rows[0].task, "at": first_size(sizes, total) if sizes else None}
+    return first | first_filters(lines), [] if sizes else ["at"]
 
 
-def _choose(rows: Sequence[dict[str, Any]], total: int) -> tuple[str, str, list[Line], list[Line]]:
+def _choose(rows: Sequence[SweepRow], total: int) -> tuple[str, str, list[Line], list[Line]]:
     """Draw the choosers; return the task, the metric, its lines and those among them that are shown."""
     places = st.columns([1, 1.1, 1.5, 1.4], gap="small")
-    tasks: list[str] = list(dict.fromkeys(row["task"] for row in rows))
+    tasks: list[str] = list(dict.fromkeys(row.task for row in rows))
     if st.session_state.get("compare-task") not in tasks:
         st.session_state["compare-task"] = tasks[0]
     task: str = places[0].selectbox(
@@ -140,12 +151,12 @@ def _choose(rows: Sequence[dict[str, Any]], total: int) -> tuple[str, str, list[
         known = list(dict.fromkeys(getattr(line, name) for line in lines))
         key = f"compare-{name}s"
         wanted = st.session_state.get(key, first_filters(lines)[f"{name}s"])
-        st.session_state[key] = [one for one in wanted if one in known]
+        st.session_state[key] = [value for value in wanted if value in known]
         chosen[name] = place.multiselect(
             f"{name.capitalize()}s",
             known,
             key=key,
-            format_func=lambda one, name=name: title_of(name, one),
+            format_func=lambda value, name=name: title_of(name, value),
             placeholder=f"All {len(known)}",
             wrap=True,
             persist_state="session",
@@ -177,14 +188,14 @@ def _switch(name: str, options: dict[str, str]) -> str:
         persist_state="session",
         width="content",
     )
-    return chosen or str(DEFAULTS[name])
+    return chosen or DEFAULTS[name]
 
 
-def _captions(run: Run, shown: Sequence[Line], paper: Sequence[Curve]) -> None:
+def _captions(run: SweepRun, shown: Sequence[Line], paper: Sequence[Curve]) -> None:
     several = max((len(line.found) for line in shown), default=0) > 1
     band = "mean over seeds, bands from the lowest to the highest" if several else "bands are 95 % intervals"
     words = [f"Lines: circuits of the highest scores, {band}; grey: random scores."]
-    if any(row["path"] for line in shown for row in line.found):
+    if any(row.path for line in shown for row in line.found):
         words.append("Open marks: circuits that the method chose itself, at a price of an edge.")
     words.append("Click a point to open its circuits below.")
     st.caption(" ".join(words))
@@ -192,31 +203,31 @@ def _captions(run: Run, shown: Sequence[Line], paper: Sequence[Curve]) -> None:
         st.caption(ANOTHER_MODEL)
     elif st.session_state.get("compare-paper"):
         st.caption("The paper has nothing under the ablations shown.")
-    both = {row["conditioning"] for line in shown for row in line.found}
-    if len(both - {"none"}) > 1:
+    conditionings = {row.conditioning for line in shown for row in line.found}
+    if len(conditionings - {"none"}) > 1:
         st.caption(
             ":material/info: Two conditionings in one chart, told apart by dashes: one constant for every "
             "position, and one shared by all. A shared constant cannot follow the position, so what lies "
             "between them is not between ablations or methods alone."
         )
-    failed = [row for line in shown for row in line.rows if row["error"] is not None]
+    failed = [row for line in shown for row in line.rows if row.error is not None]
     if failed:
         n = sum(len(line.rows) for line in shown)
         st.warning(f"{len(failed)} of {n} discoveries failed; the table says why.", icon=":material/error:")
-    for note in run.result["notes"]:
+    for note in run.result.notes:
         st.caption(f":material/info: {plain(note)}")
     st.caption(plain(_provenance(run, shown)))
 
 
-def _provenance(run: Run, lines: Sequence[Line]) -> str:
+def _provenance(run: SweepRun, lines: Sequence[Line]) -> str:
     request = run.request
-    found = [row for line in lines for row in line.found]
-    counts = sorted({point["kl"]["n"] for row in found for point in row["points"]})
-    prompts = f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
-    seeds = ", ".join(map(str, sorted({row["seed"] for line in lines for row in line.rows})))
+    points = [point for line in lines for row in line.found for point in row.points]
+    counts = sorted({point.kl.n for point in points})
+    prompts = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
+    seeds = ", ".join(map(str, sorted({row.seed for line in lines for row in line.rows})))
     methods = ", ".join(dict.fromkeys(line.method_title for line in lines))
     under = ", ".join(dict.fromkeys(line.ablation_title for line in lines))
-    task = title_of("task", lines[0].rows[0]["task"])
+    task = title_of("task", lines[0].rows[0].task)
     return (
         f"{model_name(request.model)} · {task} · {methods} · found and evaluated under {under} on {prompts} "
         f"prompts of the {request.split} split · seeds {seeds} · run {run.run_id}"

@@ -3,15 +3,18 @@
 import csv
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from app.figures.style import Look
-from app.runs import title_of
 from app.sweep.figures.axes import Curve, Spot
-from app.sweep.lines import Line, Row, conditioned_title, marks_of
+from app.sweep.lines import Line, conditioned_title, marks_of
+from engine.instruments.words import title_of
 from engine.shipped import shipped
+
+Row = dict[str, Any]  # of the file of published circuits
 
 PUBLISHED = shipped("assets") / "published" / "ugs_pareto_gpt2_small.csv"
 EDGES = 32_491  # of the graph of GPT-2 small, query, key and value apart
@@ -62,12 +65,12 @@ def published_curves(
         shown: tells which of its rows to show.
         lines: those compared, whose methods' colours are taken.
     """
-    found: dict[tuple[str, str], list[Spot]] = {}
+    circuits: dict[tuple[str, str], list[Spot]] = {}
     for row in published():
         if row["task"] == task and shown(row):
-            found.setdefault((row["method"], row["ablation"]), []).append(_published_spot(row))
-    marks = marks_of([*(line.method for line in lines), *(method for method, _ in found)], scheme)
-    under = list(dict.fromkeys(ablation for _, ablation in found))
+            circuits.setdefault((row["method"], row["ablation"]), []).append(_published_spot(row))
+    marks = marks_of([*(line.method for line in lines), *(method for method, _ in circuits)], scheme)
+    under = list(dict.fromkeys(ablation for _, ablation in circuits))
     return [
         Curve(
             BY_HAND if method == "manual" else title_of("method", method),
@@ -77,7 +80,7 @@ def published_curves(
             "dot",
             spots,
         )
-        for (method, ablation), spots in found.items()
+        for (method, ablation), spots in circuits.items()
     ]
 
 
@@ -103,14 +106,14 @@ def paper_table(paper: Sequence[Curve]) -> None:
     with st.expander("The paper's circuits as a table"):
         table = [
             {
-                "method": one.method,
-                "ablation": one.ablation,
+                "method": curve.method,
+                "ablation": curve.ablation,
                 "edges": int(spot.edges),
                 "% of edges": 100 * spot.share,
                 "KL (nats)": spot.value,
             }
-            for one in paper
-            for spot in one.spots
+            for curve in paper
+            for spot in curve.spots
         ]
         number = st.column_config.NumberColumn(format="%.3g")
         st.dataframe(

@@ -6,13 +6,14 @@ import pandas as pd
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
+from app.explore.view import PAGE as EXPLORE
 from app.requests import job_of, start
-from app.runs import Shelf, store
-from app.runs_page.actions import EXPLORE
+from app.runs import Shelf
 from app.sweep.lines import Line
 from app.text import plain
-from engine.runs.request import Request
-from engine.sweep import parts
+from engine.instruments.discover.request import Discover
+from engine.instruments.sweep.parts import parts
+from engine.instruments.sweep.request import Sweep
 
 _FIRST_SHARE = 0.05  # of the edges: the size of the table at first
 _MOST_ROWS = 20  # seen at once
@@ -20,7 +21,8 @@ _MOST_ROWS = 20  # seen at once
 
 def sizes_of(lines: Sequence[Line]) -> list[int]:
     """Return every number of edges that something was measured at."""
-    return sorted({p["edges_requested"] for line in lines for row in line.found for p in row["points"]})
+    points = (point for line in lines for row in line.found for point in row.points)
+    return sorted({point.edges_requested for point in points})
 
 
 def first_size(sizes: Sequence[int], total: int) -> int:
@@ -79,12 +81,12 @@ def frame(lines: Sequence[Line], size: int) -> pd.DataFrame:
             next((spot for spot in line.spots(metric) if spot.key == line.spot_key(size)), None)
             for metric in ("kl", "faithfulness")
         )
-        errors = [row["error"] for row in line.rows if row["error"] is not None]
+        errors = [row.error for row in line.rows if row.error is not None]
         table.append(
             {
                 "method": line.method_title,
                 "ablation": line.ablation_title,
-                "seeds": ", ".join(str(row["seed"]) for row in line.rows),
+                "seeds": ", ".join(str(row.seed) for row in line.rows),
                 "edges": None if kl is None else kl.edges,
                 "kl": None if kl is None else kl.value,
                 "low": None if kl is None else kl.low,
@@ -129,7 +131,7 @@ def _selected(keys: Sequence[str]) -> None:
     st.session_state["compare-line"] = keys[rows[0]] if rows and rows[0] < len(keys) else ""
 
 
-def open_circuit(lines: Sequence[Line], size: int, shelf: Shelf, request: Request) -> None:
+def open_circuit(lines: Sequence[Line], size: int, shelf: Shelf, request: Sweep) -> None:
     """Draw the way to the circuits of the line selected: on Explore, or side by side.
 
     Args:
@@ -139,7 +141,7 @@ def open_circuit(lines: Sequence[Line], size: int, shelf: Shelf, request: Reques
     if line is None:
         st.caption(":material/check_box: Select a row, or click a point of the chart, to open its circuits.")
         return
-    runs = {row["seed"]: row["run"] for row in line.found}
+    runs = {row.seed: row.run for row in line.found}
     if not runs:
         st.caption(f"**{plain(line.name)}** failed with every seed: there is no circuit to open.")
         return
@@ -162,7 +164,8 @@ def open_circuit(lines: Sequence[Line], size: int, shelf: Shelf, request: Reques
         if runs[seed] not in shelf.runs:
             _make(request, line, seed, runs[seed])
         elif st.button("Open circuit", icon=":material/hub:", type="primary", key="compare-open"):
-            st.switch_page(EXPLORE, query_params={"run": runs[seed], "edges": str(size)})
+            query = {"run": runs[seed], "edges": str(size)}
+            st.switch_page(EXPLORE.script, query_params=query)
         st.button(
             "Seeds side by side",
             icon=":material/compare:",
@@ -173,24 +176,21 @@ def open_circuit(lines: Sequence[Line], size: int, shelf: Shelf, request: Reques
         )
 
 
-def _make(request: Request, line: Line, seed: int, run_id: str) -> None:
+def _make(request: Sweep, line: Line, seed: int, run_id: str) -> None:
     """Draw the button that makes a run anew, as the sweep made it; or that this is being done."""
     if (job := job_of(run_id)) is not None and job.active:
         st.caption(f":material/hourglass: {plain(job.message) or 'Waiting for a worker'} …")
         return
-    found = (line.method, line.ablation, line.rows[0]["task"], seed)
-    made = [
-        part
-        for part in parts(request, store())
-        if part.kind == "discover" and (part.method, part.ablation, part.task, part.seed) == found
-    ]
+    about = (line.method, line.ablation, line.rows[0].task, seed)
+    discoveries = [part for part in parts(request) if isinstance(part, Discover)]
+    again = [part for part in discoveries if (part.method, part.ablation, part.task, part.seed) == about]
     st.button(
         "Make this circuit",
         icon=":material/play_arrow:",
         type="primary",
         key="compare-make",
         on_click=start,
-        args=(made,),
+        args=(again,),
         help="The run is not here; it is made again as it was for this comparison.",
     )
 

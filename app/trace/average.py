@@ -11,14 +11,13 @@ from app.parts.options import choose_option
 from app.parts.table import as_table
 from app.text import plain
 from app.trace.choice import Shown, choose_class
-from app.trace.data import EFFECT, corruption_title
+from app.trace.data import EFFECT, TraceRun, corruption_title
 from app.trace.difference import difference_panel
 from app.trace.figures.lines import intervals_figure, peaks_figure, profiles_figure
 from app.trace.profiles import profile_of, table_rows
-from engine.runs.store import Run
 from engine.tracing.cells import METRICS
 from engine.tracing.effects import peaks
-from engine.tracing.prompts import CLASSES
+from engine.tracing.names import CLASSES, TokenClass
 
 MEASURES = {"effect": "Average effect", "share": "Share recovered"}
 MEASURED = (
@@ -31,8 +30,10 @@ LEAST = 0.01  # of an effect that counts, however little was lost
 
 def average_panel(shown: Shown, scheme: Look) -> None:
     """Draw one class of tokens over layers, then all classes."""
-    lossy = {name: found for name, run in shown.runs.items() if (found := _classes_lost(run))}
-    classes = [name for name in shown.classes if any(name in found for found in lossy.values())]
+    lossy = {name: lost for name, run in shown.runs.items() if (lost := _classes_lost(run))}
+    classes: list[TokenClass] = [
+        name for name in shown.classes if any(name in lost for lost in lossy.values())
+    ]
     if not classes:
         st.info("No probability was lost, so there is nothing to recover: take more noise or prompts.")
         return
@@ -59,17 +60,17 @@ def average_panel(shown: Shown, scheme: Look) -> None:
         _concentration(shown, classes, scheme)
 
 
-def _classes_lost(run: Run) -> list[str]:
+def _classes_lost(run: TraceRun) -> list[TokenClass]:
     """Return the classes of tokens of the prompts that lost any probability."""
-    return [name for name, one in run.result["classes"].items() if one["share"][0] is not None]
+    return [name for name, of_class in run.result.classes.items() if of_class.share[0] is not None]
 
 
-def _profiles(shown: Shown, token_class: str, measure: str, scheme: Look) -> None:
+def _profiles(shown: Shown, token_class: TokenClass, measure: str, scheme: Look) -> None:
     profiles = []
     for run in shown.runs.values():
-        of_class = run.result["classes"][token_class]
-        found = of_class["share"] if measure == "share" else of_class["effects"][shown.metric]
-        profiles.append(profile_of(run, found, scheme))
+        of_class = run.result.classes[token_class]
+        estimates = of_class.share if measure == "share" else of_class.effects[shown.metric]
+        profiles.append(profile_of(run, estimates, scheme))
     title = "share of the lost probability" if measure == "share" else shown.words
     st.markdown(f"**{MEASURES[measure]} at the {token_class} token, by layer**")
     plotly_view(
@@ -88,25 +89,25 @@ def _profiles(shown: Shown, token_class: str, measure: str, scheme: Look) -> Non
     )
 
 
-def _peaks(shown: Shown, token_class: str, scheme: Look) -> None:
+def _peaks(shown: Shown, token_class: TokenClass, scheme: Look) -> None:
     """Draw where the prompts have their largest effect: an average can hide that they differ."""
     counts, rows = [], []
     for run in shown.runs.values():
         effects, lost = _per_prompt(run, token_class)
         there = ~np.isnan(effects[:, 0])
-        found = peaks(effects[there], np.maximum(PEAK_FROM * lost[there], LEAST))
+        layers = peaks(effects[there], np.maximum(PEAK_FROM * lost[there], LEAST))
         n_layers = effects.shape[1]
         # Without such a token in any prompt there are no bars.
-        share = np.array([(found == layer).sum() for layer in [*range(n_layers), -1]]) / max(1, len(found))
+        share = np.array([(layers == layer).sum() for layer in [*range(n_layers), -1]]) / max(1, len(layers))
         profile = profile_of(run, [None], scheme)
         counts.append((profile, share))
-        for i, peak in zip(np.flatnonzero(there), found, strict=True):
-            traced = run.result["traced"][i]
+        for i, peak in zip(np.flatnonzero(there), layers, strict=True):
+            traced = run.result.traced[i]
             rows.append(
                 {
-                    "prompt": traced["text"],
-                    "subject": "".join(traced["tokens"][slice(*traced["subject"])]).strip(),
-                    "answer": traced["answer"].strip(),
+                    "prompt": traced.text,
+                    "subject": "".join(traced.tokens[slice(*traced.subject)]).strip(),
+                    "answer": traced.answer.strip(),
                     "corruption": profile.name,
                     "peak": None if peak < 0 else f"L{peak}",
                     "effect": float(effects[i].max()),
@@ -133,20 +134,20 @@ def _peaks(shown: Shown, token_class: str, scheme: Look) -> None:
     )
 
 
-def _per_prompt(run: Run, token_class: str) -> tuple[np.ndarray, np.ndarray]:
+def _per_prompt(run: TraceRun, token_class: TokenClass) -> tuple[np.ndarray, np.ndarray]:
     """Return effects on the probability [n_prompts, n_layers], and the probability lost [n_prompts]."""
     place, metric = CLASSES.index(token_class), METRICS.index("probability")
     lost = run.tensors["clean"][:, metric] - run.tensors["corrupted"][:, metric]
     return run.tensors["effects"][:, place, :, metric], lost
 
 
-def _concentration(shown: Shown, classes: list[str], scheme: Look) -> None:
+def _concentration(shown: Shown, classes: list[TokenClass], scheme: Look) -> None:
     """Draw the effective number of layers of every class."""
     profiles = [
-        profile_of(run, [run.result["classes"][name]["concentration"] for name in classes], scheme)
+        profile_of(run, [run.result.classes[name].concentration for name in classes], scheme)
         for run in shown.runs.values()
     ]
-    n_layers = len(shown.first.result["classes"][classes[0]]["share"])
+    n_layers = len(shown.first.result.classes[classes[0]].share)
     st.markdown("**How concentrated each profile is**")
     plotly_view(
         intervals_figure(classes, profiles, "effective number of layers", scheme, (1, n_layers)),

@@ -1,6 +1,7 @@
 """What the page "Causal tracing" is about: the subject, and which of its traces are side by side."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import streamlit as st
 
@@ -10,6 +11,8 @@ from app.trace.data import (
     METRIC_NAMES,
     PAIR,
     STATE_NAMES,
+    Pair,
+    TraceRun,
     TraceSubject,
     corruption_title,
     key_of,
@@ -17,7 +20,7 @@ from app.trace.data import (
     settings_text,
     shape_of,
 )
-from engine.runs.store import Run
+from engine.tracing.names import TokenClass
 
 LIST = 240  # px, of a list that folds
 
@@ -38,36 +41,38 @@ class Shown:
     window: int
     metric: str
     words: str
-    runs: dict[str, Run]
-    unlike: tuple[Run, ...]
+    runs: dict[str, TraceRun]
+    unlike: tuple[TraceRun, ...]
 
     @property
-    def first(self) -> Run:
+    def first(self) -> TraceRun:
         """One of the runs; what they are about is the same."""
         return next(iter(self.runs.values()))
 
     @property
-    def pair(self) -> tuple[Run, Run] | None:
+    def pair(self) -> Pair | None:
         """The runs whose difference is shown; None unless both are there."""
         one, other = (self.runs.get(name) for name in PAIR)
         return None if one is None or other is None else (one, other)
 
     @property
-    def classes(self) -> list[str]:
+    def classes(self) -> list[TokenClass]:
         """The classes of tokens that any run has effects of; none of a prompt."""
-        found = [run.result["classes"] for run in self.runs.values()]
-        return [name for name in found[0] if any(one[name]["effects"][self.metric][0] for one in found)]
+        of_runs = [run.result.classes for run in self.runs.values()]
+        return [
+            name for name in of_runs[0] if any(classes[name].effects[self.metric][0] for classes in of_runs)
+        ]
 
 
 def choose_shown(subject: TraceSubject) -> Shown | None:
     """Draw the choosers of state, window, metric and settings; None if nothing is finished yet."""
-    asked = {(t.state, t.window) for run in subject.runs if (t := run.request.trace) is not None}
+    asked = {(run.request.trace.state, run.request.trace.window) for run in subject.runs}
     if not asked:
         return None
-    states = [state for state in STATE_NAMES if any(state == one for one, _ in asked)]
+    states = [state for state in STATE_NAMES if any(state == other for other, _ in asked)]
     with st.container(horizontal=True, vertical_alignment="bottom", key="trace-choosers"):
         state = choose_option("Restored", "trace-state", states, STATE_NAMES.__getitem__)
-        windows = sorted(window for one, window in asked if one == state)
+        windows = sorted(window for other, window in asked if other == state)
         window = windows[0]
         if len(windows) > 1:
             window = choose_option(
@@ -76,27 +81,27 @@ def choose_shown(subject: TraceSubject) -> Shown | None:
         metric = choose_option("Effect on", "trace-metric", list(METRIC_NAMES), METRIC_NAMES.__getitem__)
         runs, unlike = {}, []
         for corruption in subject.corruptions():
-            found = subject.of(state, window, corruption)
+            traced = subject.of(state, window, corruption)
             if runs:  # a run may come from anywhere
                 shape = shape_of(next(iter(runs.values())))
-                unlike += [run for run in found if shape_of(run) != shape]
-                found = [run for run in found if shape_of(run) == shape]
-            if len(found) > 1:
-                by_id = {run.run_id: run for run in found}
+                unlike += [run for run in traced if shape_of(run) != shape]
+                traced = [run for run in traced if shape_of(run) == shape]
+            if len(traced) > 1:
+                by_id = {run.run_id: run for run in traced}
                 label = f"{plain(corruption_title(corruption))}, settings"
-                texts = {run.run_id: settings_text(run, found) or "no settings" for run in found}
+                texts = {run.run_id: settings_text(run, traced) or "no settings" for run in traced}
                 key = f"trace-{key_of(corruption)}"
                 runs[corruption] = by_id[
                     choose_option(label, key, list(by_id), texts.__getitem__, width=LIST)
                 ]
-            elif found:
-                runs[corruption] = found[0]
+            elif traced:
+                runs[corruption] = traced[0]
     if not runs:
         return None
     return Shown(state, window, metric, metric_words(subject.request, metric), runs, tuple(unlike))
 
 
-def choose_class(shown: Shown) -> str:
+def choose_class(shown: Shown) -> TokenClass:
     """Draw the chooser of a class of tokens, the page's only one, and return it."""
     classes = shown.classes
-    return choose_option("Token", "trace-class", classes, str, first=classes[-1])
+    return cast("TokenClass", choose_option("Token", "trace-class", classes, str, first=classes[-1]))

@@ -1,19 +1,24 @@
 """What the page "Causal tracing" shows: everything traced of one prompt, or of the prompts of one task."""
 
-import hashlib
-import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
-from app.runs import Shelf, model_name, title_of
-from engine.runs.request import Request
-from engine.runs.store import Run
+from app.runs import Shelf, told_apart
+from engine.instruments.trace.find import task_trace
+from engine.instruments.trace.instrument import TraceInstrument
+from engine.instruments.trace.request import Trace
+from engine.instruments.trace.result import TraceResult
+from engine.instruments.words import model_name, title_of
+from engine.runs.folder import Run
+from engine.runs.request import Request, readable_id
 from engine.tracing.base import corruptions
 from engine.tracing.cells import METRICS
-from engine.tracing.trace import task_trace
+
+TraceRun: TypeAlias = Run[Trace, TraceResult]
+Pair: TypeAlias = tuple[TraceRun, TraceRun]  # the runs whose difference is shown
 
 METRIC_NAMES = {
     "probability": "Probability",
@@ -45,31 +50,36 @@ class TraceSubject:
     key: str
     title: str
     label: str
-    request: Request
-    runs: tuple[Run, ...]
+    request: Trace
+    runs: tuple[TraceRun, ...]
 
     @property
     def own(self) -> bool:
         """Whether it is a prompt of the user's."""
-        return self.request.trace is not None and self.request.trace.prompt is not None
+        return self.request.trace.prompt is not None
 
-    def of(self, state: str, window: int, corruption: str) -> list[Run]:
-        """Return the runs of one state, window and corruption, those with default settings first, and of
-        these those that hold out what is held out by default."""
-        found = [
+    def of(self, state: str, window: int, corruption: str) -> list[TraceRun]:
+        """Return the runs of one state, window and corruption.
+
+        Those with default settings come first, and among them those that hold out at random.
+        """
+        wanted = (state, window, corruption)
+        runs = [
             run
             for run in self.runs
-            if run.request.trace is not None
-            and (run.request.trace.state, run.request.trace.window) == (state, window)
-            and run.request.ablation == corruption
+            if (run.request.trace.state, run.request.trace.window, run.request.ablation) == wanted
         ]
-        return sorted(
-            found, key=lambda run: (not _has_defaults(run.request), holdout_of(run) != "random", run.run_id)
-        )
+
+        def order(run: TraceRun) -> tuple[bool, bool, str]:
+            return not _has_defaults(run.request), run.request.trace.holdout != "random", run.run_id
+
+        return sorted(runs, key=order)
 
     def corruptions(self) -> list[str]:
-        """Return the corruptions of its runs, in the order of `corruption_names`; last those not known here,
-        for a run may come from anywhere."""
+        """Return the corruptions of its runs, in the order of `corruption_names`.
+
+        Those not known here come last: a run may come from anywhere.
+        """
         there = {run.request.ablation for run in self.runs}
         known = corruption_names()
         return [name for name in known if name in there] + sorted(there - set(known))
@@ -90,19 +100,18 @@ def key_of(corruption: str) -> str:
     return corruption if corruption in corruptions.names() else f"unknown-{corruption}"
 
 
-def metric_words(request: Request, metric: str) -> str:
+def metric_words(request: Trace, metric: str) -> str:
     """Return what an effect is measured in, within a sentence.
 
     The logit difference of an answer of several tokens is that of its first; the model's own answer is one
     token.
     """
-    assert request.trace is not None
     one_token = request.trace.prompt is not None and request.trace.answer is None
     words = METRIC_NAMES[metric].lower()
     return words if metric != "logit_difference" or one_token else f"{words} (first token)"
 
 
-def _has_defaults(request: Request) -> bool:
+def _has_defaults(request: Trace) -> bool:
     """Return whether the corruption's settings are those it begins with."""
     if request.ablation not in corruptions.names():
         return True
@@ -111,17 +120,14 @@ def _has_defaults(request: Request) -> bool:
     return all(name in fields and fields[name].default == value for name, value in chosen)
 
 
-def subject_key(request: Request) -> str:
+def subject_key(request: Trace) -> str:
     """Return what tells a subject from others: readable parts and a hash."""
-    assert request.trace is not None
     trace = request.trace.model_dump(exclude={"state", "window"})
     if request.trace.prompt is not None:
         trace.pop("holdout")
     about = [request.task, trace, *(getattr(request, name) for name in _SAME)]
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
     text = request.trace.subject or request.task
-    parts = [model_name(request.model), text.rsplit("/", 1)[-1], digest]
-    return "-".join(re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-")[:40] for part in parts)
+    return readable_id([model_name(request.model), text.rsplit("/", 1)[-1]], about)
 
 
 def subjects(shelf: Shelf, asked: Iterable[Request]) -> dict[str, TraceSubject]:
@@ -130,28 +136,27 @@ def subjects(shelf: Shelf, asked: Iterable[Request]) -> dict[str, TraceSubject]:
     Args:
         asked: requests that are being carried out; a subject may have nothing else yet.
     """
-    runs: dict[str, list[Run]] = {}
-    requests: dict[str, Request] = {}
-    for run in sorted(shelf.others.values(), key=lambda run: not run.shipped):
-        if run.request.kind == "trace":
-            runs.setdefault(subject_key(run.request), []).append(run)
-            requests.setdefault(subject_key(run.request), run.request)
+    runs: dict[str, list[TraceRun]] = {}
+    requests: dict[str, Trace] = {}
+    for run in sorted(shelf.of(TraceInstrument), key=lambda run: not run.shipped):
+        key = subject_key(run.request)
+        runs.setdefault(key, []).append(run)
+        requests.setdefault(key, run.request)
     for request in asked:
-        if request.kind == "trace":
+        if isinstance(request, Trace):
             requests.setdefault(subject_key(request), request)
     titles = {key: _title_of(request) for key, request in requests.items()}
-    labels = {key: f"{titles[key]} · {model_name(request.model)}" for key, request in requests.items()}
-    found = {}
-    for key, request in requests.items():
-        several = list(labels.values()).count(labels[key]) > 1
-        label = f"{labels[key]} · {key.rsplit('-', 1)[-1]}" if several else labels[key]
-        found[key] = TraceSubject(key, titles[key], label, request, tuple(runs.get(key, ())))
-    return found
+    labels = told_apart(
+        {key: f"{titles[key]} · {model_name(request.model)}" for key, request in requests.items()}
+    )
+    return {
+        key: TraceSubject(key, titles[key], labels[key], request, tuple(runs.get(key, ())))
+        for key, request in requests.items()
+    }
 
 
-def _title_of(request: Request) -> str:
+def _title_of(request: Trace) -> str:
     """Return what a subject is called, of whatever model."""
-    assert request.trace is not None
     if request.trace.prompt is not None:
         answers = (("→", request.trace.answer), ("against", request.trace.wrong_answer))
         typed = "".join(f" {word} “{answer.strip()}”" for word, answer in answers if answer)
@@ -160,34 +165,30 @@ def _title_of(request: Request) -> str:
     return f"{title_of('task', request.task)}, all prompts{split}"
 
 
-def effects_of(run: Run, metric: str) -> np.ndarray:
-    """Return the effects of a run in one metric: [S, C] of a prompt, the mean over draws, or [classes, C] of
-    a task, the mean over prompts; nan where there is none."""
+def effects_of(run: TraceRun, metric: str) -> np.ndarray:
+    """Return the effects of a run in one metric; nan where there is none.
+
+    Of a prompt they are the mean over draws, [S, C]; of a task the mean over prompts, [classes, C].
+    """
     i = METRICS.index(metric)
-    if not run.result["classes"]:
+    if not run.result.classes:
         return run.tensors["effects"][..., i].mean(2)
-    estimates = [one["effects"][metric] for one in run.result["classes"].values()]
-    return np.array([[np.nan if one is None else one["mean"] for one in row] for row in estimates])
+    rows = [of_class.effects[metric] for of_class in run.result.classes.values()]
+    return np.array([[np.nan if estimate is None else estimate.mean for estimate in row] for row in rows])
 
 
-def restored_of(run: Run, metric: str) -> np.ndarray:
+def restored_of(run: TraceRun, metric: str) -> np.ndarray:
     """Return what the answer to a prompt is worth with every state restored, the mean over draws, [S, C]."""
     return run.tensors["restored"][..., METRICS.index(metric)].mean(2)
 
 
-def shape_of(run: Run) -> tuple[int, ...]:
+def shape_of(run: TraceRun) -> tuple[int, ...]:
     """Return what runs side by side have in common: tokens or classes of them, columns, heads of a layer."""
     effects = run.tensors.shapes["effects"]
-    return *(effects[1:3] if run.result["classes"] else effects[:2]), run.result["n_heads"]
+    return *(effects[1:3] if run.result.classes else effects[:2]), run.result.n_heads
 
 
-def holdout_of(run: Run) -> str:
-    """Return what the task's test prompts keep from training."""
-    assert run.request.trace is not None
-    return run.request.trace.holdout
-
-
-def settings_text(run: Run, among: Sequence[Run] = ()) -> str:
+def settings_text(run: TraceRun, among: Sequence[TraceRun] = ()) -> str:
     """Return the settings that tell a run of a corruption from others, in words.
 
     Args:
@@ -195,16 +196,15 @@ def settings_text(run: Run, among: Sequence[Run] = ()) -> str:
     """
     settings = run.request.ablation_settings.items()
     parts = [f"{name.replace('_', ' ')} {value}" for name, value in settings]
-    if len({holdout_of(one) for one in among}) > 1:
-        parts.insert(0, HELD_OUT[holdout_of(run)])  # a chooser may show no more than the beginning
+    if len({other.request.trace.holdout for other in among}) > 1:
+        parts.insert(0, HELD_OUT[run.request.trace.holdout])  # a chooser may show no more than the beginning
     return ", ".join(parts)
 
 
-def training_text(request: Request) -> str:
+def training_text(request: Trace) -> str:
     """Return what trained a corruption, and in which run if not in this one; "" if nothing did."""
     if request.ablation not in corruptions.names() or not corruptions.get(request.ablation).trained:
         return ""
-    assert request.trace is not None
     whole = task_trace(request)
     where = "" if whole is None else f" of run {whole.run_id()}"
     return (

@@ -5,18 +5,17 @@ import pandas as pd
 import streamlit as st
 
 from app.components.plotly_view import plotly_view
+from app.figures.estimates import numbers_of
 from app.figures.style import Look
 from app.importance.tables import number_columns
 from app.parts.table import as_table
 from app.trace.choice import Shown
-from app.trace.data import METRIC_NAMES
+from app.trace.data import METRIC_NAMES, Pair, TraceRun
 from app.trace.figures.lines import Profile, profiles_figure
-from app.trace.profiles import numbers_of
-from engine.metrics import Summary
-from engine.runs.store import Run
+from engine.runs.record import Estimate
 from engine.tracing.cells import METRICS
 from engine.tracing.effects import average_effects
-from engine.tracing.prompts import CLASSES
+from engine.tracing.names import CLASSES, TokenClass
 
 LABEL = "Optimal less Gaussian"
 STAR = (
@@ -28,52 +27,54 @@ STARRED = "leaves out 0"  # a table's column of stars
 NOT_PAIRED = "The two corruptions were traced on no prompt in common, so there is no difference between them."
 
 
-def in_common(one: Run, other: Run) -> tuple[list[int], list[int]]:
+def in_common(one: TraceRun, other: TraceRun) -> tuple[list[int], list[int]]:
     """Return where the prompts that both runs traced stand in either, in the same order."""
     places = [
-        {(traced["text"], traced["answer"]): i for i, traced in enumerate(run.result["traced"])}
+        {(traced.text, traced.answer): i for i, traced in enumerate(run.result.traced)}
         for run in (one, other)
     ]
     both = [key for key in places[0] if key in places[1]]
     return [places[0][key] for key in both], [places[1][key] for key in both]
 
 
-def differences(pair: tuple[Run, Run], token_class: str, metric: str) -> list[Summary | None]:
-    """Return the mean paired difference of effects in every column of a class, with its interval; [] if the
-    runs traced no prompt in common."""
+def differences(pair: Pair, token_class: TokenClass, metric: str) -> list[Estimate | None]:
+    """Return the mean paired difference of effects in every column of a class, with its interval.
+
+    It is empty if the runs traced no prompt in common.
+    """
     # The time is part of the key: a run that was deleted and imported again may be another.
     key = tuple((str(run.folder), run.folder.stat().st_mtime_ns) for run in pair)
     return _differences(key, token_class, metric, pair)
 
 
-def is_clear(difference: Summary | None) -> bool:
+def is_clear(difference: Estimate | None) -> bool:
     """Return whether the interval of a difference leaves out 0, and the difference is no rounding error."""
-    if difference is None or None in difference["ci95"] or abs(difference["mean"]) < ROUNDING:
+    if difference is None or abs(difference.mean) < ROUNDING:
         return False
-    low, high = difference["ci95"]
-    return low > 0 or high < 0
+    low, high = difference.ci95
+    return low is not None and high is not None and (low > 0 or high < 0)
 
 
-def pairing_note(one: Run, other: Run) -> str:
+def pairing_note(one: TraceRun, other: TraceRun) -> str:
     """Return what there is to say of the prompts that a difference is over; "" if both have the same."""
     n = len(in_common(one, other)[0])
     if n == 0:
         return NOT_PAIRED
-    if n == len(one.result["traced"]) == len(other.result["traced"]):
+    if n == len(one.result.traced) == len(other.result.traced):
         return ""
     return f"The difference is over the {n} prompts that both were traced on."
 
 
-def difference_panel(shown: Shown, pair: tuple[Run, Run], token_class: str, scheme: Look) -> None:
+def difference_panel(shown: Shown, pair: Pair, token_class: TokenClass, scheme: Look) -> None:
     """Draw the difference of both corruptions at one class of tokens over layers."""
     note = pairing_note(*pair)
     st.markdown(f"**{LABEL}, at the {token_class} token, by layer**")
-    found = differences(pair, token_class, shown.metric)
-    if not any(found):
+    of_layers = differences(pair, token_class, shown.metric)
+    if not any(of_layers):
         st.caption(note or "No prompt that both were traced on has such a token.")
         return
-    clear = np.array([is_clear(one) for one in found])
-    mean, low, high = numbers_of(found)
+    clear = np.array([is_clear(difference) for difference in of_layers])
+    mean, low, high = numbers_of(of_layers)
     profile = Profile(LABEL, scheme.ink, "circle", mean, low, high, clear)
     plotly_view(
         profiles_figure([profile], shown.words, scheme),
@@ -94,8 +95,8 @@ def difference_panel(shown: Shown, pair: tuple[Run, Run], token_class: str, sche
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _differences(
-    key: tuple[tuple[str, int], ...], token_class: str, metric: str, _pair: tuple[Run, Run]
-) -> list[Summary | None]:
+    key: tuple[tuple[str, int], ...], token_class: TokenClass, metric: str, _pair: Pair
+) -> list[Estimate | None]:
     places = in_common(*_pair)
     if not places[0]:
         return []
@@ -104,4 +105,8 @@ def _differences(
         run.tensors["effects"][some][:, at, :, measured].astype(float)
         for run, some in zip(_pair, places, strict=True)
     ]
-    return average_effects(effects[0] - effects[1], 0)
+    # Arrays of a run that was imported may hold anything: nothing is checked.
+    return [
+        None if estimate is None else Estimate.model_construct(**estimate)
+        for estimate in average_effects(effects[0] - effects[1], 0)
+    ]

@@ -13,10 +13,9 @@ from app.requests import queue
 from app.runs import store
 from app.trace.data import PAIR, STATE_NAMES, corruption_names, corruption_title, subject_key
 from app.trace.prompt import prompt_fields
-from engine.completion import completed
 from engine.errors import CircuitExplorerError, RequestError
-from engine.runs.folder import first_problem
-from engine.runs.request import Request, Trace
+from engine.instruments.trace.instrument import TraceInstrument
+from engine.runs.kinds import make_request
 from engine.tracing.base import corruptions
 
 ABOUT = {"prompt": "A prompt", "task": "All facts"}
@@ -63,7 +62,7 @@ def trace_form(scheme: Look) -> None:
             settings[name] = fields_form(corruptions.get(name).Settings, f"trace-set-{name}", columns=2)
     if not start_button("Trace", "trace-start", disabled=not ready):
         return
-    plain = {"kind": "trace", "model": model, "task": "facts", "seed": int(seed)}
+    plain = {"model": model, "task": "facts", "seed": int(seed)}
     try:
         _submit(plain, fields, states, int(window), settings)
     except CircuitExplorerError as error:
@@ -98,25 +97,22 @@ def _submit(
     if not states or not settings:
         raise RequestError("Choose at least one state to restore and one corruption")
     require_model(plain["model"])
-    more = {"n_prompts": fields.pop("n_prompts")} if "n_prompts" in fields else {}
+    if "n_prompts" in fields:
+        plain = plain | {"n_prompts": fields.pop("n_prompts")}
     requests = []
     for state in states:
+        plan = {"state": state, "window": 1 if state == "head" else window} | fields
         for name, values in settings.items():
             kind = corruptions.get(name).Settings
             try:
                 kind.model_validate(values)
-                one_by_one = state == "head"
-                trace = Trace.model_validate(
-                    {"state": state, "window": 1 if one_by_one else window, **fields}
-                )
             except ValidationError as error:
-                lines = problems(error, kind) if error.title == kind.__name__ else [first_problem(error)]
-                raise RequestError("; ".join(lines)) from error
-            about = {"ablation": name, "ablation_settings": values, "trace": trace}
-            requests.append(Request.model_validate(plain | more | about))
-    for request in requests:  # before any is queued, since one that is refused would leave the others
-        completed(request, store())
-    job_ids = [queue().submit(request) for request in requests]
-    # The queue knows the request with everything filled in, which is what a subject goes by.
-    st.session_state["trace-next"] = subject_key(queue().status(job_ids[0]).request)
+                raise RequestError("; ".join(problems(error, kind))) from error
+            corruption = {"ablation": name, "ablation_settings": values}
+            requests.append(make_request("trace", **plain, **corruption, trace=plan))
+    # All are completed before any is queued: one that is refused would leave the others.
+    requests = [TraceInstrument().complete(request, store()) for request in requests]
+    for request in requests:
+        queue().submit(request)
+    st.session_state["trace-next"] = subject_key(requests[0])
     st.rerun()

@@ -1,5 +1,7 @@
 """Single heads over all prompts of a task: the largest average effects, with intervals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -11,22 +13,23 @@ from app.parts.table import as_table
 from app.trace.choice import Shown
 from app.trace.figures.lines import Profile, intervals_figure
 from app.trace.profiles import profile_of, table_rows
+from engine.tracing.names import TokenClass
 
 MOST = 12  # heads drawn
 
 
-def heads_panel(shown: Shown, token_class: str, scheme: Look) -> None:
+def heads_panel(shown: Shown, token_class: TokenClass, scheme: Look) -> None:
     """Draw the heads with the largest average effect at one class of tokens, and list all."""
     profiles = [
-        profile_of(run, run.result["classes"][token_class]["effects"][shown.metric], scheme)
+        profile_of(run, run.result.classes[token_class].effects[shown.metric], scheme)
         for run in shown.runs.values()
     ]
-    n_heads = shown.first.result["n_heads"]
+    n_heads = shown.first.result.n_heads
     names = [f"{i // n_heads}.{i % n_heads}" for i in range(len(profiles[0].mean))]
     largest = _largest(profiles)
     drawn = [
-        Profile(one.name, one.colour, one.symbol, one.mean[largest], one.low[largest], one.high[largest])
-        for one in profiles
+        replace(whole, mean=whole.mean[largest], low=whole.low[largest], high=whole.high[largest])
+        for whole in profiles
     ]
     st.markdown(f"**The heads with the largest average effect at the {token_class} token**")
     plotly_view(
@@ -51,5 +54,5 @@ def heads_panel(shown: Shown, token_class: str, scheme: Look) -> None:
 
 def _largest(profiles: list[Profile]) -> list[int]:
     """Return the places of the largest effects under any corruption, the largest first."""
-    best = np.max([np.nan_to_num(one.mean, nan=-np.inf) for one in profiles], 0)
+    best = np.max([np.nan_to_num(profile.mean, nan=-np.inf) for profile in profiles], 0)
     return np.argsort(-best, kind="stable")[:MOST].tolist()

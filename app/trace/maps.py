@@ -9,30 +9,38 @@ import pandas as pd
 import streamlit as st
 
 from app.components.plotly_view import plotly_view
+from app.figures.estimates import numbers_of
 from app.figures.style import Look
 from app.importance.tables import number_columns
 from app.parts.options import choose_option
 from app.parts.table import as_table
 from app.text import plain
 from app.trace.choice import LIST, Shown, choose_class
-from app.trace.data import TraceSubject, corruption_names, corruption_title, effects_of, key_of, restored_of
+from app.trace.data import (
+    Pair,
+    TraceRun,
+    TraceSubject,
+    corruption_names,
+    corruption_title,
+    effects_of,
+    key_of,
+    restored_of,
+)
 from app.trace.difference import LABEL, STAR, STARRED, differences, is_clear, pairing_note
 from app.trace.figures.map import map_figure
-from app.trace.profiles import numbers_of
-from engine.runs.store import Run
-from engine.tracing.prompts import CLASSES
+from engine.tracing.names import CLASSES
 
 ROW = 34  # px, of a layer
 IN_ROW = 3  # maps
 
 
-def rows_of(subject: TraceSubject, run: Run) -> list[str]:
+def rows_of(subject: TraceSubject, run: TraceRun) -> list[str]:
     """Return what effects were measured of: the tokens, the subject's with a star, or the classes."""
     if not subject.own:
         return list(CLASSES)
-    traced = run.result["traced"][0]
-    first, end = traced["subject"]
-    return [token + "*" * (first <= i < end) for i, token in enumerate(traced["tokens"])]
+    traced = run.result.traced[0]
+    first, end = traced.subject
+    return [token + "*" * (first <= i < end) for i, token in enumerate(traced.tokens)]
 
 
 @dataclass(frozen=True)
@@ -101,12 +109,15 @@ def _map(
 
 
 def _columns(subject: TraceSubject, shown: Shown) -> tuple[int | None, list[str], str]:
-    """Return the row of effects whose heads are shown, None for layers; the names of columns, and what they
-    are."""
+    """Return what the columns of a map are.
+
+    Returns:
+        The row of effects whose heads are shown, None for layers; the names of columns; and what they are.
+    """
     rows = rows_of(subject, shown.first)
     if shown.state != "head":
         return None, rows, "" if subject.own else "class of token"
-    heads = [str(head) for head in range(shown.first.result["n_heads"])]
+    heads = [str(head) for head in range(shown.first.result.n_heads)]
     if not subject.own:
         return rows.index(choose_class(shown)), heads, "head"
     names = {i: f"{i}: {row.strip()}" for i, row in enumerate(rows)}
@@ -118,20 +129,20 @@ def _columns(subject: TraceSubject, shown: Shown) -> tuple[int | None, list[str]
 
 def _shaped(shown: Shown, effects: np.ndarray, at: int | None) -> np.ndarray:
     """Return effects [rows, C] as the map has them, [n_layers, columns]."""
-    return effects.T if at is None else effects[at].reshape(-1, shown.first.result["n_heads"])
+    return effects.T if at is None else effects[at].reshape(-1, shown.first.result.n_heads)
 
 
-def _difference(subject: TraceSubject, shown: Shown, pair: tuple[Run, Run], at: int | None) -> list[Panel]:
-    """Return the map of what the first of the pair has more; of a task paired, and none if nothing pairs."""
+def _difference(subject: TraceSubject, shown: Shown, pair: Pair, at: int | None) -> list[Panel]:
+    """Return the map of what the first of the pair has more; none if a task has no prompts to pair."""
     if subject.own:
         one, other = (effects_of(run, shown.metric) for run in pair)
         return [Panel("difference", LABEL, _shaped(shown, one - other, at), True)]
     rows = CLASSES if at is None else CLASSES[at : at + 1]
-    found = [differences(pair, name, shown.metric) for name in rows]
-    if not all(found):
+    of_rows = [differences(pair, name, shown.metric) for name in rows]
+    if not all(of_rows):
         return []
-    means = np.array([numbers_of(one)[0] for one in found])
-    stars = np.array([[is_clear(one) for one in row] for row in found])
+    means = np.array([numbers_of(row)[0] for row in of_rows])
+    stars = np.array([[is_clear(difference) for difference in row] for row in of_rows])
     grid, stars = (_shaped(shown, part, None if at is None else 0) for part in (means, stars))
     return [Panel("difference", LABEL, grid, True, stars)]
 

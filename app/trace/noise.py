@@ -4,15 +4,15 @@ import pandas as pd
 import streamlit as st
 
 from app.components.plotly_view import plotly_view
+from app.figures.estimates import numbers_of
 from app.figures.style import Look
 from app.importance.tables import number_columns
 from app.parts.table import as_table
 from app.text import plain
 from app.trace.choice import Shown
-from app.trace.data import TraceSubject, shape_of
+from app.trace.data import TraceRun, TraceSubject, shape_of
 from app.trace.figures.lines import Profile, profiles_figure
-from app.trace.profiles import numbers_of, profile_of, table_rows
-from engine.runs.store import Run
+from app.trace.profiles import profile_of, table_rows
 
 
 def noise_panel(subject: TraceSubject, shown: Shown, scheme: Look) -> None:
@@ -20,7 +20,7 @@ def noise_panel(subject: TraceSubject, shown: Shown, scheme: Look) -> None:
 
     The runs are those that stand beside what is shown, of each level the one with default settings.
     """
-    of_level: dict[float, Run] = {}
+    of_level: dict[float, TraceRun] = {}
     for run in subject.of(shown.state, shown.window, "gaussian"):
         level = run.request.ablation_settings.get("noise")
         if isinstance(level, int | float) and shape_of(run) == shape_of(shown.first):
@@ -29,7 +29,8 @@ def noise_panel(subject: TraceSubject, shown: Shown, scheme: Look) -> None:
         return
     levels = sorted(of_level)
     runs = [of_level[level] for level in levels]
-    clean, corrupted = ([run.result[end][shown.metric] for run in runs] for end in ("clean", "corrupted"))
+    clean = [run.result.clean[shown.metric] for run in runs]
+    corrupted = [run.result.corrupted[shown.metric] for run in runs]
     profiles = [
         profile_of(runs[0], corrupted, scheme),
         Profile("Clean", scheme.muted, "circle-open", *numbers_of(clean)),

@@ -1,7 +1,5 @@
 """Causal tracing: where in the layers and tokens is the fact recalled?"""
 
-from collections.abc import Callable
-
 import streamlit as st
 
 from app import state
@@ -10,7 +8,7 @@ from app.parts.jobs import jobs_panel
 from app.parts.subjects import choose_subject
 from app.presentation import page_look
 from app.requests import queue
-from app.runs import model_name, shelf
+from app.runs import shelf
 from app.text import plain
 from app.trace.average import average_panel
 from app.trace.choice import Shown, choose_shown
@@ -18,6 +16,7 @@ from app.trace.data import (
     EFFECT,
     METRIC_NAMES,
     STATE_NAMES,
+    TraceRun,
     TraceSubject,
     corruption_names,
     corruption_title,
@@ -29,19 +28,19 @@ from app.trace.form import trace_form
 from app.trace.heads import heads_panel
 from app.trace.maps import cell_of, maps_panel
 from app.trace.noise import noise_panel
-from engine.runs.store import Run
+from engine.instruments.trace.result import TracedPrompt
+from engine.instruments.words import model_name
 
-URL: dict[str, Callable[[str], object]] = {
-    "subject": str,
-    "state": str,
-    "window": int,
-    "metric": str,
-    "row": int,
-    "class": str,
-    "measure": str,
-    "cell": cell_of,
-}
-DEFAULTS: dict[str, object] = {"metric": "probability", "measure": "effect"}
+PARAMETERS = (
+    state.Parameter("subject"),
+    state.Parameter("state", default="residual"),
+    state.Parameter("window", int, default=1),
+    state.Parameter("metric", default="probability"),
+    state.Parameter("row", int),
+    state.Parameter("class", default="last"),
+    state.Parameter("measure", default="effect"),
+    state.Parameter("cell", cell_of, lambda cell: ",".join(map(str, cell))),
+)
 WHAT = (
     "The subject is corrupted, so that the answer is lost. Then one clean state is put back, at one token "
     "and layer: what returns of the answer is that state's **indirect effect**."
@@ -62,7 +61,7 @@ WHY = (
 def page() -> None:
     """Draw the page: what is shown on the left, the maps, then averages over prompts."""
     scheme = page_look()
-    state.read_url("trace", URL | dict.fromkeys(corruption_names(), str), prefix="trace-")
+    state.take_address("trace", _parameters(), prefix="trace-")
     there = subjects(shelf(), [job.request for job in queue().jobs() if job.active])
     with st.sidebar:
         subject = choose_subject(
@@ -113,32 +112,32 @@ def _figures(subject: TraceSubject, shown: Shown, scheme: Look) -> None:
 
 def _ends(subject: TraceSubject, shown: Shown) -> None:
     """Say what the answer is worth clean and corrupted."""
-    one = shown.first.result
-    clean = one["clean"][shown.metric]["mean"]
+    result = shown.first.result
+    clean = result.clean[shown.metric].mean
     corrupted = ", ".join(
-        f"{run.result['corrupted'][shown.metric]['mean']:.3g} ({corruption_title(name)})"
+        f"{run.result.corrupted[shown.metric].mean:.3g} ({corruption_title(name)})"
         for name, run in shown.runs.items()
     )
-    what = f"of “{one['traced'][0]['answer'].strip()}”" if subject.own else "of the answers, on average"
+    what = f"of “{result.traced[0].answer.strip()}”" if subject.own else "of the answers, on average"
     if shown.metric == "logit_difference":
-        what = _first_token(subject, one["traced"][0])
+        what = _first_token(subject, result.traced[0])
     st.markdown(plain(f"{METRIC_NAMES[shown.metric]} {what}: {clean:.3g} clean; corrupted: {corrupted}."))
 
 
-def _first_token(subject: TraceSubject, traced: dict[str, str]) -> str:
+def _first_token(subject: TraceSubject, traced: TracedPrompt) -> str:
     """Return which tokens a logit difference is between: of an answer of several, only the first."""
     if not subject.own:
         return "of the answers' first tokens to those of wrong answers, on average"
-    typed = subject.request.trace is not None and subject.request.trace.answer is not None
-    of = f"of {'the first token of ' if typed else ''}“{traced['answer'].strip()}”"
-    return f"{of} to “{traced['wrong_answer'].strip()}”"
+    typed = subject.request.trace.answer is not None
+    of = f"of {'the first token of ' if typed else ''}“{traced.answer.strip()}”"
+    return f"{of} to “{traced.wrong_answer.strip()}”"
 
 
 def _provenance(subject: TraceSubject, shown: Shown) -> None:
     """Draw the line that says where the numbers come from."""
-    request, one = subject.request, shown.first
-    n = len(one.result["traced"])
-    of = "this one prompt" if subject.own else f"{n} of {one.result['n_drawn']} test prompts, those it knows"
+    request, result = subject.request, shown.first.result
+    n = len(result.traced)
+    of = "this one prompt" if subject.own else f"{n} of {result.n_drawn} test prompts, those it knows"
     alone = "one at a time" if shown.state == "head" else "one layer at a time"
     window = f"window {shown.window}" if shown.window > 1 else alone
     how = "; ".join(_how(name, run) for name, run in shown.runs.items())
@@ -146,32 +145,28 @@ def _provenance(subject: TraceSubject, shown: Shown) -> None:
     st.caption(plain(f"{model_name(request.model)} · {of} · {restored} · seed {request.seed} · {how}"))
 
 
-def _how(corruption: str, run: Run) -> str:
+def _how(corruption: str, run: TraceRun) -> str:
     """Return the settings of a corruption, what trained it, and the run."""
     inside = "; ".join(part for part in (settings_text(run), training_text(run.request)) if part)
     return f"{corruption_title(corruption)}{f' ({inside})' if inside else ''}, run {run.run_id}"
 
 
+def _parameters() -> list[state.Parameter]:
+    """Return the parameters of the page, one more for the run of every corruption."""
+    return [*PARAMETERS, *map(state.Parameter, corruption_names())]
+
+
 def _write_url(subject: TraceSubject, shown: Shown, first: str) -> None:
-    values = {"subject": subject.key, "state": shown.state, "window": shown.window, "metric": shown.metric}
-    values |= {name: run.run_id for name, run in shown.runs.items() if name in corruption_names()}
-    if (cell := st.session_state.get("trace-cell")) is not None:
-        values["cell"] = ",".join(map(str, cell))
-    if subject.own and shown.state == "head":
-        values["row"] = st.session_state["trace-row"]
-    if not subject.own:
-        # Where nothing was lost, there is nothing to choose.
-        chosen = {name: st.session_state.get(f"trace-{name}") for name in ("class", "measure")}
-        values |= {name: value for name, value in chosen.items() if value is not None}
-    state.write_url("trace", values, _defaults(subject, shown, first))
-
-
-def _defaults(subject: TraceSubject, shown: Shown, first: str) -> dict[str, object]:
-    """Return what the address leaves out."""
-    defaults = DEFAULTS | {"subject": first, "state": "residual", "window": 1, "class": "last"}
-    defaults["row"] = len(shown.first.result["traced"][0]["tokens"]) - 1
-    alone = {name: subject.of(shown.state, shown.window, name) for name in shown.runs}
-    return defaults | {name: runs[0].run_id for name, runs in alone.items() if runs}
+    runs = {name: run.run_id for name, run in shown.runs.items()}
+    values: dict[str, object] = {**dict.fromkeys(corruption_names()), **runs}
+    values |= {"subject": subject.key, "state": shown.state, "window": shown.window, "metric": shown.metric}
+    defaults: dict[str, object] = {"subject": first, "row": len(shown.first.result.traced[0].tokens) - 1}
+    for name in shown.runs:
+        if alone := subject.of(shown.state, shown.window, name):
+            defaults[name] = alone[0].run_id
+    # A prompt has rows of heads, a task classes of tokens.
+    hidden = ("class", "measure", *(() if shown.state == "head" else ("row",))) if subject.own else ("row",)
+    state.put_address("trace", _parameters(), "trace-", defaults, values, hidden)
 
 
 page()

@@ -3,38 +3,30 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from app.figures.components import AblationMark, ablation_mark
+from app.figures.estimates import numbers_of
 from app.figures.style import Look
-from app.trace.data import PAIR, corruption_names, corruption_title
+from app.trace.data import PAIR, TraceRun, corruption_names, corruption_title
 from app.trace.figures.lines import Profile
-from engine.runs.store import Run
+from engine.runs.record import Estimate
 
 # Ablations that no corruption here is called by: their marks are lent to corruptions of others.
 _LENT = ("mean", "counterfactual-mean", "resample", "counterfactual")
 
 
-def profile_of(run: Run, estimates: Sequence[dict[str, Any] | None], scheme: Look) -> Profile:
+def profile_of(run: TraceRun, estimates: Sequence[Estimate | None], scheme: Look) -> Profile:
     """Return estimates of one corruption as figures take them."""
     name = run.request.ablation
     mark = _mark(name, scheme)
     return Profile(corruption_title(name), mark.colour, mark.symbol, *numbers_of(estimates))
 
 
-def numbers_of(estimates: Sequence[dict[str, Any] | None]) -> np.ndarray:
-    """Return means and the ends of their intervals, [3, n]; nan where there are none."""
-    missing = {"mean": None, "ci95": [None, None]}
-    found = [[one["mean"], *one["ci95"]] for one in (estimate or missing for estimate in estimates)]
-    return np.array(found, dtype=float).reshape(-1, 3).T
-
-
 def table_rows(profiles: Sequence[Profile], what: str, names: Sequence[object]) -> list[dict[str, Any]]:
     """Return one row for each corruption and each of `names`, a column `what`, with mean and interval."""
     return [
-        {"corruption": one.name, what: name, "mean": mean, "low": low, "high": high}
-        for one in profiles
-        for name, mean, low, high in zip(names, one.mean, one.low, one.high, strict=True)
+        {"corruption": profile.name, what: name, "mean": mean, "low": low, "high": high}
+        for profile in profiles
+        for name, mean, low, high in zip(names, profile.mean, profile.low, profile.high, strict=True)
     ]
 
 

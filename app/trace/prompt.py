@@ -68,11 +68,11 @@ def _tokens(tokens: Tokens, fields: dict[str, Any], scheme: Look) -> None:
         CircuitExplorerError: the subject does not stand in the prompt, or an answer does not continue it.
     """
     prompt, answer, wrong = fields["prompt"], fields.get("answer"), fields.get("wrong_answer")
-    found = own_prompt(tokens, prompt, fields["subject"], answer, wrong, None)
-    first, end = found.subject
+    traced = own_prompt(tokens, prompt, fields["subject"], answer, wrong, None)
+    first, end = traced.subject
     chips = [
         token_chip(token, first <= i < end, scheme)
-        for i, token in enumerate(tokens.token_strings(found.tokens))
+        for i, token in enumerate(tokens.token_strings(traced.tokens))
     ]
     lines = [token_line("Tokens of the prompt; the subject is outlined", "", chips, scheme)]
     # Of the wrong answer nothing counts but its first token.
@@ -82,7 +82,7 @@ def _tokens(tokens: Tokens, fields: dict[str, Any], scheme: Look) -> None:
             chips = [token_chip(token, False, scheme) for token in strings]
             lines.append(token_line(f"Tokens of the {label} that count", label, chips, scheme))
     st.html("".join(lines))
-    if wrong and found.answer[:1] == [found.wrong]:
+    if wrong and traced.answer[:1] == [traced.wrong]:
         st.caption(
             ":material/warning: Both answers begin with the same token: their logit difference is always 0."
         )

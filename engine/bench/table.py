@@ -30,9 +30,9 @@ from engine.bench import circuits, passes
 from engine.errors import unknown_name
 from engine.forward.batch import Batch
 from engine.forward.masked import MaskedForward, Replacement
+from engine.instruments.base import in_order
 from engine.models.load import model_from_network
 from engine.progress import Report
-from engine.registry import modules_named
 from engine.tensors import seed_globally
 from engine.workbench.memory import memory_mb, most_mb
 from engine.workbench.workload import Bench, Sample, Workload
@@ -46,8 +46,8 @@ REPEATS = 9
 def benches() -> dict[str, Bench]:
     """Return the benches that run a model, by name: of passes and circuits, then those of instruments."""
     found = passes.BENCHES | circuits.BENCHES
-    for module in modules_named("engine.instruments", "bench"):
-        found |= module.BENCHES
+    for instrument in in_order():
+        found |= instrument.benches()
     return found
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from scipy.stats import hypergeom
+from scipy.stats import hypergeom  # pyright: ignore[reportMissingTypeStubs] - it has none
 
 from engine.arrays import Flags
 from engine.circuits.circuit import Circuit

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
-from scipy import stats
+from scipy import stats  # pyright: ignore[reportMissingTypeStubs] - it has none
 
 from engine.arrays import Flags, Numbers
 from engine.circuits.graph import Graph

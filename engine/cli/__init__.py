@@ -1,4 +1,4 @@
-"""The command line, `circuit-explorer`: one file per command in this folder.
+"""The command line, `circuit-explorer`: the commands of instruments, and those of the program in this folder.
 
 Results go to standard output, everything else to standard error. Exit status: 0 done, 2 a wrong request (one
 line says what is wrong and what would be right), 1 a failure, 130 cancelled.
@@ -10,34 +10,33 @@ import sys
 import typer
 
 from engine.cli.bench import bench
-from engine.cli.discover import discover
-from engine.cli.evaluate import evaluate
+from engine.cli.carry_out import carry_out
 from engine.cli.export import export
-from engine.cli.importance import importance
-from engine.cli.lens import lens
 from engine.cli.listing import list_things
 from engine.cli.serve import serve
-from engine.cli.sweep import sweep
-from engine.cli.trace import trace
 from engine.errors import Cancelled, CircuitExplorerError
+from engine.instruments.base import in_order
+from engine.instruments.command import supplied
+from engine.shipped import check_shipped
 from engine.threads import fix_threads
 
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Discover circuits in language models and look at them in the browser.",
-)
-app.command()(serve)
-app.command("list")(list_things)
-app.command()(discover)
-app.command()(evaluate)
-app.command()(importance)
-app.command()(sweep)
-app.command()(trace)
-app.command()(lens)
-app.command()(export)
-app.command()(bench)
+
+def command_line() -> typer.Typer:
+    """Return the command line: a command for every instrument that has one, and those of the program."""
+    app = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Discover circuits in language models and look at them in the browser.",
+    )
+    app.command()(serve)
+    app.command("list")(list_things)
+    for instrument in in_order():
+        if (command := instrument.command()) is not None:
+            app.command()(supplied(command, carry_out=carry_out))
+    app.command()(export)
+    app.command()(bench)
+    return app
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,7 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         os.environ.setdefault("TQDM_DISABLE", "1")  # the libraries' own bars; ours makes lines of a log
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        status = app(arguments or ["--help"], prog_name="circuit-explorer", standalone_mode=False)
+        check_shipped()
+        status = command_line()(arguments or ["--help"], prog_name="circuit-explorer", standalone_mode=False)
         if status == Cancelled.exit_status:  # Ctrl-C
             raise Cancelled("cancelled")
         return int(status or 0)

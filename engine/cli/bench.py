@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.common import Json, print_json, progress
+from engine.instruments.command import Json
+from engine.instruments.terminal import print_json, progress
 
 
 def bench(

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.common import RunsDir
 from engine.errors import RequestError
+from engine.instruments.command import RunsDir
 from engine.runs.export import exporter
 from engine.runs.store import RunStore, open_run
 

@@ -5,9 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli.common import Json, RunsDir, print_json
 from engine.errors import unknown_name
-from engine.runs.store import Run, RunStore
+from engine.instruments.base import instruments
+from engine.instruments.command import Json, RunsDir
+from engine.instruments.terminal import print_json
+from engine.runs.store import RunStore
 
 Row = dict[str, Any]
 
@@ -41,7 +43,7 @@ def list_things(
 def _models() -> dict[str, list[Row]]:
     from engine.models import shape_of_folder, shipped_models
 
-    rows = []
+    rows: list[Row] = []
     for name, folder in shipped_models().items():
         shape = shape_of_folder(folder)
         sizes = {"n_layers": shape.n_layers, "n_heads": shape.n_heads, "d_model": shape.d_model}
@@ -74,34 +76,23 @@ def _methods() -> dict[str, list[Row]]:
 
 
 def _runs(store: RunStore) -> dict[str, list[Row]]:
-    rows = []
+    rows: list[Row] = []
     for run in store.list():
-        summary, request = run.result.get("summary", {}), run.request
-        row = {
-            "name": run.run_id,
-            "description": f"{_size(run)}, {run.result['created']}",
-            "folder": str(run.folder),
-            "shipped": run.shipped,
-            "created": run.result["created"],
-            **{
-                field: getattr(request, field)
-                for field in ("kind", "model", "task", "method", "ablation", "seed")
-            },
-            **summary,
-        }
-        rows.append(row)
+        result, request = run.result, run.request.to_json()
+        size = instruments.get(run.request.kind).size(run)
+        rows.append(
+            {
+                "name": run.run_id,
+                "description": f"{size}, {result.created}",
+                "folder": str(run.folder),
+                "shipped": run.shipped,
+                "created": result.created,
+                **{name: request[name] for name in ("kind", "model", "task", "method", "ablation", "seed")},
+                **({} if (summary := result.circuit()) is None else summary.model_dump()),
+            }
+        )
     broken = [{"folder": str(broken.folder), "problem": broken.problem} for broken in store.list_broken()]
     return {"runs": rows, "broken": broken}
-
-
-def _size(run: Run) -> str:
-    """Return how much a run is about; that of nodes, or of several discoveries, has no circuit to sum up."""
-    result = run.result
-    if summary := result.get("summary"):
-        return f"{summary['n_edges']} of {summary['n_edges_total']} edges"
-    if run.request.kind == "sweep":
-        return f"{len(result['rows'])} discoveries"
-    return f"{len(result['repeats'])} repeats" if run.request.kind == "stability" else "every node"
 
 
 def _described(name: str, item: Any) -> Row:

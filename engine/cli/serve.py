@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.common import RunsDir
 from engine.errors import CircuitExplorerError, RequestError
+from engine.instruments.command import RunsDir
 from engine.runs.store import RunStore
 from engine.shipped import check_shipped, shipped
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from engine.ablations.constants import Constants
 from engine.forward.batch import Batch
 from engine.forward.masked import MaskedForward, Replacement
-from engine.metrics import Metric
 from engine.progress import Report
 from engine.registry import Registry
 from engine.settings import SettingsT, WithSettings
+from engine.tasks.base import Metric
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from engine.checkpoints import load_checkpoint, save_checkpoint
 from engine.discovery.base import Discovery, Method, Problem, methods
 from engine.forward.attribution import Attribution, Pass
 from engine.forward.batch import Batch
-from engine.metrics import Metric
 from engine.progress import Report
+from engine.tasks.base import Metric
 
 CHUNK = 8  # passes between two checkpoints, multiplied out together
 

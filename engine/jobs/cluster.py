@@ -5,7 +5,7 @@ run anything, and other users of the same machine reach its loopback address as 
 """
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 from distributed import Nanny, Scheduler, SpecCluster
 from distributed.security import Security
@@ -18,7 +18,7 @@ def local_cluster(long: int = 1) -> SpecCluster:
     """Start a scheduler in this process and worker processes: so many for long jobs, which share the cores,
     and one for short ones; its `security` admits a client."""
     threads = str(max(1, fix_threads() // long))
-    security = Security.temporary()
+    security: Security = cast("Any", Security).temporary()
     address = {"host": "127.0.0.1", "protocol": "tls://", "security": security}
     common: dict[str, Any] = {
         **address,

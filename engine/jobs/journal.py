@@ -17,6 +17,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from engine.errors import RequestError
+from engine.runs.kinds import request_from_json
 from engine.runs.request import Request
 
 _PATIENCE = 10  # seconds to wait while another server starts
@@ -48,7 +50,7 @@ class Journal:
 
     def add(self, job_id: str, entry: Entry) -> None:
         """Note an unfinished job."""
-        content = {"request": entry.request.model_dump(mode="json", by_alias=True), "key": entry.key}
+        content = {"request": entry.request.to_json(), "key": entry.key}
         unfinished = self._own / f"{job_id}.unfinished"
         unfinished.write_text(json.dumps(content), encoding="utf-8")
         os.replace(unfinished, self._own / f"{job_id}.json")
@@ -90,6 +92,6 @@ def _read(file: Path) -> Entry | None:
     """Return the entry in a file; None if it is damaged or of another version."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        return Entry(Request.model_validate(content["request"]), str(content["key"]))
-    except (ValueError, KeyError, TypeError, ValidationError):
+        return Entry(request_from_json(content["request"]), str(content["key"]))
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError, RequestError):
         return None

@@ -19,7 +19,7 @@ import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import CircuitExplorerError, RequestError, unknown_name
 from engine.jobs.errors import one_line
@@ -30,7 +30,7 @@ from engine.runs.request import Request
 from engine.runs.store import RunStore
 
 if TYPE_CHECKING:
-    from distributed import Client, Future, SpecCluster
+    from distributed import SpecCluster
 
 KEPT = 50  # jobs that `jobs` remembers
 LOGGED = 200  # reports of a job that are remembered, at most
@@ -45,9 +45,10 @@ class _Task:
 
     request: Request
     key: str = ""
-    future: "Future | None" = None
-    log: list[Reported] = field(default_factory=list)
-    parts: list[float] = field(default_factory=list)  # the share of each part that is done
+    lane: str = LONG
+    future: Any = None  # a `Future` of distributed, whose methods have no types, or None
+    log: list[Reported] = field(default_factory=list[Reported])
+    parts: list[float] = field(default_factory=list[float])  # the share of each part that is done
     cancelling: bool = False
     ended: State | None = None
     error: str | None = None
@@ -65,7 +66,7 @@ class JobQueue:
 
     Args:
         store: where the results go.
-        experiments: module with `completed(request, store)` and `run(request, report, store, checkpoint)`.
+        experiments: module with the functions of `engine.experiments`.
         scheduler: address of a scheduler; None takes `CIRCUIT_EXPLORER_SCHEDULER`, or starts one here.
         workers: processes for long jobs, of a scheduler that is started here.
     """
@@ -82,7 +83,7 @@ class JobQueue:
         self._address = scheduler or os.environ.get("CIRCUIT_EXPLORER_SCHEDULER")
         self._tasks: dict[str, _Task] = {}
         self._lock = threading.RLock()
-        self._client: Client | None = None
+        self._client: Any = None  # a `Client` of distributed, or None
         self._cluster: SpecCluster | None = None
         self._closing = False
         self._journal: Journal | None = None
@@ -100,6 +101,7 @@ class JobQueue:
         """
         request = importlib.import_module(self._experiments).completed(request, self._store)
         job_id = request.run_id()
+        plan = self._plan(request)  # takes a while, in which the lock would hold up every page
         with self._lock:
             known = self._tasks.get(job_id)
             if known is not None and known.ended is None and not known.cancelling:
@@ -107,7 +109,7 @@ class JobQueue:
             if job_id in self._store:
                 self._remember(job_id, _Task(request, ended="done"))
             else:
-                self._start(Entry(request, f"{job_id}-{uuid.uuid4().hex[:8]}"))
+                self._start(Entry(request, f"{job_id}-{uuid.uuid4().hex[:8]}"), *plan)
         return job_id
 
     def status(self, job_id: str) -> Job:
@@ -166,14 +168,20 @@ class JobQueue:
         """Go on with the jobs of former servers; where that cannot be, one fails and stays in the journal."""
         for entry in entries:
             try:
-                self._start(entry)
+                self._start(entry, *self._plan(entry.request))
             except CircuitExplorerError as error:
                 self._remember(entry.request.run_id(), _Task(entry.request, ended="failed", error=str(error)))
 
-    def _start(self, entry: Entry) -> None:
-        from distributed import fire_and_forget
+    def _plan(self, request: Request) -> tuple[list[Request], str]:
+        """Return the parts that a request falls into, and the lane of what is left to be done after them."""
+        experiments = importlib.import_module(self._experiments)
+        # A cluster's workers are all alike.
+        short = self._address is None and experiments.lane(request, self._store) == "short"
+        return experiments.parts_of(request, self._store), SHORT if short else LONG
 
-        parts = importlib.import_module(self._experiments).parts_of(entry.request, self._store)
+    def _start(self, entry: Entry, parts: list[Request], lane: str) -> None:
+        from distributed import fire_and_forget  # pyright: ignore[reportUnknownVariableType] - of anything
+
         journal, client = self._open_journal(), self._connect()
         job_id = entry.request.run_id()
         journal.add(job_id, entry)
@@ -183,7 +191,7 @@ class JobQueue:
                 work_part,
                 entry.key,
                 index,
-                part.model_dump(mode="json", by_alias=True),
+                part.to_json(),
                 *common,
                 key=f"{entry.key}-{index}",
                 resources={LONG: 1},
@@ -194,22 +202,22 @@ class JobQueue:
         future = client.submit(
             work,
             entry.key,
-            entry.request.model_dump(mode="json", by_alias=True),
+            entry.request.to_json(),
             *common,
             after=before,
             key=entry.key,
-            resources={self._lane(entry.request): 1},
+            resources={lane: 1},
         )
         fire_and_forget(future)  # on a cluster the job goes on while no server is there
-        task = _Task(entry.request, entry.key, future, parts=[0.0] * len(parts))
+        task = _Task(entry.request, entry.key, lane, future, parts=[0.0] * len(parts))
         self._remember(job_id, task)
-        future.add_done_callback(lambda future: self._ended(job_id, task, future))
 
-    def _lane(self, request: Request) -> str:
-        """Return the resource of the workers for a request; here, all but discoveries have their own."""
-        return LONG if self._address is not None or request.kind == "discover" else SHORT
+        def ended(future: Any) -> None:
+            self._ended(job_id, task, future)
 
-    def _connect(self) -> "Client":
+        future.add_done_callback(ended)
+
+    def _connect(self) -> Any:
         from distributed import Client
 
         from engine.jobs.cluster import local_cluster
@@ -233,17 +241,18 @@ class JobQueue:
                 # Thinned out where it grows long, the early lines most: it always tells of the whole job.
                 task.log = [*(task.log if len(task.log) < LOGGED else task.log[::2]), line]
 
-    def _ended(self, job_id: str, task: _Task, future: "Future") -> None:
+    def _ended(self, job_id: str, task: _Task, future: Any) -> None:
         """Note how a job ended. Runs in a thread of its own."""
         from distributed.scheduler import KilledWorker
 
         if self._closing:
             return
-        error = cast("BaseException | None", future.exception())
+        error: BaseException | None = future.exception()
         with self._lock:
             if isinstance(error, KilledWorker) and task.state == "queued":
                 # Its worker died of the jobs before it; the scheduler blames all that were assigned there.
-                self._start(Entry(task.request, f"{job_id}-{uuid.uuid4().hex[:8]}"))
+                entry = Entry(task.request, f"{job_id}-{uuid.uuid4().hex[:8]}")
+                self._start(entry, *self._plan(task.request))
                 return
             if future.status == "finished":
                 task.ended = "done"
@@ -279,9 +288,8 @@ class JobQueue:
             message = "cancelling"
         position = 0
         if task.state == "queued":
-            lane = self._lane(task.request)
             earlier = itertools.takewhile(lambda other: other is not task, self._tasks.values())
-            position = sum(other.ended is None and self._lane(other.request) == lane for other in earlier)
+            position = sum(other.ended is None and other.lane == task.lane for other in earlier)
         return Job(
             job_id, task.request, task.state, position, done, total, message, task.error, task.submitted, log
         )

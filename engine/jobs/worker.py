@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.errors import Cancelled
 from engine.jobs.errors import one_line
-from engine.runs.request import Request
+from engine.runs.kinds import request_from_json
 from engine.runs.store import RunStore
 
 TOPIC = "circuit-explorer-progress"
@@ -43,7 +43,7 @@ def work(
     report = _Reporter(key)
     report.start()
     store = RunStore(Path(user_dir), Path(shipped_dir))
-    asked, module = Request.model_validate(request), importlib.import_module(experiments)
+    asked, module = request_from_json(request), importlib.import_module(experiments)
     if after:
         module.gather(asked, list(after), store)
     else:
@@ -62,7 +62,7 @@ def work_part(key: str, index: int, request: dict[str, Any], experiments: str, *
     report = _Reporter(key, index)
     report.start()
     store = RunStore(*map(Path, folders))
-    asked = Request.model_validate(request)
+    asked = request_from_json(request)
     folder = checkpoint_folder(store, asked.run_id())
     problem = None
     try:

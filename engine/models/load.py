@@ -168,10 +168,15 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
+def usual_dtype(folder: Path, device: torch.device) -> torch.dtype:
+    """Return the dtype of a model if none is asked for: float32, or bfloat16 for a large one on a GPU."""
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return torch.bfloat16 if device.type != "cpu" and size > 4e9 else torch.float32
+
+
 def _dtype(name: str | None, folder: Path, device: torch.device) -> torch.dtype:
     if name is None:
-        size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-        return torch.bfloat16 if device.type != "cpu" and size > 4e9 else torch.float32
+        return usual_dtype(folder, device)
     if name not in DTYPES:
         raise unknown_name("dtype", name, DTYPES)
     return DTYPES[name]

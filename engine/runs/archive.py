@@ -19,8 +19,9 @@ import numpy as np
 from engine.circuits.circuit import circuit_from_json
 from engine.errors import RequestError
 from engine.files import parse_json
-from engine.runs.folder import FaultError, Run, open_folder
+from engine.runs.folder import AnyRun, open_folder
 from engine.runs.notes import Notes, notes_to_json, parse_notes, read_notes
+from engine.runs.record import FaultError
 from engine.runs.store import RunStore
 
 LARGEST = 200 * 2**20  # bytes of an archive; a run of GPT-2 small has about 2 MiB
@@ -34,7 +35,7 @@ _LARGEST_FILES = {  # bytes
 _ENCRYPTED = 0x1
 
 
-def pack(store: RunStore, run: Run) -> bytes:
+def pack(store: RunStore, run: AnyRun) -> bytes:
     """Return a run, with the notes on it, as a zip.
 
     Raises:
@@ -141,7 +142,7 @@ def _check(folder: Path, files: dict[str, bytes]) -> None:
         if run.circuit is None:
             return
         circuit_from_json(run.circuit)
-        scores, largest = run.tensors["scores"], run.result["curve"][-1]["edges_requested"]
+        scores, largest = run.tensors["scores"], run.result.curve[-1].edges_requested
         if np.isinf(scores).any() or np.isfinite(scores).sum() < largest:
             raise FaultError(f"'scores' has values that are no numbers, among the {largest} highest")
     except (FaultError, RequestError, ValueError) as fault:

@@ -6,14 +6,43 @@ two circuits as circuits of their own; what taking out one edge or node does is 
 
 from collections.abc import Sequence
 from functools import reduce
+from typing import Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
+from engine.arrays import Flags
 from engine.circuits.circuit import prune_dangling
 from engine.circuits.graph import Graph
 from engine.errors import RequestError
-from engine.runs.request import Chosen, Part
 from engine.runs.store import RunStore
+
+
+class Part(BaseModel):
+    """The circuit of one size of a finished run, dangling edges pruned."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    run: str
+    edges: int = Field(ge=1)
+
+
+class Chosen(BaseModel):
+    """A circuit made of others: `parts` joined, pruned of dangling edges, less what is taken out of it.
+
+    Attributes:
+        name: what its point in the result is called.
+        join: of several parts: the edges in all of them, in any of them, or in the first and no other.
+        parts: circuits of finished runs; none of them means the whole model.
+        without: edges to take out, and nodes, of which every edge out is taken; nothing is pruned after.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=200)
+    join: Literal["intersection", "union", "difference"] = "union"
+    parts: list[Part] = []
+    without: list[str] = []
 
 
 def combinations(parts: Sequence[Part]) -> list[Chosen]:
@@ -34,7 +63,7 @@ def combinations(parts: Sequence[Part]) -> list[Chosen]:
     return found
 
 
-def chosen_edges(chosen: Chosen, graph: Graph, store: RunStore) -> np.ndarray:
+def chosen_edges(chosen: Chosen, graph: Graph, store: RunStore) -> Flags:
     """Return the edges of a chosen circuit, bool [n_edges].
 
     Raises:
@@ -51,7 +80,7 @@ def chosen_edges(chosen: Chosen, graph: Graph, store: RunStore) -> np.ndarray:
     return kept
 
 
-def _joined(chosen: Chosen, parts: list[np.ndarray]) -> np.ndarray:
+def _joined(chosen: Chosen, parts: list[Flags]) -> Flags:
     if chosen.join == "intersection":
         return reduce(np.logical_and, parts)
     if chosen.join == "union":
@@ -59,7 +88,7 @@ def _joined(chosen: Chosen, parts: list[np.ndarray]) -> np.ndarray:
     return reduce(lambda rest, other: rest & ~other, parts)
 
 
-def _part(part: Part, graph: Graph, store: RunStore) -> np.ndarray:
+def _part(part: Part, graph: Graph, store: RunStore) -> Flags:
     circuit = store.get(part.run).circuit_at(part.edges)
     if circuit.graph != graph:
         raise RequestError(f"run '{part.run}' is of another graph than this model's: it cannot be joined")

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.arrays import Numbers
 from engine.circuits.circuit import Circuit, circuit_from_json, circuit_to_json, prune_dangling
 from engine.errors import RequestError
 from engine.files import write_whole
@@ -56,7 +57,7 @@ def kept_circuit(store: RunStore, digest: str) -> Circuit:
 class Ranking(NamedTuple):
     """Scores [n_edges] whose `edges` highest make an imported circuit, and what to know of them."""
 
-    scores: np.ndarray
+    scores: Numbers
     edges: int
     notes: list[str]
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import RequestError
-from engine.files import parse_json, write_whole
-from engine.runs.folder import Run
+from engine.files import is_object, parse_json, write_whole
+from engine.runs.folder import AnyRun
 from engine.runs.store import RunStore
 
 _changing = threading.Lock()
@@ -42,10 +42,10 @@ class Notes:
     """
 
     title: str | None = None
-    pins: dict[str, str] = field(default_factory=dict)
+    pins: dict[str, str] = field(default_factory=dict[str, str])
 
 
-def read_notes(store: RunStore, run: Run) -> Notes:
+def read_notes(store: RunStore, run: AnyRun) -> Notes:
     """Return the notes on a run; empty ones if there are none, or none that can be read."""
     path = notes_file(store, run)
     try:
@@ -56,7 +56,7 @@ def read_notes(store: RunStore, run: Run) -> Notes:
         return Notes()
 
 
-def write_notes(store: RunStore, run: Run, notes: Notes) -> None:
+def write_notes(store: RunStore, run: AnyRun, notes: Notes) -> None:
     """Keep the notes on a run in place of those there were, whole or not at all.
 
     Raises:
@@ -75,7 +75,7 @@ def write_notes(store: RunStore, run: Run, notes: Notes) -> None:
         ) from error
 
 
-def change_notes(store: RunStore, run: Run, change: Callable[[Notes], Notes]) -> None:
+def change_notes(store: RunStore, run: AnyRun, change: Callable[[Notes], Notes]) -> None:
     """Replace the notes on a run by what `change` makes of them; nobody else in this process comes between.
 
     Raises:
@@ -85,7 +85,7 @@ def change_notes(store: RunStore, run: Run, change: Callable[[Notes], Notes]) ->
         write_notes(store, run, change(read_notes(store, run)))
 
 
-def notes_file(store: RunStore, run: Run) -> Path:
+def notes_file(store: RunStore, run: AnyRun) -> Path:
     """Return where the notes on a run lie."""
     return store.user_dir / ".notes" / f"{run.run_id}.json" if run.shipped else run.folder / "notes.json"
 
@@ -117,12 +117,12 @@ def parse_notes(content: Any) -> Notes:
     Raises:
         RequestError: the content is no notes, or longer than notes may be.
     """
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+    if not is_object(content) or content.get("schema") != SCHEMA:
         raise RequestError(f"no notes: a JSON object of schema {SCHEMA} is needed")
     title, pins = content.get("title"), content.get("pins")
     if not (title is None or isinstance(title, str)):
         raise RequestError("no notes: 'title' is text or null")
-    if not isinstance(pins, dict) or not all(isinstance(text, str) for text in pins.values()):
+    if not is_object(pins) or not all(isinstance(text, str) for text in pins.values()):
         raise RequestError("no notes: 'pins' is an object from a node's name to a text")
     checked = notes_to_json(Notes(title, pins))
     return Notes(checked["title"], checked["pins"])

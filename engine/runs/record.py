@@ -1,17 +1,20 @@
-"""The forms of result.json: every field that a page, the command line or an export reads.
+"""What results have in common: the fields of result.json that a page, the command line or an export reads.
 
-A run may come from anywhere, and its result is used as it was parsed: values are not converted, only checked.
+Every instrument has a result class of its own (`engine.instruments`), derived from `Record`. A run may come
+from anywhere: values are checked and never converted, and what a class does not name may be there too.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, Strict
 
-from engine.metrics import Metric
-from engine.runs.request import Kind
+from engine.circuits.graph import Graph
+from engine.runs.request import Request
+from engine.tasks.base import Metric
 
-_MOST = 1000  # sizes on a curve, lines of notes, prompts shown; far more than any run has
+MOST = 1000  # sizes on a curve, lines of notes, prompts shown; far more than any run has
 
 
 def _moment(text: str) -> str:
@@ -21,14 +24,13 @@ def _moment(text: str) -> str:
     return text
 
 
+Shapes = dict[str, tuple[int, ...]]  # of arrays, by name
 Conditioning = Literal["per position", "shared", "none"]
 Count = Annotated[int, Field(ge=0)]
 Bounds = Annotated[list[FiniteFloat | None], Field(min_length=2, max_length=2)]
 # The most probable tokens of one prompt: text and probability, best first.
-Top = Annotated[
-    list[Annotated[tuple[str, FiniteFloat], Strict(False)]], Field(min_length=1, max_length=_MOST)
-]
-Lines = Annotated[list[str], Field(max_length=_MOST)]
+Top = Annotated[list[Annotated[tuple[str, FiniteFloat], Strict(False)]], Field(min_length=1, max_length=MOST)]
+Lines = Annotated[list[str], Field(max_length=MOST)]
 Texts = Annotated[list[str], Field(min_length=1)]
 
 
@@ -64,6 +66,12 @@ class Metrics(Form):
     agreement: Estimate
     faithfulness: Share
 
+    def metric(self, name: str) -> Estimate | Share:
+        """Return a metric by its name; KeyError if there is none of that name."""
+        if name not in Metrics.model_fields:
+            raise KeyError(name)
+        return getattr(self, name)
+
 
 class Measured(Metrics):
     """The metrics of a circuit and its size."""
@@ -77,12 +85,6 @@ class Point(Measured):
     """A point of a curve: the circuit of so many edges, of which some may dangle."""
 
     edges_requested: Annotated[int, Field(ge=1)]
-
-
-class NamedPoint(Measured):
-    """The metrics of a circuit that the request names."""
-
-    name: str
 
 
 class Prompt(Form):
@@ -106,7 +108,13 @@ class Timings(Form):
 
 
 class Record(Form):
-    """What every result has."""
+    """What every result has.
+
+    Attributes:
+        integers: beginnings of the names of arrays that hold whole numbers; all others hold floats.
+    """
+
+    integers: ClassVar[tuple[str, ...]] = ()
 
     created: Annotated[str, AfterValidator(_moment)]
     timings: Timings
@@ -115,16 +123,47 @@ class Record(Form):
     dtype: str
     notes: Lines
 
+    def misfit(self, request: Any) -> str | None:
+        """Return what does not fit together in this result, or does not fit its request; None if all does."""
+        return None
 
-class Result(Record):
-    """What the result of one measurement has."""
+    def circuit(self) -> Measured | None:
+        """Return the metrics of the circuit that was asked for, if one was."""
+        return None
+
+    def arrays(self, request: Any, found: Shapes, graph: Graph | None) -> Shapes:
+        """Return the shapes that the arrays which pages read have to have.
+
+        Args:
+            request: the run's.
+            found: the shapes that the arrays have.
+            graph: of a run that has a graph of its own.
+
+        Raises:
+            FaultError: an array is missing that the others go by.
+        """
+        return {}
+
+
+class MeasuredResult(Record):
+    """What the result of one measurement has, on prompts of which the first are shown."""
 
     model: Metrics
     ablated: Metrics
     metric: Metric
-    prompts: Annotated[list[Prompt], Field(min_length=1, max_length=_MOST)]
+    prompts: Annotated[list[Prompt], Field(min_length=1, max_length=MOST)]
     history: dict[str, list[FiniteFloat]]
     conditioning: Conditioning
+
+    def arrays(self, request: Request, found: Shapes, graph: Graph | None) -> Shapes:
+        """Return the shapes of the scores, and of attention patterns as far as there are any."""
+        expected: Shapes = {} if graph is None else {"scores": (graph.n_edges,)}
+        for i, prompt in enumerate(self.prompts):
+            name, length = f"attention.{i}", len(prompt.tokens)
+            if (shape := found.get(name)) is not None:
+                heads = shape[:2] if graph is None else (graph.n_layers, graph.n_heads)
+                expected[name] = (*heads, length, length)
+        return expected
 
 
 class PathPoint(Measured):
@@ -140,28 +179,40 @@ class Cost(Form):
     peak_mb: FiniteFloat
 
 
-class CurveResult(Result):
+class CurveResult(MeasuredResult):
     """The circuits of every size of a ranking, and those on the method's own path."""
 
     summary: Measured
-    curve: Annotated[list[Point], Field(min_length=1, max_length=_MOST)]
+    curve: Annotated[list[Point], Field(min_length=1, max_length=MOST)]
     circuit_top: dict[str, list[Top]]
-    path: Annotated[list[PathPoint], Field(max_length=_MOST)] = []
+    path: Annotated[list[PathPoint], Field(max_length=MOST)] = []
     cost: Cost | None = None  # the first runs had none
 
+    def misfit(self, request: Request) -> str | None:
+        """Return what does not fit together; see the base class."""
+        sizes = [point.edges_requested for point in self.curve]
+        if sizes != sorted(set(sizes)) or sizes[-1] > self.summary.n_edges_total:
+            return "the sizes on its curve do not ascend, or exceed the graph"
+        return misfit_of_points(self.summary, self.curve, self.circuit_top, len(self.prompts))
 
-class NamedResult(Result):
-    """The circuits that a measurement names."""
+    def circuit(self) -> Measured:
+        """Return the metrics at the requested size."""
+        return self.summary
 
-    summary: Measured
-    curve: Annotated[list[NamedPoint], Field(min_length=1, max_length=_MOST)]
-    circuit_top: dict[str, list[Top]]
+    def point_at(self, edges: int) -> Point:
+        """Return the point of the curve for so many edges requested, or the nearest there is."""
+        return min(self.curve, key=lambda point: abs(point.edges_requested - edges))
 
 
-class ImportanceResult(Result):
-    """Every node ablated alone; per node the loss in KL and metric and the direct effects."""
-
-    nodes: dict[str, dict[str, Estimate]]
+def misfit_of_points(
+    summary: Measured, curve: Sequence[Measured], tops: dict[str, list[Top]], n_prompts: int
+) -> str | None:
+    """Return what does not fit together in points of one graph and their predictions, or None."""
+    if any(point.n_edges_total != summary.n_edges_total for point in curve):
+        return "the points of its curve are of different graphs"
+    if any(len(of_prompts) != n_prompts for of_prompts in tops.values()):
+        return "'circuit_top' does not have predictions for every prompt"
+    return None
 
 
 class Brief(Form):
@@ -171,250 +222,10 @@ class Brief(Form):
     kl: Estimate
     faithfulness: Share
 
-
-class SweepPoint(Brief):
-    """A circuit of a sweep, of so many edges of which some may dangle."""
-
-    edges_requested: Annotated[int, Field(ge=1)]
+    def estimate(self, metric: str) -> Estimate | Share:
+        """Return the "kl" or the "faithfulness"."""
+        return self.kl if metric == "kl" else self.faithfulness
 
 
-class SweepStep(Brief):
-    """A circuit that the method itself chose, at this price of an edge in nats."""
-
-    penalty: FiniteFloat
-
-
-class SweepRow(Form):
-    """One method under one ablation on one task with one seed; `error` says why there are no points."""
-
-    method: str
-    ablation: str
-    task: str
-    seed: Count
-    run: str
-    error: str | None
-    conditioning: Conditioning | None
-    seconds: FiniteFloat | None
-    peak_mb: FiniteFloat | None
-    cpr: FiniteFloat | None
-    cmd: FiniteFloat | None
-    points: Annotated[list[SweepPoint], Field(max_length=_MOST)]
-    path: Annotated[list[SweepStep], Field(max_length=_MOST)]
-
-
-class SweepResult(Record):
-    """Methods side by side."""
-
-    n_edges_total: Annotated[int, Field(ge=1)]
-    rows: Annotated[list[SweepRow], Field(min_length=1, max_length=100_000)]
-
-
-class Repeat(Form):
-    """A discovery repeated, or the circuit itself on templates held out; without numbers if it failed."""
-
-    seed: Count
-    held_out: list[str]
-    run: str
-    error: str | None
-    n_edges: Count | None = None
-    kl: Estimate | None = None
-    faithfulness: Share | None = None
-
-
-class StabilityResult(Record):
-    """A discovery repeated."""
-
-    repeats: Annotated[list[Repeat], Field(max_length=_MOST)]
-    folds: Annotated[list[Repeat], Field(max_length=_MOST)]
-    circuits: Annotated[list[str], Field(min_length=1, max_length=_MOST)]
-    jaccard: Annotated[list[list[FiniteFloat]], Field(min_length=1, max_length=_MOST)]
-    expected: FiniteFloat | None
-    core: Count
-
-
-# Classes of tokens by where they stand to the subject, in the order of tensors (`engine.tracing.prompts`).
-TokenClass = Literal["first subject", "middle subject", "last subject", "next", "further", "last"]
-
-
-class TracedPrompt(Form):
-    """A prompt that was traced, its subject's first token and the one after its last, every token's class."""
-
-    text: str
-    tokens: Texts
-    subject: Annotated[list[Count], Field(min_length=2, max_length=2)]
-    classes: list[TokenClass | None]
-    answer: str
-    wrong_answer: str
-    relation: str
-
-
-class TracedClass(Form):
-    """A class of tokens: per metric and column (layers, or heads layer by layer) the average indirect effect,
-    the share of the lost probability recovered, and the effective number of columns."""
-
-    effects: dict[str, list[Estimate | None]]
-    share: list[Estimate | None]
-    concentration: Estimate | None
-
-
-class TraceResult(Record):
-    """What the answer is worth clean and corrupted, of one prompt or over those of a task; `classes` is of a
-    task alone."""
-
-    traced: Annotated[list[TracedPrompt], Field(min_length=1, max_length=100_000)]
-    clean: dict[str, Estimate]
-    corrupted: dict[str, Estimate]
-    classes: dict[TokenClass, TracedClass]
-    n_drawn: Count
-    n_heads: Annotated[int, Field(ge=1)]
-    history: dict[str, list[FiniteFloat]]
-
-
-# "3" before a layer, "3-mid" in its middle.
-Place = Annotated[str, Field(pattern=r"^[0-9]{1,4}(-mid)?$")]
-
-
-class LensMeasured(Form):
-    """A lens over texts held out, at every place in nats, and how many numbers it has."""
-
-    parameters: Count
-    kl: list[Estimate]
-    cross_entropy: list[Estimate]
-    entropy: list[Estimate]
-
-
-class Faithful(Form):
-    """How far a lens reacts as the model does when the stream at a place is changed; 1 is just as it does."""
-
-    lens: str
-    place: str
-    directions: Literal["random", "aligned"]
-    intervention: Literal["projection", "steering", "resample"]
-    magnitude: Share
-    direction: Share
-    n_directions: Count
-    n_texts: Count
-
-
-class TrainLensesResult(Record):
-    """The lenses of a model, by name; `texts` says in words what texts were used.
-
-    Each lens was trained on some texts, chosen by others (validation) and measured on `n_texts` more, held
-    out from both; `length` is that of a text at most, `positions` how many count of each kind of text.
-    """
-
-    texts: str
-    n_training: Count
-    n_validation: Count
-    n_texts: Count
-    length: Count
-    positions: dict[Literal["training", "validation", "held_out"], Count]
-    places: Annotated[list[Place], Field(min_length=1, max_length=_MOST)]
-    lenses: Annotated[dict[str, LensMeasured], Field(min_length=1, max_length=_MOST)]
-    model: dict[str, Estimate]
-    faithfulness: Annotated[list[Faithful], Field(max_length=100_000)] = []
-    history: dict[str, list[FiniteFloat]]
-
-
-class LensResult(Record):
-    """One text read by lenses; `words` are those of the token ids among its arrays, `places` its rows."""
-
-    text: str
-    tokens: Texts
-    places: Annotated[list[Place | Literal["output"]], Field(min_length=2, max_length=_MOST)]
-    lenses: Annotated[list[str], Field(min_length=1, max_length=_MOST)]
-    raced: Annotated[list[str], Field(max_length=_MOST)]
-    words: dict[str, str]
-    trained: str | None
-
-
-FORMS: dict[Kind, type[Record]] = {
-    "discover": CurveResult,
-    "evaluate": CurveResult,
-    "measure": NamedResult,
-    "importance": ImportanceResult,
-    "import": CurveResult,
-    "sweep": SweepResult,
-    "stability": StabilityResult,
-    "trace": TraceResult,
-    "train-lenses": TrainLensesResult,
-    "lens": LensResult,
-}
-
-
-def misfit(result: Record, names: list[str]) -> str | None:
-    """Return what does not fit together within a result of the right form, or None.
-
-    Args:
-        result: the result.
-        names: of the circuits its request names; empty unless it is a measurement.
-    """
-    if isinstance(result, CurveResult):
-        sizes = [point.edges_requested for point in result.curve]
-        if sizes != sorted(set(sizes)) or sizes[-1] > result.summary.n_edges_total:
-            return "the sizes on its curve do not ascend, or exceed the graph"
-    if isinstance(result, NamedResult):
-        if [point.name for point in result.curve] != names:
-            return "the names on its curve are not those of its request"
-        if missing := set(names) - result.circuit_top.keys():
-            return f"'circuit_top' has nothing on '{missing.pop()}'"
-    if isinstance(result, CurveResult | NamedResult):
-        if any(point.n_edges_total != result.summary.n_edges_total for point in result.curve):
-            return "the points of its curve are of different graphs"
-        if any(len(tops) != len(result.prompts) for tops in result.circuit_top.values()):
-            return "'circuit_top' does not have predictions for every prompt"
-    if isinstance(result, ImportanceResult):
-        needed = {"kl", result.metric, "answer", "wrong_answer"}
-        for node, values in result.nodes.items():
-            if missing := needed - values.keys():
-                return f"node '{node}' has no '{min(missing)}'"
-    if isinstance(result, SweepResult | StabilityResult):
-        return _misfit_of_parts(result)
-    if isinstance(result, TraceResult):
-        return _misfit_of_trace(result)
-    if isinstance(result, TrainLensesResult):
-        for name, one in result.lenses.items():
-            if {len(one.kl), len(one.cross_entropy), len(one.entropy)} != {len(result.places)}:
-                return f"the lens '{name}' is not measured at every place"
-        for row in result.faithfulness:
-            if row.place not in result.places or row.lens not in result.lenses:
-                return f"the faithfulness of '{row.lens}' at '{row.place}' is of no lens or place it has"
-    if isinstance(result, LensResult) and [i for i in result.places if i == "output"] != result.places[-1:]:
-        return "the last of its places, and no other, is to be the output"
-    return None
-
-
-def _misfit_of_parts(result: SweepResult | StabilityResult) -> str | None:
-    if isinstance(result, SweepResult):
-        for row in result.rows:
-            if bool(row.points) == (row.error is not None):
-                return f"the row of '{row.run}' has both points and an error, or neither"
-        return None
-    n = len(result.circuits)
-    if len(result.jaccard) != n or any(len(row) != n for row in result.jaccard):
-        return f"its overlaps are not those of {n} circuits"
-    for repeat in (*result.repeats, *result.folds):
-        if repeat.error is None and None in (repeat.n_edges, repeat.kl, repeat.faithfulness):
-            return f"the repeat '{repeat.run}' has neither numbers nor an error"
-    return None
-
-
-def _misfit_of_trace(result: TraceResult) -> str | None:
-    if result.classes and tuple(result.classes) != get_args(TokenClass):
-        return f"its classes of tokens are not {', '.join(get_args(TokenClass))}, in this order"
-    metrics = {"probability", "log_probability", "logit_difference"}
-    for ends in (result.clean, result.corrupted, *(one.effects for one in result.classes.values())):
-        if missing := metrics - ends.keys():
-            return f"it has no '{min(missing)}'"
-    lengths = {len(one.share) for one in result.classes.values()}
-    lengths |= {len(row) for one in result.classes.values() for row in one.effects.values()}
-    if len(lengths) > 1 or 0 in lengths:
-        return "the effects of its classes have different lengths"
-    effects = [row for one in result.classes.values() for row in one.effects.values()]
-    if effects and all(one is None for row in effects for one in row):
-        return "no class of tokens has effects"
-    for prompt in result.traced:
-        first, end = prompt.subject
-        if not first < end <= len(prompt.tokens) == len(prompt.classes):
-            return f"the subject or the classes of '{prompt.text}' do not fit its tokens"
-    return None
+class FaultError(Exception):
+    """What is wrong with a run folder, in one line that does not name it."""

@@ -19,7 +19,7 @@ import numpy as np
 from platformdirs import user_data_path
 
 from engine.errors import RequestError
-from engine.runs.folder import Run, read_run, write_run
+from engine.runs.folder import AnyRun, Run, read_run, write_run
 from engine.runs.request import Request
 from engine.shipped import shipped
 
@@ -57,19 +57,19 @@ class RunStore:
         self.user_dir = (user_dir or default_user_dir()).resolve()
         self.shipped_dir = shipped_dir.resolve()
         self._read: dict[
-            Path, tuple[object, Run]
+            Path, tuple[object, AnyRun]
         ] = {}  # folder -> what its files looked like, and what they hold
 
-    def list(self) -> list[Run]:
-        """Return every run that can be opened, newest first; `list_broken` tells of the others."""
-        runs = [run for run in self._scan() if isinstance(run, Run)]
-        return sorted(runs, key=lambda run: run.result["created"], reverse=True)
-
-    def list_broken(self) -> "list[BrokenRun]":
+    def list_broken(self) -> list[BrokenRun]:
         """Return the folders that look like runs but cannot be opened."""
         return [run for run in self._scan() if isinstance(run, BrokenRun)]
 
-    def get(self, run: str | Path) -> Run:
+    def list(self) -> list[AnyRun]:
+        """Return every run that can be opened, newest first; `list_broken` tells of the others."""
+        runs = [run for run in self._scan() if isinstance(run, Run)]
+        return sorted(runs, key=lambda run: run.result.created, reverse=True)
+
+    def get(self, run: str | Path) -> AnyRun:
         """Open a run.
 
         Args:
@@ -158,7 +158,7 @@ class RunStore:
             raise RequestError(f"run '{run_id}' is shipped with the program and cannot be deleted")
         _remove(folder)
 
-    def _open(self, folder: Path) -> Run:
+    def _open(self, folder: Path) -> AnyRun:
         # Lists of runs are asked for again and again: a folder is read once, and anew when a file is changed.
         shipped = folder.parent == self.shipped_dir
         try:
@@ -209,7 +209,7 @@ class RunStore:
         hint = f"did you mean '{nearest[0]}'? " if nearest else ""
         return RequestError(f"unknown run '{run_id}': {hint}runs are in '{self.user_dir}'")
 
-    def _scan(self) -> Iterator[Run | BrokenRun]:
+    def _scan(self) -> Iterator[AnyRun | BrokenRun]:
         for folder in self._folders():
             try:
                 yield self.get(folder.name)
@@ -229,7 +229,7 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(doomed)
 
 
-def open_run(store: RunStore, run: str) -> Run:
+def open_run(store: RunStore, run: str) -> AnyRun:
     """Open what a user typed: a run id of the store, or the folder of a run.
 
     Raises:

@@ -10,10 +10,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
-from engine.metrics import Metric
 from engine.registry import Registry
 
 Split = Literal["train", "validation", "test"]
+Metric = Literal["logit_difference", "probability_difference"]
 
 
 class Words(Protocol):

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from engine.errors import RequestError
-from engine.metrics import Metric
 from engine.models.model import Model
 from engine.models.tokens import Tokens
-from engine.runs.request import OwnPair
-from engine.tasks.base import Pair, Split, tasks
+from engine.tasks.base import Metric, Pair, Split, tasks
+from engine.tasks.own_pair import OwnPair
 from engine.tasks.user_file import FilePair, is_task_file, read_pairs, split_pairs
 
 SEEN = 2000  # prompts that are drawn to see a task's templates

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from engine import metrics
 from engine.ablations.constants import Constants
+from engine.arrays import Flags, Numbers
 from engine.circuits.circuit import Circuit, top_edges
 from engine.circuits.graph import Graph
 from engine.forward.batch import Batch
@@ -25,6 +26,8 @@ EVALUATION_BATCH = 64  # prompts
 SPARSE = 0.05  # share of the edges kept up to which computing only what is live is faster
 SHOWN = 8  # prompts whose predictions are kept
 TOP = 5
+
+Top = list[list[list[Any]]]  # for every prompt shown, its most probable tokens, each with its probability
 
 
 def edge_grid(n_edges: int) -> list[int]:
@@ -52,7 +55,7 @@ class Evaluator:
     order: list[int]
     names: Callable[[list[int]], list[str]]
     seed: int
-    fit: Callable[[np.ndarray, Report], Replacement] | None = None
+    fit: Callable[[Flags, Report], Replacement] | None = None
 
     def __post_init__(self) -> None:
         self.model_logits = [batch.clean.logits for batch in self.batches]
@@ -70,12 +73,13 @@ class Evaluator:
             self.__dict__["ablated"] = self.values(found)
         return self.__dict__["ablated"]
 
-    def logits(self, kept: np.ndarray, report: Report = silent) -> list[Tensor]:
+    def logits(self, kept: Flags, report: Report = silent) -> list[Tensor]:
         """Return the logits [B, V] of the circuit with the edges `kept` (bool [n_edges]) for every batch."""
         fitted = None
         if self.fit is not None and not kept.all():
             fitted = Constants(self.fit(kept, report))
-        mask, found = torch.from_numpy(kept).to(self.forward.transformer.embedding), []
+        mask = torch.as_tensor(kept).to(self.forward.transformer.embedding)
+        found: list[Tensor] = []
         for batch in self.batches:
             with torch.no_grad():
                 other = batch.replacement if fitted is None else fitted.of(batch.clean)
@@ -85,9 +89,7 @@ class Evaluator:
                     found.append(self.forward(batch.clean, other, mask))
         return found
 
-    def measure(
-        self, circuit: Circuit, report: Report = silent
-    ) -> tuple[dict[str, Any], list[list[list[Any]]]]:
+    def measure(self, circuit: Circuit, report: Report = silent) -> tuple[dict[str, Any], Top]:
         """Return one point of a curve for a circuit, and its top predictions on the prompts shown."""
         logits = self.logits(circuit.kept, report)
         point = {
@@ -101,15 +103,17 @@ class Evaluator:
         """Return the metrics of per-prompt values with their intervals."""
         return metrics.summarise(values, self.prompts.metric, self.model, self.ablated, self.seed)
 
-    def top(self, logits: Sequence[Tensor]) -> list[list[list[Any]]]:
+    def top(self, logits: Sequence[Tensor]) -> Top:
         """Return the most probable tokens and their probabilities for the prompts shown."""
         rows = torch.cat([part.float() for part in logits])
         place = {prompt: row for row, prompt in enumerate(self.order)}
         shown = rows[[place[i] for i in range(min(SHOWN, len(self.order)))]].softmax(-1)
         best = shown.topk(min(TOP, shown.shape[-1]))
+        tokens: list[list[int]] = cast("Any", best.indices).tolist()
+        shares: list[list[float]] = cast("Any", best.values).tolist()
         return [
             [[name, round(p, 5)] for name, p in zip(self.names(ids), ps, strict=True)]
-            for ids, ps in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            for ids, ps in zip(tokens, shares, strict=True)
         ]
 
     def values(self, logits: Sequence[Tensor]) -> metrics.Values:
@@ -125,7 +129,7 @@ class Evaluator:
 def curve(
     evaluator: Evaluator,
     graph: Graph,
-    scores: np.ndarray,
+    scores: Numbers,
     sizes: Sequence[int],
     requested: int,
     report: Report,
@@ -138,7 +142,10 @@ def curve(
         sizes: numbers of edges to measure at.
         requested: another size to measure at; the one that `summary` is about.
     """
-    points, tops, summary, measured = [], {}, {}, {}
+    points: list[dict[str, Any]] = []
+    tops: dict[str, Top] = {}
+    summary: dict[str, Any] = {}
+    measured: dict[bytes, tuple[dict[str, Any], Top]] = {}
     grid = sorted({*sizes, requested})
     evaluator.ablate_all(part_of(report, 0, 1, len(grid) + 1, "everything ablated: "))
     for done, k in enumerate(grid, 1):
@@ -155,6 +162,19 @@ def curve(
             summary = point
     report(len(grid), len(grid), "evaluated")
     return {"summary": summary, **ends(evaluator), "curve": points, "circuit_top": tops}
+
+
+def measured_curve(
+    evaluator: Evaluator,
+    scores: Numbers,
+    sizes: Sequence[int],
+    requested: int,
+    report: Report,
+    about: dict[str, Any],
+) -> dict[str, Any]:
+    """Measure the circuits of a ranking at the sizes that a request asks for, or at those of a grid."""
+    grid = sizes or edge_grid(int(np.isfinite(scores).sum()))
+    return curve(evaluator, evaluator.forward.graph, scores, grid, requested, report, about)
 
 
 def ends(evaluator: Evaluator) -> dict[str, Any]:

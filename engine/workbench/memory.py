@@ -2,10 +2,11 @@
 
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -13,7 +14,6 @@ import torch
 from engine.circuits.graph import Graph
 from engine.errors import OutOfMemoryError
 from engine.models import Model, ModelShape
-from engine.runs.request import Request
 from engine.tasks.dataset import Prompts
 from engine.workbench.evaluation import EVALUATION_BATCH
 
@@ -33,15 +33,19 @@ def cache_bytes(shape: ModelShape, tokens: int, itemsize: int) -> int:
     return shape.n_layers * per_layer * tokens * itemsize
 
 
-def check_memory(model: Model, graph: Graph, request: Request, prompts: Prompts) -> int:
+def check_memory(model: Model, graph: Graph, settings: Mapping[str, Any], prompts: Prompts) -> int:
     """Return an estimate in bytes of what the work needs beside the model; refuse it if that is not free.
+
+    Args:
+        settings: of a method: its "batch_size", and its "samples" of masks for each prompt.
+        prompts: the training prompts.
 
     Raises:
         OutOfMemoryError: with the estimate and what to lower.
     """
     itemsize, longest = model.dtype.itemsize, max(len(item.clean_ids) for item in prompts.items)
-    batch = min(int(request.settings.get("batch_size", 16)), len(prompts.items))
-    batch *= int(request.settings.get("samples", 1))  # masks for every prompt, each a row of its own
+    batch = min(int(settings.get("batch_size", 16)), len(prompts.items))
+    batch *= int(settings.get("samples", 1))  # masks for every prompt, each a row of its own
     needed = forward_bytes(graph, model.shape, max(batch, EVALUATION_BATCH) * longest, itemsize)
     needed += cache_bytes(model.shape, 2 * sum(len(item.clean_ids) for item in prompts.items), itemsize)
     # Logits of every prompt: the teacher's in training and evaluation, the circuit's, and a copy to compare.
@@ -63,7 +67,7 @@ class Estimate:
 
 
 @contextmanager
-def memory_errors(request: Request) -> Iterator[Estimate]:
+def memory_errors(model: str) -> Generator[Estimate]:
     """Turn a failed allocation into one line that says what to lower.
 
     Raises:
@@ -80,7 +84,7 @@ def memory_errors(request: Request) -> Iterator[Estimate]:
         first = (str(error).splitlines() or ["allocation failed"])[0]
         expected = f"; about {estimate.needed / 1e9:.1f} GB were expected" if estimate.needed else ""
         raise OutOfMemoryError(
-            f"out of memory while working on '{request.model}' ({first}{expected}): {ADVICE}"
+            f"out of memory while working on '{model}' ({first}{expected}): {ADVICE}"
         ) from error
 
 

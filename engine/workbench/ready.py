@@ -1,32 +1,73 @@
-"""What a request needs, loaded and ready: model, masked forward, training prompts, ablation."""
+"""What an instrument works with: the model, and of a task its prompts and its ablation, loaded and ready."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
-import numpy as np
 import torch
 
 from engine.ablations.base import Reference, Replacer, ablations
 from engine.ablations.constants import constant_replacer
 from engine.ablations.optimal import Fit, Optimal, fit_alone, fit_circuit
 from engine.ablations.optimal import Settings as OptimalSettings
+from engine.arrays import Flags
 from engine.forward.batch import Batch
 from engine.forward.masked import MaskedForward, Replacement
 from engine.models import Model, load_model
 from engine.progress import Report
-from engine.runs.request import Request
+from engine.runs.request import OfAGraph, Request
+from engine.runs.store import RunStore
 from engine.settings import parse_settings
 from engine.tasks.dataset import Prompts, load_prompts, own_prompts
+from engine.tasks.own_pair import OwnPair
 from engine.workbench.evaluation import EVALUATION_BATCH, Evaluator
-from engine.workbench.memory import check_memory
+from engine.workbench.memory import Estimate, check_memory
 
 HELD_OUT = 0.2  # share of the training prompts on which trained constants are judged
+CONSTANTS = ("constants.input", "constants.heads", "constants.mlps")  # names of trained ones in a run
 EVALUATION_SEED = 0  # of the prompts evaluated on, so that runs of different seeds are measured on the same
 
 
-@dataclass(frozen=True)
 class Workbench:
-    """Everything a request needs, loaded and ready: model, masked forward, training prompts, ablation.
+    """What an instrument is given to carry out a request.
+
+    Attributes:
+        asked: the request.
+        store: where runs are looked up.
+        checkpoint: folder to save progress in and resume from, or None.
+        memory: what the work is thought to need.
+    """
+
+    def __init__(self, asked: Request, store: RunStore, checkpoint: Path | None, memory: Estimate) -> None:
+        self.asked, self.store, self.checkpoint, self.memory = asked, store, checkpoint, memory
+
+    @cached_property
+    def model(self) -> Model:
+        """The model of the request, loaded when it is first asked for."""
+        return cached_model(self.asked.model, self.asked.dtype, self.asked.weights_hash or "")
+
+    def prepare(self, asked: OfAGraph, settings: Mapping[str, Any] = MappingProxyType({})) -> "Prepared":
+        """Return the prompts and the ablation of a request, ready.
+
+        Args:
+            asked: the request.
+            settings: of a method, which say how many prompts it works on at once.
+
+        Raises:
+            RequestError: see `load_model` and `load_prompts`.
+            OutOfMemoryError: an estimate says that it will not fit.
+        """
+        prepared = prepare(asked, settings)
+        self.memory.needed = prepared.bytes_needed
+        return prepared
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Model, masked forward, training prompts and ablation of a request, loaded and ready.
 
     Attributes:
         replace: gives what ablated sources are replaced by; untrained constants where they are `trained`.
@@ -52,7 +93,7 @@ class Workbench:
             indices: of the prompts in each batch.
             replace: gives the replacement values; None takes the workbench's.
         """
-        prepared = []
+        prepared: list[Batch] = []
         for members in indices:
             clean, corrupt = prompts.tokens(members, self.model.device)
             ablated = (replace or self.replace)(clean, corrupt)
@@ -63,11 +104,11 @@ class Workbench:
             )
         return prepared
 
-    def fit(self, kept: np.ndarray, report: Report) -> Fit:
+    def fit(self, kept: Flags, report: Report) -> Fit:
         """Train the constants of a circuit, bool [n_edges], on the training prompts."""
         assert self.trained is not None
         training, held_out = self._parts
-        mask = torch.from_numpy(kept).to(self.model.device)
+        mask = torch.as_tensor(kept).to(self.model.device)
         t = self.trained
         return fit_circuit(self.forward, training, held_out, t.start, mask, t.settings, t.seed, report)
 
@@ -89,29 +130,36 @@ class Workbench:
         training, held_out = (self.batches(part, part.batches(size)) for part in prompts)
         return training, held_out
 
-    def evaluator(self, request: Request, replacer: Replacer | None = None) -> Evaluator:
-        """Return the evaluator on the prompts of the request's split, or on the pairs the user typed; with a
-        replacer of its own it trains no constants."""
-        if request.pairs:
-            prompts = own_prompts(request.task, self.model, request.pairs, request.bos)
+    def evaluator(
+        self, asked: OfAGraph, replacer: Replacer | None = None, pairs: Sequence[OwnPair] = ()
+    ) -> Evaluator:
+        """Return the evaluator on the prompts of the request's split.
+
+        Args:
+            asked: the request.
+            replacer: gives what ablated sources are replaced by; with one, no constants are trained.
+            pairs: typed by the user, to be measured on instead.
+        """
+        if pairs:
+            prompts = own_prompts(asked.task, self.model, pairs, asked.bos)
         else:
             prompts = load_prompts(
-                request.task,
+                asked.task,
                 self.model,
-                request.split,
-                request.n_prompts,
+                asked.split,
+                asked.n_prompts,
                 EVALUATION_SEED,
-                request.bos,
-                request.held_out,
+                asked.bos,
+                asked.held_out,
             )
         indices = prompts.batches(EVALUATION_BATCH)
         order = [i for members in indices for i in members]
         names = self.model.token_strings
-        fit = (
-            None
-            if self.trained is None or replacer
-            else lambda kept, report: self.fit(kept, report).constants
-        )
+
+        def constants(kept: Flags, report: Report) -> Replacement:
+            return self.fit(kept, report).constants
+
+        fit = None if self.trained is None or replacer else constants
         batches = self.batches(prompts, indices, replacer)
         return Evaluator(self.forward, prompts, batches, order, names, EVALUATION_SEED, fit)
 
@@ -125,33 +173,28 @@ class TrainedConstants:
     seed: int
 
 
-def prepare(request: Request) -> Workbench:
-    """Load what a request needs.
-
-    Raises:
-        RequestError: see `load_model` and `load_prompts`.
-        OutOfMemoryError: an estimate says that it will not fit.
-    """
-    model = cached_model(request.model, request.dtype, request.weights_hash or "")
-    graph = model.shape.graph(request.qkv)
+def prepare(asked: OfAGraph, settings: Mapping[str, Any]) -> Prepared:
+    """Load what a request needs; see `Workbench.prepare`."""
+    model = cached_model(asked.model, asked.dtype, asked.weights_hash or "")
+    graph = model.shape.graph(asked.qkv)
     training = load_prompts(
-        request.task, model, "train", request.n_prompts, request.seed, request.bos, request.held_out
+        asked.task, model, "train", asked.n_prompts, asked.seed, asked.bos, asked.held_out
     )
-    needed = check_memory(model, graph, request, training)
+    needed = check_memory(model, graph, settings, training)
     groups = [training.tokens(members, model.device) for members in training.batches(len(training.items))]
     reference = Reference([clean for clean, _ in groups], [corrupt for _, corrupt in groups])
-    ablation = ablations.get(request.ablation)
-    settings = parse_settings(ablation.Settings, request.ablation_settings)
+    ablation = ablations.get(asked.ablation)
+    of_ablation = parse_settings(ablation.Settings, asked.ablation_settings)
     trained = None
     if isinstance(ablation, Optimal):
-        chosen = OptimalSettings.model_validate(settings, from_attributes=True)
+        chosen = OptimalSettings.model_validate(of_ablation, from_attributes=True)
         start = ablation.start(model.transformer, reference, chosen)
-        trained, replacer = TrainedConstants(start, chosen, request.seed), constant_replacer(start)
+        trained, replacer = TrainedConstants(start, chosen, asked.seed), constant_replacer(start)
     else:
-        replacer = ablation.prepare(model.transformer, reference, settings, request.seed)
+        replacer = ablation.prepare(model.transformer, reference, of_ablation, asked.seed)
     forward = MaskedForward(model.transformer, graph)
-    conditioning = ablation.conditioning(settings)
-    return Workbench(model, forward, training, replacer, conditioning, trained, needed)
+    conditioning = ablation.conditioning(of_ablation)
+    return Prepared(model, forward, training, replacer, conditioning, trained, needed)
 
 
 @lru_cache(maxsize=1)

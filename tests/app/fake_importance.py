@@ -7,9 +7,10 @@ import numpy as np
 
 from app.requests import defaults
 from engine.circuits.graph import Graph
-from engine.runs.request import Request
+from engine.instruments.importance.request import Importance
 from engine.runs.store import RunStore
-from tests.app.fake_run import SIZE, SIZES, estimate, fake_result, fake_scores
+from tests.app.fake_run import estimate
+from tests.made_up import write
 
 PROMPTS = 12
 SCALES = {"optimal": 0.3, "mean": 1.0, "counterfactual": 0.8, "zero": 3.0}
@@ -48,15 +49,11 @@ def write_importance(
         request: overrides fields of the request.
     """
     graph = graph or Graph(4, 8)
-    fields = {"model": "fake-4l", "task": "ioi", "ablation": ablation, "kind": "importance"}
-    asked = Request.model_validate(
-        fields | {"ablation_settings": defaults(ablation) | dict(settings or {})} | request
-    )
+    fields = {"model": "fake-4l", "task": "ioi", "ablation": ablation}
+    fields |= {"ablation_settings": defaults(ablation) | dict(settings or {})}
+    asked = Importance.model_validate(fields | request)
     scale = SCALES.get(ablation, 1.0) if scale is None else scale
     kl = fake_kl(graph, scale, seed=sum(map(ord, ablation)))
-    result = fake_result(shape := Graph(4, 8), fake_scores(shape), SIZES, SIZE)
-    for unused in ("summary", "curve", "circuit_top"):
-        del result[unused]
     conditioning = asked.ablation_settings.get("conditioning", "shared" if ablation == "zero" else "none")
     nodes = {
         node: {
@@ -65,8 +62,9 @@ def write_importance(
         }
         for node, row in zip(graph.sources, kl, strict=True)
     }
-    own = {"nodes": nodes, "conditioning": conditioning, "history": HISTORY if ablation == "optimal" else {}}
-    return store.write(asked, result | own, {"kl": kl} if tensors else None)
+    history = HISTORY if ablation == "optimal" else {}
+    given = {"nodes": nodes, "conditioning": conditioning, "history": history}
+    return write(store, asked, {"kl": kl} if tensors else None, **given)
 
 
 def write_subject(store: RunStore, *ablations: str, **request: Any) -> dict[str, str]:

@@ -4,36 +4,29 @@ from typing import Any
 
 import numpy as np
 
+from engine.instruments.lens.request import ReadText
+from engine.instruments.lens.result import TrainLensesResult
 from engine.lenses.base import LENSES
 from engine.lenses.shapes import INTEGERS, TOP, shapes_of_reading
-from engine.runs.request import Request
+from engine.runs.kinds import request_from_json
 from engine.runs.store import RunStore
+from tests.made_up import made_up, write
 
 LAYERS, TEXTS = 4, 6
 CROSS_ENTROPY, ENTROPY = 1.2, 0.9  # of the model
 TOKENS = ["<s>", "The", " capital", " of", " South", " Korea", " is"]
 TEXT = "The capital of South Korea is"
 WORDS = [" Seoul", " Tokyo", " the", " a", " in", " of", " is", " and", " to", " on", " at"]
-ABOUT: dict[str, Any] = {
-    "schema": 1,
-    "created": "2026-01-01T00:00:00+00:00",
-    "history": {},
-    "notes": [],
-    "versions": {"torch": "0"},
-    "device": "cpu",
-    "dtype": "float32",
-    "timings": {"seconds": 1.0, "discovery_seconds": 1.0, "evaluation_seconds": 0.0},
-}
-MODEL = {"model": "fake-4l", "weights_hash": "0" * 64, "task": "text", "ablation": "none"}
+MODEL = {"model": "fake-4l", "weights_hash": "0" * 64}
 
 
 def write_training(store: RunStore, faithful: bool = True, **about: Any) -> str:
     """Write trained lenses without parameters and return the run's id.
 
     Args:
-        about: fields of the request that differ.
+        about: fields of the request that differ; those of other kinds make another run, too.
     """
-    request = Request.model_validate(
+    request = request_from_json(
         {"kind": "train-lenses", "lens_training": {"middle": False}, **MODEL, **about}
     )
     rng, places = np.random.default_rng(0), [str(layer) for layer in range(LAYERS)]
@@ -75,7 +68,8 @@ def write_training(store: RunStore, faithful: bool = True, **about: Any) -> str:
         "faithfulness": rows if faithful else [],
     }
     tensors = {f"kl.{name}": rng.uniform(0, 1, (TEXTS, LAYERS)).astype(np.float32) for name in LENSES}
-    return store.write(request, ABOUT | result, tensors)
+    # `write` cannot be given a field called "model".
+    return store.write(request, {"schema": 1} | made_up(TrainLensesResult) | result, tensors)
 
 
 def write_reading(
@@ -93,8 +87,7 @@ def write_reading(
         spoilt: an array, and what it says of the first token at the first layer.
     """
     reading = {"text": text, "words": list(words), "trained": trained, **lens}
-    request = Request.model_validate({"kind": "lens", "lens": reading, **MODEL, "model": model})
-    assert request.lens is not None
+    request = ReadText.model_validate(MODEL | {"model": model, "lens": reading})
     names = request.lens.lenses
     rng, rows = np.random.default_rng(len(text)), LAYERS + 1
     tensors = {}
@@ -125,7 +118,7 @@ def write_reading(
         "words": {str(i): word for i, word in enumerate(WORDS)},
         "trained": trained,
     }
-    return store.write(request, ABOUT | result, tensors)
+    return write(store, request, tensors, **result)
 
 
 def _estimate(mean: float) -> dict[str, Any]:

@@ -6,14 +6,32 @@ import numpy as np
 
 from engine.circuits.circuit import circuit_to_json, top_edges
 from engine.circuits.graph import Graph
-from engine.runs.request import Request
+from engine.instruments.completion import about
+from engine.instruments.importance.request import Importance
+from engine.instruments.importance.result import ImportanceResult
+from engine.instruments.measure.request import Measure
+from engine.instruments.measure.result import MeasureResult
+from engine.runs.kinds import kinds, make_request
+from engine.runs.record import CurveResult, MeasuredResult, Point
+from engine.runs.request import OfACircuit, Request
 from engine.runs.store import RunStore
+from tests.made_up import made_up
 
 SIZES = (10, 30, 76, 150, 300, 700, 1519)
 SIZE = 150
 CLEAN = "When Mary and John went to the store , John gave a drink to"
 TOKENS = ["<|bos|>", *CLEAN.split()]
 PROMPTS = 3
+PROMPT = {
+    "clean": CLEAN,
+    "corrupt": "When Anna and Paul went to the store , Tom gave a drink to",
+    "tokens": TOKENS,
+    "corrupt_tokens": TOKENS,
+    "answers": [" Mary"],
+    "wrong_answers": [" John"],
+    "model_top": [[" Mary", 0.91], [" John", 0.05], [" the", 0.01]],
+}
+TOP = [[" Mary", 0.85], [" John", 0.1], [" the", 0.01]]
 
 
 def fake_scores(graph: Graph, seed: int = 0) -> np.ndarray:
@@ -32,40 +50,19 @@ def estimate(mean: float, width: float = 0.02) -> dict[str, Any]:
 
 def fake_result(
     graph: Graph, scores: np.ndarray, sizes: tuple[int, ...], size: int, scale: float = 1
-) -> dict:
+) -> dict[str, Any]:
+    """Return the result of a discovery, as JSON."""
     curve = [_point(graph, scores, edges, size, scale) for edges in sizes]
-    whole = {"logit_difference": estimate(6.0), "probability_difference": estimate(0.9), "kl": estimate(0, 0)}
-    none = {"logit_difference": estimate(0.0), "probability_difference": estimate(0.0), "kl": estimate(3)}
-    prompt = {
-        "clean": CLEAN,
-        "corrupt": "When Anna and Paul went to the store , Tom gave a drink to",
-        "tokens": TOKENS,
-        "corrupt_tokens": TOKENS,
-        "answers": [" Mary"],
-        "wrong_answers": [" John"],
-        "model_top": [[" Mary", 0.91], [" John", 0.05], [" the", 0.01]],
-    }
-    top = [[[" Mary", 0.85], [" John", 0.1], [" the", 0.01]]] * PROMPTS
-    return {
-        "schema": 1,
-        "created": "2026-01-01T00:00:00+00:00",
+    return _measured(CurveResult) | {
         "summary": next(point for point in curve if point["edges_requested"] == size),
-        "model": whole | {"accuracy": estimate(0.99), "agreement": estimate(1), "faithfulness": estimate(1)},
-        "ablated": none
-        | {"accuracy": estimate(0.3), "agreement": estimate(0.2), "faithfulness": estimate(0)},
         "curve": curve,
-        "metric": "logit_difference",
-        "prompts": [prompt] * PROMPTS,
-        "circuit_top": {str(edges): top for edges in sizes},
-        "history": {"loss": [3.0, 1.5, 1.0]},
-        "timings": {"seconds": 75.0, "discovery_seconds": 60.0, "evaluation_seconds": 15.0},
-        "versions": {"python": "3.11", "torch": "2.13"},
-        "device": "cpu",
-        "dtype": "float32",
-        "threads": 2,
-        "conditioning": "none",
-        "notes": ["a note on this run"],
+        "circuit_top": {str(edges): [TOP] * PROMPTS for edges in sizes},
     }
+
+
+def fake_curve(graph: Graph, seed: int = 0, scale: float = 1) -> list[Point]:
+    """Return the circuits of all `SIZES` with made-up numbers."""
+    return CurveResult.model_validate(fake_result(graph, fake_scores(graph, seed), SIZES, SIZE, scale)).curve
 
 
 def write_fake_run(
@@ -74,48 +71,89 @@ def write_fake_run(
     sizes: tuple[int, ...] = SIZES,
     size: int = SIZE,
     scale: float = 1,
+    kind: str = "discover",
+    method: str | None = "edge-pruning",
     **request: Any,
 ) -> str:
-    """Write a run into `store` and return its id; `request` overrides fields of the request."""
+    """Write a run of circuits of many sizes into `store` and return its id.
+
+    Args:
+        method: of a discovery.
+        request: overrides fields of the request.
+    """
+    fields = {"model": "explorer-4l", "task": "ioi", "ablation": "counterfactual", "edges": size}
+    fields |= {"method": method} if kind == "discover" else {}
+    return write_fake_circuits(store, make_request(kind, **fields | request), graph, sizes, size, scale)
+
+
+def write_fake_circuits(
+    store: RunStore,
+    request: OfACircuit,
+    graph: Graph | None = None,
+    sizes: tuple[int, ...] = SIZES,
+    size: int = SIZE,
+    scale: float = 1,
+) -> str:
+    """Write a run of a request for circuits of many sizes and return its id."""
     graph = graph or Graph(4, 8)
-    fields = {"model": "explorer-4l", "task": "ioi", "ablation": "counterfactual", "method": "edge-pruning"}
-    asked = Request.model_validate(fields | {"edges": size} | request)
-    scores = fake_scores(graph, asked.seed)
+    scores = fake_scores(graph, request.seed)
     result = fake_result(graph, scores, sizes, size, scale)
-    if asked.kind == "evaluate":
-        return store.write(asked, result)
-    rng = np.random.default_rng(asked.seed)
+    if not kinds.get(request.kind).has_circuit:
+        return store.write(request, result)
+    rng = np.random.default_rng(request.seed)
     n = len(TOKENS)
     pattern = np.tril(rng.gamma(0.25, 1, (PROMPTS, graph.n_layers, graph.n_heads, n, n)) + 1e-6)
     pattern /= pattern.sum(-1, keepdims=True)
     tensors = {"scores": scores} | {f"attention.{i}": pattern[i].astype(np.float16) for i in range(PROMPTS)}
-    about = {"model": asked.model, "task": asked.task, "method": asked.method, "ablation": asked.ablation}
-    return store.write(asked, result, tensors, circuit_to_json(top_edges(graph, scores, size, about), 256))
+    circuit = top_edges(graph, scores, size, about(request))
+    return store.write(request, result, tensors, circuit_to_json(circuit, 256))
 
 
 def write_fake_answer(store: RunStore, request: Request) -> str:
     """Write made-up numbers for a completed request to measure circuits, or nodes' importance."""
     graph = Graph(4, 8)
-    result = fake_result(graph, fake_scores(graph), SIZES, SIZE)
-    if request.pairs:
-        pair = request.pairs[0]
-        own = {"clean": pair.clean, "corrupt": pair.corrupt, "answers": pair.answers}
-        result["prompts"] = [result["prompts"][0] | own]
-    if request.kind == "importance":
-        for unused in ("summary", "curve", "circuit_top"):
-            del result[unused]
+    if isinstance(request, Importance):
         values = ("kl", "logit_difference", "answer", "wrong_answer")
         nodes = {
             node: {name: estimate(i / 10 + k) for k, name in enumerate(values)}
             for i, node in enumerate(graph.sources)
         }
-        return store.write(request, result | {"nodes": nodes})
+        return store.write(request, _measured(ImportanceResult) | {"nodes": nodes})
+    assert isinstance(request, Measure)
+    own = [pair.model_dump(exclude={"wrong_answers"}) for pair in request.pairs[:1]]
+    prompts = [PROMPT | pair for pair in own] or [PROMPT] * PROMPTS
+    names = [chosen.name for chosen in request.circuits]
     points = [
-        {"name": chosen.name} | _point(graph, fake_scores(graph), SIZES[i], SIZE, 1)
-        for i, chosen in enumerate(request.circuits)
+        {"name": name} | _point(graph, fake_scores(graph), size, SIZE, 1)
+        for name, size in zip(names, SIZES, strict=False)
     ]
-    tops = {chosen.name: result["circuit_top"]["76"][: len(result["prompts"])] for chosen in request.circuits}
-    return store.write(request, result | {"summary": points[0], "curve": points, "circuit_top": tops})
+    tops = {name: [TOP] * len(prompts) for name in names}
+    found = {"prompts": prompts, "summary": points[0], "curve": points, "circuit_top": tops}
+    return store.write(request, _measured(MeasureResult) | found)
+
+
+def _measured(result: type[MeasuredResult]) -> dict[str, Any]:
+    """Return JSON of a result class, with what all measurements have."""
+    whole = {"logit_difference": estimate(6.0), "probability_difference": estimate(0.9), "kl": estimate(0, 0)}
+    none = {"logit_difference": estimate(0.0), "probability_difference": estimate(0.0), "kl": estimate(3)}
+    return (
+        {"schema": 1}
+        | made_up(result)
+        | {
+            "model": whole
+            | {"accuracy": estimate(0.99), "agreement": estimate(1), "faithfulness": estimate(1)},
+            "ablated": none
+            | {"accuracy": estimate(0.3), "agreement": estimate(0.2), "faithfulness": estimate(0)},
+            "metric": "logit_difference",
+            "prompts": [PROMPT] * PROMPTS,
+            "history": {"loss": [3.0, 1.5, 1.0]},
+            "timings": {"seconds": 75.0, "discovery_seconds": 60.0, "evaluation_seconds": 15.0},
+            "conditioning": "none",
+            "created": "2026-01-01T00:00:00+00:00",
+            "versions": {"python": "3.11", "torch": "2.13"},
+            "notes": ["a note on this run"],
+        }
+    )
 
 
 def _point(graph: Graph, scores: np.ndarray, edges: int, size: int, scale: float) -> dict[str, Any]:

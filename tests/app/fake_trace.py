@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from engine.runs.request import Request
+from engine.instruments.trace.request import Trace
+from engine.instruments.trace.summaries import class_summaries
 from engine.runs.store import RunStore
 from engine.tracing.cells import METRICS
-from engine.tracing.effects import average_effects, concentration, recovered_shares
-from engine.tracing.prompts import CLASSES, Traced
+from engine.tracing.names import CLASSES
+from engine.tracing.prompts import Traced
+from tests.made_up import write
 
 LAYERS, HEADS, PROMPTS = 4, 2, 12
 TOKENS = ["<s>", "The", " capital", " of", " South", " Korea", " is"]
@@ -43,11 +45,9 @@ def write_trace(
         corrupted: what the answer is worth with nothing restored; 0.9 clean.
         seed: of the effects.
     """
-    request = Request.model_validate(
+    request = Trace.model_validate(
         {
-            "kind": "trace",
             "model": "fake-4l",
-            "task": "facts",
             "ablation": corruption,
             "ablation_settings": SETTINGS.get(corruption, {}) | (settings or {}),
             "trace": {"state": state} | (PROMPT if own else {}) | trace,
@@ -55,45 +55,22 @@ def write_trace(
     )
     rng = np.random.default_rng(sum(map(ord, corruption + state)) + seed)
     columns = layers * HEADS if state == "head" else layers
-    about = {
-        "schema": 1,
-        "created": "2026-01-01T00:00:00+00:00",
-        "n_heads": HEADS,
-        "history": {},
-        "notes": [],
-        "versions": {"torch": "0"},
-        "device": "cpu",
-        "dtype": "float32",
-        "timings": {"seconds": 1.0, "discovery_seconds": 1.0, "evaluation_seconds": 0.0},
-    }
+    about = {"n_heads": HEADS, "clean": _ends(0.9), "corrupted": _ends(corrupted)}
     if own:
         effects = np.zeros((len(tokens), columns, 3, len(METRICS)), dtype=np.float32)
         effects[SUBJECT[0] :] = rng.uniform(-0.05, 0.8, effects[SUBJECT[0] :].shape)
-        one = about | {"traced": [_traced(tokens=tokens)], "classes": {}, "n_drawn": 1}
-        return store.write(
-            request,
-            one | {"clean": _ends(0.9), "corrupted": _ends(corrupted)},
-            {"effects": effects, "restored": np.float32(corrupted) + effects},
-        )
+        arrays = {"effects": effects, "restored": np.float32(corrupted) + effects}
+        return write(store, request, arrays, traced=[_traced(tokens=tokens)], classes={}, n_drawn=1, **about)
     effects = rng.uniform(-0.05, 0.8, (PROMPTS, len(CLASSES), columns, len(METRICS))).astype(np.float32)
     effects[PROMPTS // 2 :, 1] = np.nan  # half of the subjects have no token in the middle
     ends = {
         name: np.full((PROMPTS, len(METRICS)), value, dtype=np.float32)
         for name, value in (("clean", 0.9), ("corrupted", corrupted))
     }
-    classes, bare = {}, 0.9 - corrupted
-    for i, name in enumerate(CLASSES):
-        lost = np.clip(bare - effects[:, i, :, 0], 0, None)
-        classes[name] = {
-            "effects": {metric: average_effects(effects[:, i, :, j], 0) for j, metric in enumerate(METRICS)},
-            "share": recovered_shares(lost, np.full(PROMPTS, bare)),
-            "concentration": concentration(bare - lost, 0),
-        }
+    classes = class_summaries(ends["clean"], ends["corrupted"], corrupted + effects, effects, 0)
     traced = [_traced(f"{PROMPT['prompt']} ({i})") for i in asked]
-    whole = {"traced": traced, "clean": _ends(0.9), "corrupted": _ends(corrupted)}
-    return store.write(
-        request, about | whole | {"classes": classes, "n_drawn": 20}, {"effects": effects} | ends
-    )
+    arrays = {"effects": effects} | ends
+    return write(store, request, arrays, traced=traced, classes=classes, n_drawn=20, **about)
 
 
 def _ends(value: float) -> dict[str, Any]:
@@ -107,7 +84,7 @@ def _traced(text: str = PROMPT["prompt"], tokens: Sequence[str] = TOKENS) -> dic
         "text": prompt.text,
         "tokens": list(tokens),
         "subject": list(SUBJECT),
-        "classes": [None if one is None else CLASSES[one] for one in classes],
+        "classes": [None if place is None else CLASSES[place] for place in classes],
         "answer": " Seoul",
         "wrong_answer": " Tokyo",
         "relation": "capital",

@@ -6,7 +6,7 @@ import pytest
 
 from app.requests import evaluation_request, importance_request, measure_request, stability_request
 from engine.experiments import completed
-from engine.runs.request import Chosen, Part
+from engine.runs.combine import Chosen, Part
 from engine.runs.store import RunStore
 
 

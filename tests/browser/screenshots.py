@@ -8,7 +8,7 @@ from typing import Literal
 
 from playwright.sync_api import expect, sync_playwright
 
-from engine.demo.runs import ASKED_TWICE
+from engine.instruments.shipped import ASKED_TWICE
 from engine.runs.store import RunStore
 from tests.browser.conftest import FLAGS, PATIENCE, ROOT, serve, settled
 from tests.conftest import CHROMIUM_NAMES

@@ -17,8 +17,8 @@ import streamlit as st
 from app.components.plotly_view import plotly_view
 from app.figures.graph import circuit_figure
 from app.figures.style import look
-from engine.circuit import top_edges
-from engine.graph import Graph
+from engine.circuits.circuit import top_edges
+from engine.circuits.graph import Graph
 from tests.app.fake_run import fake_scores
 
 graphs = {"left": Graph(4, 8), "right": Graph(4, 8), "other": Graph(3, 4)}

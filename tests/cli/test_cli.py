@@ -74,7 +74,7 @@ def test_discover_prints_one_object_and_leaves_a_run(found: dict[str, Any], mode
     run = RunStore().get(Path(found["folder"]))
     assert (run.request.model, run.request.task, run.request.edges) == (model, task, EDGES)
     assert run.request.settings["steps"] == STEPS
-    assert run.result["summary"]["kl"] == found["kl"]
+    assert run.result.summary.kl.model_dump() == found["kl"]
     assert circuit_from_json(run.circuit).n_edges == found["n_edges"]
 
 

@@ -17,7 +17,7 @@ def test_importance(capfd, model, task, tmp_path, ablation, conditioning):
     found = run_json(capfd, words)
     assert found["conditioning"] == conditioning
     run = RunStore(tmp_path).get(found["run_id"])
-    assert found["nodes"] == run.result["nodes"]
+    assert found["nodes"] == run.result.model_dump()["nodes"]
     assert np.allclose(run.tensors["kl"].mean(1), [node["kl"]["mean"] for node in found["nodes"].values()])
     assert ("constants.heads" in run.tensors) == (ablation == "optimal")
     assert main(words) == 0
@@ -40,12 +40,12 @@ def test_sweep_on_two_workers(capfd, model, task, tmp_path):
     ]
     store = RunStore(tmp_path)
     assert store.get(rows[0]["run"]).request.settings["batch_size"] == 7
-    made = {run.run_id: run.result["created"] for run in store.list() if not run.shipped}
+    made = {run.run_id: run.result.created for run in store.list() if not run.shipped}
     assert len(made) == len(rows) + 1
     assert main(words) == 0
     lines = capfd.readouterr().out.splitlines()
     assert len(lines) == len(rows) + 2
-    again = {run.run_id: run.result["created"] for run in store.list() if not run.shipped}
+    again = {run.run_id: run.result.created for run in store.list() if not run.shipped}
     assert again == made, "nothing is computed again"
 
 

@@ -16,10 +16,10 @@ from engine.discovery.base import methods
 from engine.discovery.eap import Settings
 from engine.errors import Cancelled
 from engine.experiments import run
-from engine.metrics import Metric
-from engine.runs.request import Request
+from engine.instruments.discover.request import Discover
 from engine.runs.store import RunStore
 from engine.settings import parse_settings
+from engine.tasks.base import Metric
 from engine.tasks.dataset import Prompts, load_prompts
 from tests.forward.attribution_reference import FAMILY_NAMES, Case, make_case, mean_metric
 from tests.reference import naive_logits, source_values
@@ -100,9 +100,7 @@ def test_a_request_has_its_task_s_metric(
     ]
     task = tmp_path / "task.jsonl"
     task.write_text("\n".join(json.dumps(pair) for pair in pairs))
-    request = Request.model_validate(
-        {"model": str(tiny_folder), "task": str(task), "ablation": "counterfactual", "method": "eap"}
-    )
+    request = Discover(model=str(tiny_folder), task=str(task), ablation="counterfactual", method="eap")
     found = []
     for metric in ("logit_difference", "probability_difference"):
 

@@ -13,8 +13,8 @@ from engine.circuits.graph import Graph, Qkv
 from engine.discovery.base import methods
 from engine.discovery.eap_ig import Settings
 from engine.errors import Cancelled
-from engine.metrics import Metric
 from engine.settings import parse_settings
+from engine.tasks.base import Metric
 from tests.forward.attribution_reference import FAMILY_NAMES, Case, Hooks, definition, make_case, set_output
 from tests.reference import source_values
 

@@ -12,8 +12,8 @@ from engine.circuits.graph import Graph
 from engine.discovery.base import Problem
 from engine.forward.batch import Batch
 from engine.forward.masked import MaskedForward, Replacement
-from engine.metrics import Metric
 from engine.models import Model, load_model
+from engine.tasks.base import Metric
 from tests.reference import open_hooks, source_values
 from tests.tiny import FAMILIES, LENGTH, N_WORDS, save_tiny, save_ungrouped
 

@@ -11,10 +11,10 @@ from engine.circuits.graph import Qkv
 from engine.discovery.eap import metric_sum
 from engine.forward.attribution import Attribution
 from engine.forward.masked import MaskedForward, Replacement
-from engine.metrics import Metric
 from engine.models import Model, load_model
 from engine.models.native import model_from_native
 from engine.models.transformer import Run
+from engine.tasks.base import Metric
 from tests.models.test_native import KINDS, native, prompts
 from tests.tiny import FAMILIES, LENGTH, N_WORDS, save_tiny
 

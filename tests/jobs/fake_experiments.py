@@ -1,40 +1,57 @@
-"""Stands in for engine.experiments in the tests of the queue: counts its settings' `steps`, one by one.
+"""Stands in for engine.experiments in the tests of the queue: counts `steps`, one by one.
 
-It notes every step in its checkpoint folder and goes on from there; `<runs>/trace` gets a line per start.
+What a request is to do stands where the settings of its ablation do. Every step is noted in the checkpoint
+folder, from which it goes on; `<runs>/trace` gets a line per start.
 """
 
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.circuits.graph import Graph
 from engine.errors import OutOfMemoryError, RequestError
-from engine.runs.request import Request
+from engine.instruments.base import Lane
+from engine.instruments.discover.request import Discover
+from engine.instruments.evaluate.request import Evaluate
+from engine.instruments.sweep.request import Sweep
+from engine.instruments.sweep.result import SweepPoint, SweepRow
+from engine.runs.kinds import make_request
+from engine.runs.request import OfACircuit, Request
 from engine.runs.store import RunStore
-from tests.app.fake_run import estimate, fake_result, fake_scores, write_fake_run
+from tests.app.fake_run import write_fake_circuits
+from tests.made_up import made_up
+from tests.made_up import write as write_made_up
 
 GRAPH = Graph(n_layers=1, n_heads=1)
+KNOWN = ("tiny", "explorer-4l")
 
 
 def completed(request: Request, store: RunStore) -> Request:
-    if request.model != "tiny":
+    if request.model not in KNOWN:
         raise RequestError(f"unknown model '{request.model}'")
     return request
 
 
-def parts_of(request: Request, store: RunStore) -> list[Request]:
-    if request.model != "tiny":
-        raise RequestError(f"unknown model '{request.model}'")
-    return [
-        request.model_copy(update={"kind": "discover", "method": "m", "sweep": None, "seed": seed})
-        for seed in (request.sweep.seeds if request.sweep else [])
-    ]
+def parts_of(request: Request, store: RunStore) -> list[Discover]:
+    completed(request, store)
+    if not isinstance(request, Sweep):
+        return []
+    common = {"model": request.model, "task": request.task, "ablation": request.ablation}
+    common |= {"ablation_settings": request.ablation_settings, "method": "m"}
+    return [make_request("discover", **common, seed=seed) for seed in request.sweep.seeds]
+
+
+def lane(request: Request, store: RunStore) -> Lane:
+    return "short" if isinstance(request, Evaluate) else "long"
 
 
 def run(
-    request: Request, report: Callable[[int, int, str], None], store: RunStore, checkpoint: Path | None = None
+    request: OfACircuit,
+    report: Callable[[int, int, str], None],
+    store: RunStore,
+    checkpoint: Path | None = None,
 ) -> str:
     assert checkpoint is not None
     checkpoint.mkdir(parents=True, exist_ok=True)
@@ -42,37 +59,42 @@ def run(
     first = int(noted.read_text()) if noted.exists() else 0
     with (store.user_dir / "trace").open("a") as trace:
         trace.write(f"{request.seed} {first} {os.environ['OMP_NUM_THREADS']} {os.getpid()}\n")
-    steps = request.settings["steps"]
+    settings = request.ablation_settings
+    steps = settings.get("steps", 3)
     for step in range(first, steps):
         (checkpoint / "unfinished").write_text(str(step))
         os.replace(checkpoint / "unfinished", noted)
-        if step == request.settings.get("kill_at") and (request.settings.get("always") or first == 0):
+        if step == settings.get("kill_at") and (settings.get("always") or first == 0):
             os.kill(os.getpid(), signal.SIGKILL)
-        of_it = request.settings.get("only_seed", request.seed) == request.seed
-        if of_it and step == request.settings.get("fail_at"):
+        of_it = settings.get("only_seed", request.seed) == request.seed
+        if of_it and step == settings.get("fail_at"):
             raise {"request": RequestError, "memory": OutOfMemoryError, "bug": ZeroDivisionError}[
-                request.settings["raises"]
-            ]("one line\nand another" if request.settings["raises"] == "bug" else "one clear line")
+                settings["raises"]
+            ]("one line\nand another" if settings["raises"] == "bug" else "one clear line")
         report(step, steps, f"step {step}")
-        time.sleep(request.settings.get("pause", 0.05))
+        time.sleep(settings.get("pause", 0.05))
     return write(store, request)
 
 
-def gather(request: Request, problems: list[str | None], store: RunStore) -> str:
-    return write(store, request, problems)
+def gather(request: Sweep, problems: Sequence[str | None], store: RunStore) -> str:
+    """Write a run of what the parts of a sweep have left."""
+    point = made_up(SweepPoint)
+    rows = [
+        made_up(
+            SweepRow,
+            method=part.method,
+            ablation=part.ablation,
+            task=part.task,
+            seed=part.seed,
+            run=part.run_id(),
+            error=problem,
+            points=[] if problem else [point],
+        )
+        for part, problem in zip(parts_of(request, store), problems, strict=True)
+    ]
+    return write_made_up(store, request, n_edges_total=GRAPH.n_edges, rows=rows)
 
 
-def write(store: RunStore, request: Request, problems: list[str | None] | None = None) -> str:
-    """Write a run of made-up numbers; of a sweep, what its parts have left."""
-    fields = request.model_dump(by_alias=True, exclude={"sizes"})
-    if request.sweep is None:
-        return write_fake_run(store, GRAPH, (GRAPH.n_edges,), GRAPH.n_edges, **fields)
-    rows = []
-    for part, problem in zip(parts_of(request, store), problems or [], strict=True):
-        row = {"method": part.method, "ablation": part.ablation, "task": part.task, "seed": part.seed}
-        rows.append(row | {"run": part.run_id(), "error": problem})
-    empty = dict.fromkeys(("conditioning", "seconds", "peak_mb", "cpr", "cmd"))
-    point = {"n_edges": 1, "edges_requested": 1, "kl": estimate(1), "faithfulness": estimate(1)}
-    rows = [empty | row | {"points": [] if row["error"] else [point], "path": []} for row in rows]
-    made = fake_result(GRAPH, fake_scores(GRAPH), (GRAPH.n_edges,), GRAPH.n_edges)
-    return store.write(request, made | {"n_edges_total": GRAPH.n_edges, "rows": rows})
+def write(store: RunStore, request: OfACircuit) -> str:
+    """Write a run of made-up numbers."""
+    return write_fake_circuits(store, request, GRAPH, (GRAPH.n_edges,), GRAPH.n_edges)

@@ -2,79 +2,15 @@
 
 import os
 import signal
-import socket
-import ssl
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from pathlib import Path
-from typing import Any
 
 import pytest
-from distributed import Nanny, Scheduler, SpecCluster
 
-from engine.errors import CircuitExplorerError, RequestError
-from engine.jobs.cluster import local_cluster
-from engine.jobs.journal import Entry, Journal
-from engine.jobs.queue import KEPT, Job, JobQueue
-from engine.runs.request import Request, Sweep
+from engine.errors import RequestError
+from engine.jobs.queue import KEPT, JobQueue
 from engine.runs.store import RunStore
 from tests.jobs.fake_experiments import write
-
-FAKE = "tests.jobs.fake_experiments"
-LONG = 2000  # steps: longer than any test
-
-
-def request(seed: int = 0, steps: int = 5, kind: str = "discover", **settings: Any) -> Request:
-    return Request.model_validate(
-        {
-            "kind": kind,
-            "model": "tiny",
-            "task": "ioi",
-            "ablation": "zero",
-            "method": "edge-pruning",
-            "circuit": "some-run" if kind == "evaluate" else None,
-            "seed": seed,
-            "settings": {"steps": steps, **settings},
-        }
-    )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> RunStore:
-    return RunStore(tmp_path / "runs", tmp_path / "shipped")
-
-
-@pytest.fixture
-def queue(store: RunStore) -> Iterator[JobQueue]:
-    queue = JobQueue(store, FAKE)
-    yield queue
-    queue.close()
-
-
-def wait(queue: JobQueue, job_id: str, until: Callable[[Job], bool], seconds: float = 30) -> Job:
-    deadline = time.monotonic() + seconds
-    while not until(job := queue.status(job_id)):
-        assert time.monotonic() < deadline, f"still waiting: {job}"
-        time.sleep(0.02)
-    return job
-
-
-def ended(job: Job) -> bool:
-    return not job.active
-
-
-def running(job: Job) -> bool:
-    return job.state == "running" and job.done > 0
-
-
-def starts(store: RunStore) -> list[list[int]]:
-    """Return (seed, first step, threads, pid) of every start of the experiment."""
-    return [
-        [int(word) for word in line.split()] for line in (store.user_dir / "trace").read_text().splitlines()
-    ]
+from tests.jobs.watching import LONG, ended, request, running, starts, sweep, wait
 
 
 def test_a_job_reports_and_leaves_a_run(queue: JobQueue, store: RunStore):
@@ -145,6 +81,27 @@ def test_an_evaluation_does_not_wait_for_a_discovery(queue: JobQueue):
     assert queue.status(long).state == "running"
 
 
+def test_jobs_wait_for_those_of_their_own_lane_alone(queue: JobQueue, store: RunStore):
+    long, next_long = (queue.submit(request(seed=seed, steps=LONG)) for seed in (0, 1))
+    short, next_short = (queue.submit(request(seed, LONG, "evaluate")) for seed in (2, 3))
+    for job_id in (long, short):
+        wait(queue, job_id, running)
+    assert [queue.status(job_id).position for job_id in (long, next_long, short, next_short)] == [0, 1, 0, 1]
+    assert [queue.status(job_id).state for job_id in (next_long, next_short)] == ["queued", "queued"]
+    assert sorted(start[0] for start in starts(store)) == [0, 2]
+
+    queue.cancel(short)
+    wait(queue, next_short, running)
+    assert (queue.status(next_long).state, queue.status(next_long).position) == ("queued", 1)
+    queue.cancel(long)
+    wait(queue, next_long, running)
+    assert queue.status(next_short).state == "running"
+    assert sorted(start[0] for start in starts(store)) == [0, 1, 2, 3]
+    for job_id in (next_long, next_short):
+        queue.cancel(job_id)
+        wait(queue, job_id, ended)
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
@@ -203,140 +160,6 @@ def test_a_job_that_kills_its_worker_again_and_again_fails_alone(queue: JobQueue
     assert wait(queue, innocent, ended).state == "done"
 
 
-def test_a_new_server_goes_on_with_the_jobs_of_one_that_was_stopped(store: RunStore):
-    first = JobQueue(store, FAKE)
-    ids = [first.submit(request(seed=seed, steps=40)) for seed in range(2)]
-    wait(first, ids[0], running)
-    first.close()
-    second = JobQueue(store, FAKE)
-    try:
-        assert [job.job_id for job in second.jobs()] == ids[::-1]
-        assert [wait(second, job_id, ended).state for job_id in ids] == ["done", "done"]
-        assert [start[0] for start in starts(store)] == [0, 0, 1]
-        assert starts(store)[1][1] > 0, "not from the beginning"
-    finally:
-        second.close()
-    third = JobQueue(store, FAKE)
-    assert third.jobs() == []
-    third.close()
-
-
-SERVER = f"""
-import sys, time
-from pathlib import Path
-from engine.jobs.cluster import local_cluster
-from engine.jobs.queue import JobQueue
-from engine.runs.store import RunStore
-from tests.jobs.test_queue import request, running, wait
-
-if __name__ == "__main__":
-    queue = JobQueue(RunStore(Path(sys.argv[1]), Path(sys.argv[2])), "{FAKE}")
-    wait(queue, queue.submit(request(steps={LONG})), running)
-    print("running", flush=True)
-    time.sleep(60)
-"""
-
-
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_server_that_ends_loses_nothing_and_a_living_one_keeps_its_jobs(
-    store: RunStore, end: signal.Signals
-):
-    command = [sys.executable, "-c", SERVER, str(store.user_dir), str(store.shipped_dir)]
-    server = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        cwd=Path(__file__).parents[2],
-        start_new_session=True,
-    )
-    try:
-        assert server.stdout is not None
-        assert server.stdout.readline() == b"running\n"
-        beside = JobQueue(store, FAKE)
-        assert beside.jobs() == [], "the other server is alive and has its own jobs"
-        beside.close()
-        if end == signal.SIGINT:
-            os.killpg(server.pid, end)  # Ctrl-C reaches the workers as well
-        else:
-            server.send_signal(end)
-        server.wait(timeout=30)
-    finally:
-        server.kill()
-        server.communicate()
-    after = JobQueue(store, FAKE)
-    (job,) = after.jobs()
-    wait(after, job.job_id, running)
-    assert starts(store)[-1][1] > 0, "not from the beginning"
-    after.cancel(job.job_id)
-    assert wait(after, job.job_id, ended).state == "cancelled"
-    after.close()
-    assert not list((store.user_dir / ".jobs").glob("*/*.json"))
-
-
-def test_a_cluster_of_one_s_own(store: RunStore, monkeypatch: pytest.MonkeyPatch):
-    options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
-    worker = {"cls": Nanny, "options": {**options, "nthreads": 1, "resources": {"gpu": 1}}}
-    scheduler = {"cls": Scheduler, "options": options | {"port": 0}}
-    with closing(SpecCluster(workers={0: worker}, scheduler=scheduler)) as cluster:
-        monkeypatch.setenv("CIRCUIT_EXPLORER_SCHEDULER", cluster.scheduler_address)
-        queue = JobQueue(store, FAKE)
-        evaluation = queue.submit(request(kind="evaluate"))
-        assert wait(queue, evaluation, ended).state == "done"
-        left = queue.submit(request(steps=30))
-        wait(queue, left, running)
-        queue.close()
-        time.sleep(0.5)
-        back = JobQueue(store, FAKE)
-        assert [job.job_id for job in back.jobs()] == [left]
-        assert wait(back, left, ended).state == "done"
-        assert len(starts(store)) == 2, "the cluster went on with the job meanwhile"
-        back.close()
-
-
-def test_a_scheduler_that_does_not_answer_is_told_in_one_line(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("engine.jobs.queue.PATIENCE", 0.5)
-    monkeypatch.setenv("CIRCUIT_EXPLORER_SCHEDULER", "tcp://127.0.0.1:9")
-    queue = JobQueue(store, FAKE)
-    with pytest.raises(CircuitExplorerError, match="no scheduler answers at 'tcp://"):
-        queue.submit(request())
-    assert queue.jobs() == []
-    queue.close()
-
-    Journal(store.user_dir / ".jobs").add("left", Entry(request(steps=3), "left-over"))
-    (job,) = (unable := JobQueue(store, FAKE)).jobs()
-    unable.close()
-    assert (job.state, job.error) == ("failed", "no scheduler answers at 'tcp://127.0.0.1:9'")
-    monkeypatch.delenv("CIRCUIT_EXPLORER_SCHEDULER")
-    able = JobQueue(store, FAKE)
-    assert wait(able, job.job_id, ended).state == "done"
-    able.close()
-
-
-def test_runs_that_cannot_be_written_are_told_at_once(tmp_path: Path):
-    (tmp_path / "file").write_text("in the way")
-    queue = JobQueue(RunStore(tmp_path / "file" / "runs", tmp_path / "shipped"), FAKE)
-    assert queue.jobs() == []
-    with pytest.raises(RequestError, match="runs cannot be written to"):
-        queue.submit(request())
-    queue.close()
-
-
-def test_nobody_else_on_the_machine_reaches_the_scheduler():
-    stranger = ssl.create_default_context()
-    stranger.check_hostname, stranger.verify_mode = False, ssl.CERT_NONE
-    with closing(local_cluster()) as cluster:
-        scheme, host, port = str(cluster.scheduler_address).replace("//", "").split(":")
-        assert (scheme, host) == ("tls", "127.0.0.1")
-        with (
-            socket.create_connection((host, int(port)), timeout=10) as plain,
-            pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"),
-            stranger.wrap_socket(plain) as encrypted,
-        ):
-            encrypted.recv(1)
-
-
 def test_only_the_last_jobs_are_remembered(queue: JobQueue, store: RunStore):
     for seed in range(KEPT + 5):
         write(store, request(seed))
@@ -345,28 +168,12 @@ def test_only_the_last_jobs_are_remembered(queue: JobQueue, store: RunStore):
     assert queue.jobs()[0].request.seed == KEPT + 4
 
 
-def test_what_a_failed_job_left_is_cleared_after_a_month(store: RunStore):
-    old, young = (store.user_dir / ".checkpoints" / name for name in ("old", "young"))
-    for folder in (old, young):
-        folder.mkdir(parents=True)
-    long_ago = time.time() - 40 * 24 * 3600
-    os.utime(old, (long_ago, long_ago))
-    JobQueue(store, FAKE).close()
-    assert young.exists()
-    assert not old.exists()
-
-
-def sweep(steps: int, seeds: list[int], **settings: Any) -> Request:
-    plan = Sweep(methods=["m"], ablations=["zero"], tasks=["ioi"], seeds=seeds)
-    return request(steps=steps, **settings).model_copy(update={"kind": "sweep", "sweep": plan})
-
-
 def test_a_sweep_is_done_by_way_of_its_parts_and_tells_how_far_it_is(queue: JobQueue, store: RunStore):
     asked = sweep(12, [1, 2, 3])
     job = wait(queue, queue.submit(asked), ended)
     assert job.state == "done"
     found = store.get(job.job_id)
-    assert [row["seed"] for row in found.result["rows"]] == [1, 2, 3]
+    assert [row.seed for row in found.result.rows] == [1, 2, 3]
     assert [start[0] for start in starts(store)] == [1, 2, 3]
     of_parts = [line for line in job.log if "part" in line.message]
     shares = [line.done / line.total for line in of_parts]
@@ -380,7 +187,7 @@ def test_a_part_that_cannot_be_carried_out_does_not_stop_the_others(queue: JobQu
         asked = sweep(4, [1, 2], fail_at=2, raises=raises, only_seed=1)
         job = wait(queue, queue.submit(asked), ended)
         assert job.state == "done"
-        first, second = (row["error"] for row in store.get(job.job_id).result["rows"])
+        first, second = (row.error for row in store.get(job.job_id).result.rows)
         assert first.startswith(said)
         assert second is None
 
@@ -393,30 +200,6 @@ def test_cancelling_a_sweep_stops_its_parts(queue: JobQueue, store: RunStore):
     time.sleep(0.5)
     assert len({start[0] for start in starts(store)}) < 3
     assert job_id not in store
-
-
-def test_a_cancelled_job_is_not_gone_on_with_by_the_next_server(store: RunStore):
-    queue = JobQueue(store, FAKE)
-    job_id = queue.submit(sweep(400, [1, 2]))
-    wait(queue, job_id, running)
-    queue.cancel(job_id)
-    queue.close()
-    after = JobQueue(store, FAKE)
-    assert after.jobs() == []
-    after.close()
-
-
-def test_one_job_that_cannot_be_gone_on_with_does_not_stop_the_others(store: RunStore):
-    store.user_dir.mkdir(parents=True)
-    former = Journal(store.user_dir / ".jobs")
-    bad = sweep(3, [1]).model_copy(update={"model": "gone"})
-    for asked in (bad, request(steps=3, seed=7)):
-        former.add(asked.run_id(), Entry(asked, f"{asked.run_id()}-0"))
-    former.close()
-    queue = JobQueue(store, FAKE)
-    states = {job.request.model: wait(queue, job.job_id, ended).state for job in queue.jobs()}
-    assert states == {"gone": "failed", "tiny": "done"}
-    queue.close()
 
 
 def test_a_part_whose_worker_is_killed_goes_on(queue: JobQueue, store: RunStore):

@@ -17,7 +17,7 @@ from engine.lenses.imported import load_translators
 from engine.models import load_model
 from engine.progress import silent
 from engine.runs.store import RunStore
-from tests.instruments.lens.test_lens_runs import SMALL, TEXT, asked, reading
+from tests.instruments.lens.test_lens_runs import SMALL, TEXT, reading, training
 from tests.tiny import FAMILIES, save_tiny
 
 CONFIG = {"base_model_name_or_path": "tiny", "d_model": 24, "num_hidden_layers": 3, "bias": True}
@@ -46,11 +46,11 @@ def save(folder: Path, kind: str = "pt", **changes: Any) -> Path:
 def test_logits_equal_those_by_hand_from_hidden_states(tmp_path: Path, family: str, kind: str):
     folder, lens = save_tiny(FAMILIES[family], tmp_path / "model"), save(tmp_path / "lens", kind)
     store = RunStore(tmp_path / "runs")
-    training = asked("train-lenses", str(folder), lens_training=SMALL | {"tuned_from": str(lens)})
-    trained = store.get(run(training, silent, store))
-    assert trained.result["places"] == ["0", "1", "2"]
-    assert ("imported" in " ".join(trained.result["notes"])) == (family != "llama")
-    assert "tuned.step" not in trained.result["history"]
+    request = training(str(folder), lens_training=SMALL | {"tuned_from": str(lens)})
+    trained = store.get(run(request, silent, store))
+    assert trained.result.places == ["0", "1", "2"]
+    assert ("imported" in " ".join(trained.result.notes)) == (family != "llama")
+    assert "tuned.step" not in trained.result.history
     request = reading(str(folder), lenses=["tuned"], trained=trained.run_id, words=["w7", "w9"])
     finished = store.get(run(request, silent, store))
     network = AutoModelForCausalLM.from_pretrained(folder).eval()
@@ -100,12 +100,12 @@ def test_a_measured_lens_is_the_one_that_is_read(tmp_path: Path):
     file = tmp_path / "text.txt"
     file.write_text(" ".join(f"w{i * 7 % 60}" for i in range(110)))
     settings = SMALL | {"tuned_from": str(lens), "texts": str(file), "length": 6, "held_out": 10}
-    trained = store.get(run(asked("train-lenses", str(folder), lens_training=settings), silent, store))
+    trained = store.get(run(training(str(folder), lens_training=settings), silent, store))
     # The last tenth of 22 texts of 5 words and BOS begins with the 21st.
     first = "<s> " + " ".join(f"w{i * 7 % 60}" for i in range(20 * 5, 21 * 5))
     finished = store.get(
         run(
-            asked("lens", str(folder), lens={"text": first, "lenses": ["tuned"], "trained": trained.run_id}),
+            reading(str(folder), first, lenses=["tuned"], trained=trained.run_id),
             silent,
             store,
         )

@@ -9,8 +9,8 @@ from engine.lenses.base import all_places, lenses
 from engine.lenses.measuring import measure
 from engine.models import Model
 from engine.progress import silent
-from engine.runs.store import Run, RunStore
-from tests.instruments.lens.test_lens_runs import SMALL, asked
+from engine.runs.store import RunStore
+from tests.instruments.lens.test_lens_runs import SMALL, Trained, training
 from tests.lenses.conftest import random_texts
 
 
@@ -37,13 +37,13 @@ def test_measures_are_means_over_the_positions_of_each_text(tiny_model: Model):
 def test_what_is_measured_has_no_part_in_what_is_kept(tiny_folder: Path, tmp_path: Path):
     store = RunStore(tmp_path)
 
-    def trained(**settings: int) -> Run:
-        request = asked("train-lenses", str(tiny_folder), lens_training=SMALL | settings)
+    def trained(**settings: int) -> Trained:
+        request = training(str(tiny_folder), lens_training=SMALL | settings)
         return store.get(run(request, silent, store))
 
     one, other, chosen = trained(), trained(held_out=60), trained(validation=90)
     for name in ("tuned.weight", "oca.constants", "linear-oca.weight"):
         assert (one.tensors[name] == other.tensors[name]).all()
-    assert one.result["n_texts"] < other.result["n_texts"]
-    assert one.result["history"]["oca.kl"] != chosen.result["history"]["oca.kl"]
+    assert one.result.n_texts < other.result.n_texts
+    assert one.result.history["oca.kl"] != chosen.result.history["oca.kl"]
     assert one.tensors["kl.logit"].tolist() == chosen.tensors["kl.logit"].tolist()

@@ -11,12 +11,13 @@ from torch import Tensor
 from engine.ablations.constants import constant_replacer, means, zeros
 from engine.experiments import run
 from engine.forward.masked import MaskedForward, Replacement
+from engine.instruments.discover.request import Discover
+from engine.instruments.lens.request import Reading, ReadText
 from engine.lenses.base import Place, all_places
 from engine.lenses.patched import AblatedNodes, circuit_streams, constants_of
 from engine.lenses.streams import read_streams
 from engine.models import Model
 from engine.progress import silent
-from engine.runs.request import Request
 from engine.runs.store import RunStore
 from tests.lenses.conftest import random_tokens
 from tests.reference import open_hooks
@@ -119,18 +120,18 @@ def test_means_are_of_sampled_texts(tiny_model: Model):
 
 def test_readings_of_ablated_texts_and_circuits(tiny_folder: Path, tmp_path: Path):
     store = RunStore(tmp_path)
-    plain = {"model": str(tiny_folder), "task": "text", "ablation": "none", "kind": "lens"}
-    about = {"text": "w1 w2 w3 w4", "lenses": ["logit"]}
+    model = str(tiny_folder)
 
     def kl(**more: Any) -> tuple[np.ndarray, np.ndarray]:
-        reading = store.get(run(Request.model_validate(plain | {"lens": about | more}), silent, store))
-        return reading.tensors["kl.logit"], reading.tensors["top_p.logit"]
+        reading = Reading(text="w1 w2 w3 w4", lenses=["logit"], **more)
+        read = store.get(run(ReadText(model=model, lens=reading), silent, store))
+        return read.tensors["kl.logit"], read.tensors["top_p.logit"]
 
     task = tmp_path / "task.jsonl"
     task.write_text('{"clean": "w1 w2", "corrupt": "w1 w3", "answers": [" w4"], "wrong_answers": [" w5"]}\n')
-    discovery = {"model": str(tiny_folder), "task": str(task), "ablation": "zero", "method": "random"}
-    circuit = run(Request.model_validate(discovery | {"split": "train"}), silent, store)
-    edges = store.get(circuit).result["summary"]["n_edges_total"]
+    discovery = Discover(model=model, task=str(task), ablation="zero", method="random", split="train")
+    circuit = run(discovery, silent, store)
+    edges = store.get(circuit).result.summary.n_edges_total
     whole, whole_p = kl()
     same, same_p = kl(circuit={"run": circuit, "edges": edges})
     assert np.allclose(whole, same, atol=1e-4)

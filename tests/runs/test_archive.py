@@ -131,7 +131,9 @@ DAMAGED: dict[str, Callable[[dict[str, bytes]], dict[str, bytes]]] = {
     "more than one folder": lambda content: {f"{name[0]}/{name}": part for name, part in content.items()},
     "result.json twice": lambda content: content | {"x/result.json": b"{}"},
     "request.json is no JSON": lambda content: content | {"request.json": b"{"},
-    "request.json: kind: ": lambda content: content | {"request.json": b'{"schema": 1, "kind": "destroy"}'},
+    "request.json: unknown kind of run .destroy.: ": lambda content: (
+        content | {"request.json": b'{"schema": 1, "kind": "destroy"}'}
+    ),
     "circuit_top: Field required": result_with(lambda result: result.pop("circuit_top")),
     "notes: Field required": result_with(lambda result: result.pop("notes")),
     "prompts.0.answers: Field required": result_with(lambda result: result["prompts"][0].pop("answers")),

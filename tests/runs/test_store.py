@@ -13,6 +13,8 @@ from safetensors.numpy import save_file
 
 from engine.circuits.graph import Graph
 from engine.errors import RequestError
+from engine.runs.kinds import make_request
+from engine.runs.record import CurveResult
 from engine.runs.request import Request
 from engine.runs.store import Run, RunStore
 
@@ -20,8 +22,10 @@ GRAPH = Graph(n_layers=1, n_heads=2)
 
 
 def request(**changes: Any) -> Request:
-    fields = {"model": "tiny", "task": "ioi", "ablation": "zero", "method": "edge-pruning"}
-    return Request.model_validate(fields | changes)
+    """A discovery, or what `kind` says."""
+    kind = changes.pop("kind", "discover")
+    own = {"method": "edge-pruning"} if kind == "discover" else {}
+    return make_request(kind, model="tiny", task="ioi", ablation="zero", **own, **changes)
 
 
 def estimate(mean: float) -> dict[str, Any]:
@@ -100,7 +104,8 @@ def written(store: RunStore) -> Run:
 
 def test_a_run_comes_back_as_it_was_written(store: RunStore, written: Run):
     assert written.request == request()
-    assert written.result == result()
+    assert json.loads((written.folder / "result.json").read_text()) == result()
+    assert written.result == CurveResult.model_validate(result())
     assert written.circuit == CIRCUIT
     assert not written.shipped
     assert set(written.tensors) == {"scores", "attention.0"}
@@ -113,7 +118,7 @@ def test_a_run_comes_back_as_it_was_written(store: RunStore, written: Run):
 
 
 def test_an_evaluation_needs_no_circuit_and_no_tensors(store: RunStore, written: Run):
-    asked = request(kind="evaluate", method=None, circuit=written.run_id)
+    asked = request(kind="evaluate", circuit=written.run_id)
     run = store.get(store.write(asked, result()))
     assert run.circuit is None
     with pytest.raises(RequestError, match=written.run_id):
@@ -174,10 +179,10 @@ def test_a_failed_write_leaves_nothing(store: RunStore):
 
 def test_a_whole_run_is_kept_and_a_broken_one_replaced(store: RunStore, written: Run):
     store.write(request(), result(created="2027-01-01T00:00:00+00:00"), tensors(), CIRCUIT)
-    assert store.get(written.run_id).result == result()
+    assert store.get(written.run_id).result == CurveResult.model_validate(result())
     (written.folder / "result.json").unlink()
     store.write(request(), result(created="2027-01-01T00:00:00+00:00"), tensors(), CIRCUIT)
-    assert store.get(written.run_id).result["created"].startswith("2027")
+    assert store.get(written.run_id).result.created.startswith("2027")
     assert [path.name for path in store.user_dir.iterdir()] == [written.run_id]
 
 
@@ -334,7 +339,7 @@ def test_a_broken_run_is_told_in_one_line(store: RunStore, written: Run, problem
 
 
 def test_a_measurement_has_what_its_request_names(store: RunStore):
-    asked = request(kind="measure", method=None, circuits=[{"name": "both"}, {"name": "one"}])
+    asked = request(kind="measure", circuits=[{"name": "both"}, {"name": "one"}])
     points = [EVERY | point(3) | {"name": name} for name in ("both", "one")]
     tops = {"both": [[[" D", 0.8]]], "one": [[[" D", 0.9]]]}
     whole = result(summary=points[0], curve=points, circuit_top=tops)
@@ -349,7 +354,7 @@ def test_a_measurement_has_what_its_request_names(store: RunStore):
 
 
 def test_importance_has_every_value_of_every_node(store: RunStore):
-    asked = request(kind="importance", method=None)
+    asked = request(kind="importance")
     node = {name: estimate(0.1) for name in ("kl", "logit_difference", "answer", "wrong_answer")}
     with pytest.raises(RequestError, match="nodes: Field required"):
         store.write(asked, result())

@@ -14,7 +14,7 @@ from engine.tracing.cells import Cell, make_group, most_bases, most_passes
 from engine.tracing.names import State
 from engine.tracing.optimal import Constants, Settings, _Training
 from engine.tracing.prompts import Traced
-from engine.tracing.trace import known, traces
+from engine.tracing.traces import known, traces
 from tests.reference import open_hooks
 from tests.tracing.test_traces import naive_values, noise
 

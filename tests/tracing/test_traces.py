@@ -16,7 +16,7 @@ from engine.tracing.gaussian import NoiseDraws
 from engine.tracing.names import CLASSES, State
 from engine.tracing.optimal import Constants
 from engine.tracing.prompts import Traced
-from engine.tracing.trace import Traces, traces
+from engine.tracing.traces import Traces, traces
 from tests.reference import open_hooks
 from tests.tiny import FAMILIES, LENGTH, save_tiny
 

@@ -95,7 +95,7 @@ def _edge_traces(
     mark: Mark,
     scheme: Look,
 ) -> list[dict[str, Any]]:
-    """One trace per style: dimmed first, then shared ones, then this circuit's own; weak before strong."""
+    """Return a trace per style: dimmed ones first, then shared ones, then its own; weak before strong."""
     factor, colours = thinner(len(paths)), _colours(mark, scheme)
     traces = []
     for dim in (True, False):
@@ -118,7 +118,7 @@ def _edge_traces(
 def _legend(
     classes: np.ndarray, n: int, negative: np.ndarray, mark: Mark, scheme: Look
 ) -> list[dict[str, Any]]:
-    """Swatches with the number of edges each stands for, in fixed order."""
+    """Return swatches with the number of edges each stands for, in fixed order."""
     names = {ALONE: f"only {mark.letter}" if n > 1 else "edges"}
     if n > 2:
         names[SOME] = f"in {'2' if n == 3 else f'2 to {n - 1}'} of {n}"
@@ -147,7 +147,7 @@ def _nodes(
     mark: Mark,
     scheme: Look,
 ) -> list[dict[str, Any]]:
-    """The nodes; those that no other circuit uses have a rim in this one's colour."""
+    """Return the nodes; those that no other circuit uses have a rim in this one's colour."""
     traces = node_traces(circuit, places, near, chosen, scheme)
     others = [used_nodes(other) for letter, other in among.items() if letter != mark.letter]
     if not others:

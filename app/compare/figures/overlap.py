@@ -43,11 +43,21 @@ def pair_figure(first: Mark, second: Mark, overlaps: Mapping[str, Overlap], sche
         )
     )
     parts = (
-        (f"only {first.letter}", faded(first.colour, 0.75), [one.only_first for one in overlaps.values()]),
-        ("in both", scheme.faint, [one.shared for one in overlaps.values()]),
-        (f"only {second.letter}", faded(second.colour, 0.75), [one.only_second for one in overlaps.values()]),
+        (
+            f"only {first.letter}",
+            faded(first.colour, 0.75),
+            [overlap.only_first for overlap in overlaps.values()],
+        ),
+        ("in both", scheme.faint, [overlap.shared for overlap in overlaps.values()]),
+        (
+            f"only {second.letter}",
+            faded(second.colour, 0.75),
+            [overlap.only_second for overlap in overlaps.values()],
+        ),
     )
-    either = np.array([max(one.shared + one.only_first + one.only_second, 1) for one in overlaps.values()])
+    either = np.array(
+        [max(overlap.shared + overlap.only_first + overlap.only_second, 1) for overlap in overlaps.values()]
+    )
     for name, colour, counts in parts:
         figure.add_bar(
             orientation="h",
@@ -63,7 +73,9 @@ def pair_figure(first: Mark, second: Mark, overlaps: Mapping[str, Overlap], sche
             hovertext=[f"{count:,} {thing} {name}" for count, thing in zip(counts, names, strict=True)],
             hovertemplate="%{hovertext}<extra></extra>",
         )
-    figure.update_layout(shapes=[_chance(place, one, scheme) for place, one in enumerate(overlaps.values())])
+    figure.update_layout(
+        shapes=[_chance(place, overlap, scheme) for place, overlap in enumerate(overlaps.values())]
+    )
     figure.add_scatter(
         x=[None],
         y=[None],
@@ -97,16 +109,20 @@ def matrix_figure(
     jaccard, texts = np.full((n, n), np.nan), np.full((n, n), "", dtype=object)
     notes: list[dict[str, Any]] = []
     dark = scheme.mode == "dark"
-    for (i, j), one in overlaps.items():
+    for (i, j), overlap in overlaps.items():
         for row, column in ((i, j), (j, i)):
-            if one.jaccard is not None:
-                jaccard[row, column] = one.jaccard
-                strong = one.jaccard > 0.5  # there the scale is dark on a light page, and light on a dark one
+            if overlap.jaccard is not None:
+                jaccard[row, column] = overlap.jaccard
+                strong = (
+                    overlap.jaccard > 0.5
+                )  # there the scale is dark on a light page, and light on a dark one
                 colour = scheme.ground if strong else scheme.ink
-                notes.append({"x": column, "y": row, "text": f"{one.jaccard:.2f}", "font": {"color": colour}})
+                notes.append(
+                    {"x": column, "y": row, "text": f"{overlap.jaccard:.2f}", "font": {"color": colour}}
+                )
             texts[row, column] = (
-                f"<b>{letters[i]} and {letters[j]}</b><br>{one.shared:,} shared, "
-                f"{one.expected:.1f} expected by chance"
+                f"<b>{letters[i]} and {letters[j]}</b><br>{overlap.shared:,} shared, "
+                f"{overlap.expected:.1f} expected by chance"
             )
     figure = go.Figure(
         go.Heatmap(
@@ -137,9 +153,9 @@ def matrix_figure(
     return figure
 
 
-def _chance(place: int, one: Overlap, scheme: Look) -> dict[str, Any]:
-    """The line in one bar up to which the shared part would reach by chance."""
-    either = max(one.shared + one.only_first + one.only_second, 1)
-    x = (one.only_first + one.expected) / either
+def _chance(place: int, overlap: Overlap, scheme: Look) -> dict[str, Any]:
+    """Return the line in a bar up to which the shared part would reach by chance."""
+    either = max(overlap.shared + overlap.only_first + overlap.only_second, 1)
+    x = (overlap.only_first + overlap.expected) / either
     line = {"color": scheme.ink, "width": 1.5, "dash": "dot"}
     return {"type": "line", "x0": x, "x1": x, "y0": place - 0.36, "y1": place + 0.36, "line": line}

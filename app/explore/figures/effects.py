@@ -1,22 +1,21 @@
 """How much is lost when one node alone is ablated, under each ablation."""
 
-from typing import Any
-
 import plotly.graph_objects as go
 
 from app.figures.curve import interval_text
 from app.figures.style import Look, base_layout, escape
+from engine.runs.record import Estimate
 
 
-def importance_figure(losses: dict[str, dict[str, Any]], scheme: Look) -> go.Figure:
+def importance_figure(losses: dict[str, Estimate], scheme: Look) -> go.Figure:
     """Return bars of the KL that ablating a node costs, one an ablation, with 95 % intervals.
 
     Args:
-        losses: title of the ablation -> KL in nats `{"mean", "ci95", "n"}`, drawn from top to bottom.
+        losses: title of the ablation -> KL in nats, drawn from top to bottom.
         scheme: colours of the page.
     """
-    means = [loss["mean"] for loss in losses.values()]
-    ends = [loss["ci95"] if None not in loss["ci95"] else [loss["mean"]] * 2 for loss in losses.values()]
+    means = [loss.mean for loss in losses.values()]
+    ends = [_ends(loss) for loss in losses.values()]
     quiet = {"size": scheme.size(12), "color": scheme.muted}
     figure = go.Figure(
         go.Bar(
@@ -51,3 +50,9 @@ def importance_figure(losses: dict[str, dict[str, Any]], scheme: Look) -> go.Fig
         fixedrange=True,
     )
     return figure
+
+
+def _ends(loss: Estimate) -> tuple[float, float]:
+    """Return the interval of a loss; one prompt alone has none, and its mean stands for both ends."""
+    low, high = loss.ci95
+    return (loss.mean, loss.mean) if low is None or high is None else (low, high)

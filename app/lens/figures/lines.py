@@ -64,11 +64,11 @@ def lines_figure(
     )
     if level is not None:
         _add(figure, level, log, share, {"color": scheme.ink, "width": 1.5, "dash": "dash"})
-    for one in lines:
-        colour = scheme.runs[one.place % len(scheme.runs)]
-        dash = DASHES[one.place // len(scheme.runs) % len(DASHES)]
-        marker = {"size": 7, "symbol": SYMBOLS[one.place % len(SYMBOLS)], "color": colour}
-        _add(figure, one, log, share, {"color": colour, "width": 2, "dash": dash}, marker)
+    for line in lines:
+        colour = scheme.runs[line.place % len(scheme.runs)]
+        dash = DASHES[line.place // len(scheme.runs) % len(DASHES)]
+        marker = {"size": 7, "symbol": SYMBOLS[line.place % len(SYMBOLS)], "color": colour}
+        _add(figure, line, log, share, {"color": colour, "width": 2, "dash": dash}, marker)
     axis = {
         "tickfont": quiet,
         "gridcolor": scheme.faint if scheme.mode == "dark" else "#E6EAEE",
@@ -96,7 +96,7 @@ def lines_figure(
 
 def _log_axis(lines: Sequence[Line], title: str, scheme: Look) -> dict[str, Any]:
     """Return a log axis that holds all lines and says that its foot stands for anything less."""
-    ends = [values for one in lines for values in (one.values, one.high) if values is not None]
+    ends = [values for line in lines for values in (line.values, line.high) if values is not None]
     drawn = [float(value) for values in ends for value in np.maximum(values, FLOOR)]
     axis = log_axis(drawn, title, scheme)
     foot = np.isclose(axis["tickvals"], FLOOR) & (min(drawn) == FLOOR)
@@ -106,40 +106,40 @@ def _log_axis(lines: Sequence[Line], title: str, scheme: Look) -> dict[str, Any]
 
 def _add(
     figure: go.Figure,
-    one: Line,
+    line: Line,
     log: bool,
     share: bool,
-    line: dict[str, Any],
+    style: dict[str, Any],
     marker: dict[str, Any] | None = None,
 ) -> None:
     """Add a line with its interval as a band; without `marker` it has no marks."""
-    at, drawn = np.arange(len(one.values)), partial(np.maximum, FLOOR) if log else np.asarray
-    if one.low is not None and one.high is not None:
+    at, drawn = np.arange(len(line.values)), partial(np.maximum, FLOOR) if log else np.asarray
+    if line.low is not None and line.high is not None:
         figure.add_scatter(
             x=np.concatenate([at, at[::-1]]),
-            y=np.concatenate([drawn(one.high), drawn(one.low[::-1])]),
+            y=np.concatenate([drawn(line.high), drawn(line.low[::-1])]),
             mode="lines",
             fill="toself",
-            fillcolor=faded(line["color"], 0.14),
+            fillcolor=faded(style["color"], 0.14),
             line={"width": 0},
             hoverinfo="skip",
             showlegend=False,
         )
     figure.add_scatter(
         x=at,
-        y=drawn(one.values),
+        y=drawn(line.values),
         mode="lines" if marker is None else "lines+markers",
-        name=escape(one.name),
-        line=line,
+        name=escape(line.name),
+        line=style,
         marker=marker,
-        hovertext=[_said(one, i, share) for i in range(len(at))],
+        hovertext=[_said(line, i, share) for i in range(len(at))],
         hovertemplate="%{hovertext}<extra></extra>",
     )
 
 
-def _said(one: Line, i: int, share: bool) -> str:
-    value = f"{one.values[i]:.1%}" if share else f"{one.values[i]:.3g}"
+def _said(line: Line, i: int, share: bool) -> str:
+    value = f"{line.values[i]:.1%}" if share else f"{line.values[i]:.3g}"
     interval = ""
-    if one.low is not None and one.high is not None and np.isfinite([one.low[i], one.high[i]]).all():
-        interval = f" (95 %: {one.low[i]:.3g} to {one.high[i]:.3g})"
-    return f"{escape(one.name)}: <b>{value}</b>{interval}"
+    if line.low is not None and line.high is not None and np.isfinite([line.low[i], line.high[i]]).all():
+        interval = f" (95 %: {line.low[i]:.3g} to {line.high[i]:.3g})"
+    return f"{escape(line.name)}: <b>{value}</b>{interval}"

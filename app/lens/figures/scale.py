@@ -53,19 +53,19 @@ class Scale:
 
     def _far_apart(self) -> list[float]:
         """Return round values from the highest down, and the lowest."""
-        found = [self.low]
+        ticks = [self.low]
         top = math.floor(math.log10(self.high)) if self.high > 0 else 0
         for value in (times * 10.0**power for power in range(top, top - 4, -1) for times in (5, 2, 1)):
-            at = self.shares(np.array([value, *found]))
+            at = self.shares(np.array([value, *ticks]))
             if self.low < value <= self.high and np.abs(at[1:] - at[0]).min() >= CLOSEST:
-                found.append(value)
-        return found
+                ticks.append(value)
+        return ticks
 
 
 def stands_out_dark(colours: list[list[Any]], shares: np.ndarray) -> np.ndarray:
     """Return where black text stands out more than white on colours ("#RRGGBB") at shares of a scale."""
     stops = [place for place, _ in colours]
     channels = np.array([[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for _, colour in colours])
-    found = np.stack([np.interp(shares, stops, channel) for channel in channels.T], -1)
-    linear = np.where(found <= 0.04045, found / 12.92, ((found + 0.055) / 1.055) ** 2.4)
+    colour = np.stack([np.interp(shares, stops, channel) for channel in channels.T], -1)
+    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
     return linear @ np.array([0.2126, 0.7152, 0.0722]) > EVEN

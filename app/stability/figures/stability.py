@@ -8,8 +8,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from app.figures.attention import DARK_SCALE, LIGHT_SCALE
-from app.figures.curve import METRIC_NAMES, interval_text
+from app.figures.curve import METRIC_NAMES, interval_text, mean_of
 from app.figures.style import Look, base_layout, escape
+from engine.runs.record import Estimate, Share
 
 ITSELF, SEED, WITHOUT, ON_PART = "this circuit", "other seeds", "found without them", "this circuit on them"
 MOST_WRITTEN = 12  # circuits whose overlaps fit into their cells as numbers
@@ -17,29 +18,29 @@ _NEAR = 0.12  # share of the colour scale within which two ticks would overlap
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A circuit, measured.
+class SpreadMark:
+    """A circuit on a line of the figure of the spread.
 
     Attributes:
         line: which line it stands on.
         kind: `ITSELF`, `SEED`, `WITHOUT` (a part of the templates, measured on that part) or `ON_PART`.
-        estimate: `{"mean": …, "ci95": [low, high]}`.
+        estimate: of the metric shown.
     """
 
     line: str
     kind: str
-    estimate: dict[str, Any]
+    estimate: Estimate | Share
 
 
-def spread_figure(found: Sequence[Measured], metric: str, scheme: Look) -> go.Figure:
+def spread_figure(marks: Sequence[SpreadMark], metric: str, scheme: Look) -> go.Figure:
     """Return one line for every repeat, with 95 % intervals; of a part of the templates two circuits.
 
     Args:
-        found: from top to bottom.
+        marks: from top to bottom.
         metric: what was estimated.
         scheme: colours of the page.
     """
-    lines = list(dict.fromkeys(one.line for one in found))
+    lines = list(dict.fromkeys(mark.line for mark in marks))
     figure = go.Figure(
         layout=base_layout(
             scheme,
@@ -65,14 +66,14 @@ def spread_figure(found: Sequence[Measured], metric: str, scheme: Look) -> go.Fi
         ON_PART: (scheme.ink, "diamond-open", 0.17),
     }
     for kind, (colour, symbol, aside) in looks.items():
-        shown = [one for one in found if one.kind == kind and one.estimate["mean"] is not None]
+        shown = [mark for mark in marks if mark.kind == kind and mark.estimate.mean is not None]
         if not shown:
             continue
-        means = [one.estimate["mean"] for one in shown]
-        ends = [_ends(one.estimate) for one in shown]
+        means = [mean_of(mark.estimate) for mark in shown]
+        ends = [_ends(mark.estimate) for mark in shown]
         figure.add_scatter(
             x=means,
-            y=[lines.index(one.line) + aside for one in shown],
+            y=[lines.index(mark.line) + aside for mark in shown],
             mode="markers",
             name=kind,
             marker={"size": 9, "color": colour, "symbol": symbol, "line": {"color": colour, "width": 2}},
@@ -85,8 +86,8 @@ def spread_figure(found: Sequence[Measured], metric: str, scheme: Look) -> go.Fi
                 "thickness": 1.4,
                 "width": 3,
             },
-            text=[f"{escape(one.line)}: {kind}" for one in shown],
-            hovertext=[interval_text(one.estimate) for one in shown],
+            text=[f"{escape(mark.line)}: {kind}" for mark in shown],
+            hovertext=[interval_text(mark.estimate) for mark in shown],
             hovertemplate="%{text}<br><b>%{x:.3g}</b>, %{hovertext}<extra></extra>",
         )
     quiet = {"size": scheme.size(12), "color": scheme.muted}
@@ -145,7 +146,7 @@ def jaccard_figure(
             xgap=2,
             ygap=2,
             hoverongaps=False,
-            customdata=[[f"{one} and {other}" for other in names] for one in names],
+            customdata=[[f"{name} and {other}" for other in names] for name in names],
             hovertemplate=f"%{{customdata}}<br>Jaccard <b>%{{z:.3f}}</b>{chance}<extra></extra>",
             colorbar={
                 "orientation": "h",
@@ -213,9 +214,11 @@ def frequency_figure(counts: Sequence[int], scheme: Look) -> go.Figure:
     return figure.update_yaxes(title=title, gridcolor=scheme.band, rangemode="tozero", nticks=5, **axis)
 
 
-def _ends(estimate: dict[str, Any]) -> tuple[float, float]:
-    low, high = estimate["ci95"]
-    return (estimate["mean"],) * 2 if low is None or high is None else (low, high)
+def _ends(estimate: Estimate | Share) -> tuple[float, float]:
+    """Return the ends of an interval; the mean twice where there is none."""
+    low, high = estimate.ci95
+    mean = mean_of(estimate)
+    return (mean, mean) if low is None or high is None else (low, high)
 
 
 def _ticks(expected: float | None) -> dict[str, Any]:

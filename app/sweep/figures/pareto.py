@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from app.figures.curve import METRIC_NAMES, chart_layout
 from app.figures.style import Look, escape, faded
 from app.sweep.figures.axes import Axes, Curve, Spot
+from engine.runs.record import Estimate
 
 DASHES = ("solid", "dash", "dashdot", "longdash", "longdashdot")  # dotted is what is published
 MANY = 8  # curves, whose bands lie over each other
@@ -39,19 +40,19 @@ def pareto_figure(
         log: edges on a log axis, which circuits without edges are not on.
         published: curves of another model, thin and dotted.
     """
-    everything = [spot for one in [*curves, *published] for spot in (*one.spots, *one.path)]
+    everything = [spot for curve in [*curves, *published] for spot in (*curve.spots, *curve.path)]
     shown = [spot for spot in everything if spot.edges > 0 or not log]
     figure = go.Figure(layout=chart_layout([_estimate(spot) for spot in shown], metric, scheme))
     axes = Axes(metric, shares, log)
     many = len(curves) > MANY
-    for one in curves:
-        if one.baseline:
-            _add(figure, one, axes, scheme, many)
-    for one in published:
-        _add_published(figure, one, axes, scheme)
-    for one in curves:
-        if not one.baseline:
-            _add(figure, one, axes, scheme, many)
+    for curve in curves:
+        if curve.baseline:
+            _add(figure, curve, axes, scheme, many)
+    for curve in published:
+        _add_published(figure, curve, axes, scheme)
+    for curve in curves:
+        if not curve.baseline:
+            _add(figure, curve, axes, scheme, many)
     _legends(figure, curves, published, scheme)
     quiet = {"size": scheme.size(12), "color": scheme.muted}
     title = {"text": METRIC_NAMES[metric], "font": quiet, "standoff": 4}
@@ -65,8 +66,9 @@ def pareto_figure(
     return figure
 
 
-def _estimate(spot: Spot) -> dict[str, Any]:
-    return {"mean": spot.value, "ci95": [spot.low, spot.high]}
+def _estimate(spot: Spot) -> Estimate:
+    """Return what a spot takes up of the axis; how many prompts there were does not matter there."""
+    return Estimate(mean=spot.value, ci95=[spot.low, spot.high], n=0)
 
 
 def _add(figure: go.Figure, curve: Curve, axes: Axes, scheme: Look, many: bool) -> None:
@@ -151,23 +153,23 @@ def _placed(spots: Sequence[Spot], axes: Axes, first: str) -> dict[str, Any]:
 
 def _legends(figure: go.Figure, curves: Sequence[Curve], published: Sequence[Curve], scheme: Look) -> None:
     """Draw two legends at the right: methods, which a click hides; ablations and what is published below."""
-    methods = {one.method: one for one in sorted(curves, key=lambda one: one.baseline)}
-    for one in methods.values():
-        line = {"color": one.colour, "width": 2}
-        mark = {"size": 7, "color": one.colour, "symbol": one.symbol}
-        _entry(figure, one.method, mode="lines+markers", line=line, marker=mark)
+    methods = {curve.method: curve for curve in sorted(curves, key=lambda curve: curve.baseline)}
+    for curve in methods.values():
+        line = {"color": curve.colour, "width": 2}
+        mark = {"size": 7, "color": curve.colour, "symbol": curve.symbol}
+        _entry(figure, curve.method, mode="lines+markers", line=line, marker=mark)
     below = {"legend": "legend2", "title": "ablation", "scheme": scheme}
-    for name, dash in {one.ablation: one.dash for one in curves}.items():
+    for name, dash in {curve.ablation: curve.dash for curve in curves}.items():
         line = {"color": scheme.ink, "width": 2, "dash": dash}
         _entry(figure, name, **below, mode="lines", line=line)
-    if any(one.path for one in curves):
+    if any(curve.path for curve in curves):
         ring = {"size": 9, "color": scheme.ground, "line": {"color": scheme.ink, "width": 2}}
         _entry(figure, "chosen by the method", **below, mode="markers", marker=ring)
     below["title"] = PUBLISHED
-    for name, colour in {one.method: one.colour for one in published}.items():
+    for name, colour in {curve.method: curve.colour for curve in published}.items():
         line = {"color": colour, "width": 1.2, "dash": "dot"}
         _entry(figure, name, **below, mode="lines", line=line)
-    for name, symbol in {one.ablation: one.symbol for one in published}.items():
+    for name, symbol in {curve.ablation: curve.symbol for curve in published}.items():
         _entry(
             figure, name, **below, mode="markers", marker={"size": 6, "color": scheme.ink, "symbol": symbol}
         )

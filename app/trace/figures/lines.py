@@ -45,35 +45,38 @@ def profiles_figure(
         places: where the means stand on it, ascending; None takes 0, 1, 2, ….
     """
     figure = go.Figure(layout=_layout(scheme))
-    n = max((len(one.mean) for one in profiles), default=1)
+    n = max((len(profile.mean) for profile in profiles), default=1)
     at = np.arange(n) if places is None else np.array(places)
-    for one in profiles:
-        layers = np.flatnonzero(np.isfinite(one.mean))
+    for profile in profiles:
+        layers = np.flatnonzero(np.isfinite(profile.mean))
         if not len(layers):
             continue
         both = at[np.concatenate([layers, layers[::-1]])]
-        if np.isfinite(one.low[layers]).all():
+        if np.isfinite(profile.low[layers]).all():
             figure.add_scatter(
                 x=both,
-                y=np.concatenate([one.high[layers], one.low[layers][::-1]]),
+                y=np.concatenate([profile.high[layers], profile.low[layers][::-1]]),
                 mode="lines",
                 fill="toself",
-                fillcolor=faded(one.colour, 0.14),
+                fillcolor=faded(profile.colour, 0.14),
                 line={"width": 0},
                 hoverinfo="skip",
                 showlegend=False,
             )
+        stars = None
+        if profile.starred is not None:
+            stars = ["*" if star else "" for star in profile.starred[layers]]
         figure.add_scatter(
             x=at[layers],
-            y=one.mean[layers],
-            mode="lines+markers" if one.starred is None else "lines+markers+text",
-            name=escape(one.name),
-            line={"color": one.colour, "width": 2},
-            text=None if one.starred is None else ["*" if star else "" for star in one.starred[layers]],
+            y=profile.mean[layers],
+            mode="lines+markers" if profile.starred is None else "lines+markers+text",
+            name=escape(profile.name),
+            line={"color": profile.colour, "width": 2},
+            text=stars,
             textposition="top center",
-            textfont={"size": scheme.size(18), "color": one.colour},
-            marker={"size": 8, "symbol": one.symbol, "color": one.colour},
-            hovertext=[_said(one, layer) for layer in layers.tolist()],
+            textfont={"size": scheme.size(18), "color": profile.colour},
+            marker={"size": 8, "symbol": profile.symbol, "color": profile.colour},
+            hovertext=[_said(profile, layer) for layer in layers.tolist()],
             hovertemplate="%{hovertext}<extra></extra>",
         )
     quiet = {"size": scheme.size(12), "color": scheme.muted}
@@ -103,24 +106,24 @@ def intervals_figure(
         ends: of the values there can be; None takes those there are, and 0.
     """
     figure = go.Figure(layout=_layout(scheme))
-    for i, one in enumerate(profiles):
+    for i, profile in enumerate(profiles):
         at = np.arange(len(names)) + 0.18 * (2 * i - len(profiles) + 1)
         figure.add_scatter(
-            x=one.mean,
+            x=profile.mean,
             y=at,
             mode="markers",
-            name=escape(one.name),
-            marker={"size": 9, "symbol": one.symbol, "color": one.colour},
+            name=escape(profile.name),
+            marker={"size": 9, "symbol": profile.symbol, "color": profile.colour},
             error_x={
                 "type": "data",
                 "symmetric": False,
-                "array": np.nan_to_num(one.high - one.mean).clip(0),
-                "arrayminus": np.nan_to_num(one.mean - one.low).clip(0),
-                "color": one.colour,
+                "array": np.nan_to_num(profile.high - profile.mean).clip(0),
+                "arrayminus": np.nan_to_num(profile.mean - profile.low).clip(0),
+                "color": profile.colour,
                 "thickness": 1.4,
                 "width": 3,
             },
-            hovertext=[f"{escape(name)}, {_said(one, j)}" for j, name in enumerate(names)],
+            hovertext=[f"{escape(name)}, {_said(profile, j)}" for j, name in enumerate(names)],
             hovertemplate="%{hovertext}<extra></extra>",
         )
     quiet = {"size": scheme.size(12), "color": scheme.muted}
@@ -144,14 +147,15 @@ def peaks_figure(counts: Sequence[tuple[Profile, np.ndarray]], scheme: Look) -> 
     figure = go.Figure(layout=_layout(scheme) | {"bargap": 0.3, "bargroupgap": 0.08, "barmode": "group"})
     n = max(len(share) for _, share in counts) - 1
     names = [*(f"L{layer}" for layer in range(n)), "none"]
-    for one, share in counts:
+    for profile, share in counts:
         figure.add_bar(
             x=list(range(n + 1)),
             y=share,
-            name=escape(one.name),
-            marker={"color": one.colour},
+            name=escape(profile.name),
+            marker={"color": profile.colour},
             hovertext=[
-                f"{escape(one.name)}, {name}: {value:.0%}" for name, value in zip(names, share, strict=True)
+                f"{escape(profile.name)}, {name}: {value:.0%}"
+                for name, value in zip(names, share, strict=True)
             ],
             hovertemplate="%{hovertext}<extra></extra>",
         )
@@ -196,11 +200,13 @@ def _zero(scheme: Look) -> dict[str, Any]:
 
 def _range(profiles: Sequence[Profile]) -> tuple[float, float]:
     """Return the ends of all means and intervals, and of 0."""
-    values = np.concatenate([[0.0], *(part for one in profiles for part in (one.mean, one.low, one.high))])
+    values = np.concatenate(
+        [[0.0], *(part for profile in profiles for part in (profile.mean, profile.low, profile.high))]
+    )
     return float(np.nanmin(values)), float(np.nanmax(values))
 
 
-def _said(one: Profile, i: int) -> str:
-    mean, low, high = (float(values[i]) for values in (one.mean, one.low, one.high))
+def _said(profile: Profile, i: int) -> str:
+    mean, low, high = (float(values[i]) for values in (profile.mean, profile.low, profile.high))
     interval = f"<br>95 %: {low:.3g} to {high:.3g}" if np.isfinite(low + high) else ""
-    return f"{escape(one.name)}: <b>{mean:.3g}</b>{interval}"
+    return f"{escape(profile.name)}: <b>{mean:.3g}</b>{interval}"

@@ -110,12 +110,12 @@ def _numbers(
     effects: np.ndarray, span: float, difference: bool, scheme: Look, stars: np.ndarray
 ) -> list[dict[str, object]]:
     """Return what stands in the cells: stars, and numbers unless they are too many or too small."""
-    found = []
+    notes = []
     numbers = effects.size <= MOST_NUMBERS and span >= LEAST_SPAN
     for layer, column in np.argwhere(np.isfinite(effects) & (stars | numbers)).tolist():
         value = float(effects[layer, column])
         strong = (abs(value) if difference else value) > 0.55 * span
-        found.append(
+        notes.append(
             {
                 "x": column,
                 "y": layer,
@@ -128,7 +128,7 @@ def _numbers(
                 },
             }
         )
-    return found
+    return notes
 
 
 def number_text(value: float) -> str:

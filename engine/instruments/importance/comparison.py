@@ -11,9 +11,12 @@ components are all there are, and are not resampled.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy import stats  # pyright: ignore[reportMissingTypeStubs] - it has none
+
+from engine.arrays import Flags, Numbers
 
 LEAST = 1e-6  # nats: less is rounding, since KL is computed in float32
 RESAMPLES = 1000
@@ -31,8 +34,8 @@ class Gaps:
         resampled: means over resampled prompts, [RESAMPLES, n]; None where prompts are not known one by one.
     """
 
-    mean: np.ndarray
-    resampled: np.ndarray | None = None
+    mean: Numbers
+    resampled: Numbers | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Ratios:
         n: components that have a ratio.
     """
 
-    values: np.ndarray
+    values: Numbers
     median: float | None
     median_ci: Interval
     quartiles: tuple[float, float] | None
@@ -75,7 +78,7 @@ class Ratios:
     n: int
 
 
-def gaps(mean: np.ndarray, kl: np.ndarray | None = None) -> Gaps:
+def gaps(mean: Numbers, kl: Numbers | None = None) -> Gaps:
     """Return the gaps of components with their resamples.
 
     Args:
@@ -113,10 +116,10 @@ def ratios(first: Gaps, second: Gaps) -> Ratios:
 
 
 def _with_interval(
-    statistic: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    statistic: Callable[[Numbers, Numbers], Numbers],
     first: Gaps,
     second: Gaps,
-    chosen: np.ndarray,
+    chosen: Flags,
     fewest: int = FEWEST,
 ) -> tuple[float | None, Interval]:
     """Return a statistic (arrays [rows, n] -> [rows]) over the chosen components with its interval."""
@@ -135,32 +138,33 @@ def _with_interval(
     return value, (float(low), float(high))
 
 
-def _spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _spearman(first: Numbers, second: Numbers) -> Numbers:
+    rankdata = cast("Any", stats).rankdata
     return _pearson(rankdata(first, axis=1), rankdata(second, axis=1))
 
 
-def _pearson_of_logs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _pearson_of_logs(first: Numbers, second: Numbers) -> Numbers:
     return _pearson(np.log(first.clip(LEAST)), np.log(second.clip(LEAST)))
 
 
-def _pearson(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _pearson(first: Numbers, second: Numbers) -> Numbers:
     first, second = (x - x.mean(1, keepdims=True) for x in (first, second))
     with np.errstate(divide="ignore", invalid="ignore"):
         return (first * second).sum(1) / np.sqrt((first**2).sum(1) * (second**2).sum(1))
 
 
-def _ratio(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _ratio(first: Numbers, second: Numbers) -> Numbers:
     return first.clip(0) / second.clip(LEAST)
 
 
-def _median_ratio(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _median_ratio(first: Numbers, second: Numbers) -> Numbers:
     return np.median(_ratio(first, second), axis=1)
 
 
-def _share(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _share(first: Numbers, second: Numbers) -> Numbers:
     return (first <= second).mean(1)
 
 
-def _least(mean: np.ndarray) -> np.ndarray:
+def _least(mean: Numbers) -> Numbers:
     """Return the means with 0 where there is none."""
     return np.nan_to_num(mean, nan=0.0, posinf=0.0)

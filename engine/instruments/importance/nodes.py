@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from engine import metrics
+from engine.arrays import Numbers
 from engine.forward.alone import ablated_alone
 from engine.models.transformer import Transformer
 from engine.progress import Report
 from engine.workbench.evaluation import Evaluator, ends
 
 
-def node_importance(evaluator: Evaluator, report: Report) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def node_importance(evaluator: Evaluator, report: Report) -> tuple[dict[str, Any], dict[str, Numbers]]:
     """Return what a result says of every node that writes, and per-prompt values.
 
     Returns:
@@ -60,7 +61,7 @@ def node_importance(evaluator: Evaluator, report: Report) -> tuple[dict[str, Any
 
 
 @torch.no_grad()
-def direct_effects(evaluator: Evaluator, batch: int) -> np.ndarray:
+def direct_effects(evaluator: Evaluator, batch: int) -> Numbers:
     """Return every source's part in the mean logit of the answers and of the wrong answers.
 
     Args:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import torch
 
+from engine.tensors import integers
 from engine.tracing.cells import make_group
 from engine.tracing.gaussian import NoiseDraws
 from engine.tracing.prompts import Traced
-from engine.tracing.trace import traces
+from engine.tracing.traces import traces
 from engine.workbench.workload import Bench, Workload
 
 TOKENS, DRAWS = 12, 10
@@ -20,7 +21,7 @@ def trace_map(work: Workload) -> Callable[[], object]:
     and draw would be 1,440 passes over 12 tokens, the work of 67.5 F.
     """
     generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(0, work.model.shape.d_vocab, (TOKENS,), generator=generator).tolist()
+    tokens = integers(torch.randint(0, work.model.shape.d_vocab, (TOKENS,), generator=generator))
     prompt = Traced("", tokens, (0, 3), [tokens[0]], tokens[1])
     transformer = work.model.transformer
 

@@ -1,19 +1,24 @@
 """Pictures of several circuits side by side, of what they share, and their curves in one chart."""
 
+from typing import Any
+
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from app.compare.figures.graphs import ALL, ALONE, OPACITIES, SOME, compare_figure, edge_classes
 from app.compare.figures.overlap import matrix_figure, pair_figure
 from app.figures.curve import LEAST_KL
-from app.figures.curves import Point, curves_figure, marked_series
+from app.figures.curves import Single, curves_figure, marked_series
 from app.figures.graph import DIMMED
 from app.figures.marks import run_mark
 from app.figures.style import DARK, LIGHT
 from engine.circuits.circuit import Circuit, top_edges
 from engine.circuits.graph import Graph
 from engine.circuits.overlap import edge_overlap, node_overlap, overlap, used_nodes
-from tests.app.fake_run import SIZE, SIZES, estimate, fake_result, fake_scores
+from engine.runs.record import Measured
+from tests.app.fake_run import SIZE, estimate, fake_curve, fake_scores
+from tests.made_up import made_up
 
 GRAPH = Graph(4, 8)
 CIRCUITS = {letter: top_edges(GRAPH, fake_scores(GRAPH, seed), SIZE) for seed, letter in enumerate("ABC")}
@@ -23,6 +28,11 @@ def figure_of(letter: str, among: str = "ABC", **options):
     mark = run_mark("ABC".index(letter), LIGHT)
     chosen = {name: CIRCUITS[name] for name in among}
     return compare_figure(CIRCUITS[letter], mark, chosen, ("a title", "its numbers"), LIGHT, **options)
+
+
+def layout(figure: go.Figure) -> Any:
+    """The layout, of whose parts plotly declares no types."""
+    return figure.layout
 
 
 def traces(figure, **match):
@@ -89,8 +99,8 @@ def test_the_legend_says_what_the_lines_mean():
 
 def test_pictures_share_their_coordinates():
     first, second = figure_of("A"), figure_of("B")
-    assert first.layout.xaxis.range == second.layout.xaxis.range
-    assert first.layout.uirevision == second.layout.uirevision
+    assert layout(first).xaxis.range == layout(second).xaxis.range
+    assert layout(first).uirevision == layout(second).uirevision
     places = []
     for figure in (first, second):
         found = {}
@@ -142,8 +152,8 @@ def test_hover_says_which_circuits_have_an_edge():
 def test_titles_are_text_and_not_markup():
     mark, chosen = run_mark(0, LIGHT), {"A": CIRCUITS["A"]}
     figure = compare_figure(CIRCUITS["A"], mark, chosen, ("<b>&", "<i>"), LIGHT)
-    assert "&lt;b&gt;&amp;" in figure.layout.annotations[0].text
-    assert figure.layout.annotations[1].text == "&lt;i&gt;"
+    assert "&lt;b&gt;&amp;" in layout(figure).annotations[0].text
+    assert layout(figure).annotations[1].text == "&lt;i&gt;"
 
 
 def test_signs_are_dotted():
@@ -180,7 +190,7 @@ def test_the_bar_of_two_circuits_shows_their_counts_and_chance():
     assert list(parts["in both"]["text"]) == [f"<b>{one.shared}</b>" for one in both.values()]
     lengths = sum(np.asarray(bar["x"], dtype=float) for bar in parts.values())
     assert lengths == pytest.approx(1)
-    edges, line = both["edges"], figure.layout.shapes[0]
+    edges, line = both["edges"], layout(figure).shapes[0]
     either = edges.shared + edges.only_first + edges.only_second
     assert line.x0 == pytest.approx((edges.only_first + edges.expected) / either)
 
@@ -198,12 +208,16 @@ def test_the_matrix_is_symmetric_and_empty_where_there_is_no_overlap():
     assert z[0, 1] == z[1, 0] == found.jaccard
     assert np.isnan(z[2]).all()
     assert np.isnan(np.diag(z)).all()
-    assert [note.text for note in figure.layout.annotations] == [f"{found.jaccard:.2f}"] * 2
+    assert [note.text for note in layout(figure).annotations] == [f"{found.jaccard:.2f}"] * 2
 
 
 def series_of(place: int, seed: int, scheme=LIGHT, at: int | None = None):
-    curve = fake_result(GRAPH, fake_scores(GRAPH, seed), SIZES, SIZE, 1 + seed)["curve"]
+    curve = fake_curve(GRAPH, seed, 1 + seed)
     return marked_series(run_mark(place, scheme), f"run <{place}>", curve, scheme, at)
+
+
+def single(name: str, short: str, symbol: str, **value) -> Single:
+    return Single(name, short, Measured.model_validate(made_up(Measured, **value)), LIGHT.ink, symbol)
 
 
 def test_curves_of_several_runs_are_told_apart_by_colour_and_shape():
@@ -218,25 +232,24 @@ def test_curves_of_several_runs_are_told_apart_by_colour_and_shape():
     assert all(band["fillcolor"].startswith("rgba") for band in bands)
     marked = traces(figure, name="shown")
     assert [list(mark["y"]) for mark in marked] == [
-        [next(point["kl"]["mean"] for point in one.curve if point["edges_requested"] == SIZE)]
-        for one in series
+        [next(point.kl.mean for point in one.curve if point.edges_requested == SIZE)] for one in series
     ]
-    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
-    assert figure.layout.showlegend
+    assert layout(figure).xaxis.type == layout(figure).yaxis.type == "log"
+    assert layout(figure).showlegend
 
 
 def test_the_axis_holds_every_curve_and_every_circuit():
     series = [series_of(place, place) for place in range(2)]
-    far = {"n_edges": 12, "faithfulness": estimate(2.5, 0.5)}
-    point = Point("both", "both", far, LIGHT.ink, "hexagon")
-    low, high = curves_figure(series, "faithfulness", LIGHT, points=[point]).layout.yaxis.range
+    far = single("both", "both", "hexagon", n_edges=12, faithfulness=estimate(2.5, 0.5))
+    low, high = layout(curves_figure(series, "faithfulness", LIGHT, points=[far])).yaxis.range
     assert low <= 0
     assert high > 3
 
 
 def test_circuits_of_one_size_are_marks_with_their_intervals():
-    value = {"n_edges": 36, "kl": {"mean": 0.5, "ci95": [0.4, 0.7], "n": 200}}
-    figure = curves_figure([], "kl", LIGHT, points=[Point("<both>", "∩", value, LIGHT.ink, "hexagon")])
+    kl = {"mean": 0.5, "ci95": [0.4, 0.7], "n": 200}
+    both = single("<both>", "∩", "hexagon", n_edges=36, kl=kl)
+    figure = curves_figure([], "kl", LIGHT, points=[both])
     mark = traces(figure, mode="markers+text")[0]
     assert (list(mark["x"]), list(mark["y"])) == ([36], [0.5])
     assert list(mark["error_y"]["array"]) == pytest.approx([0.2])
@@ -245,14 +258,16 @@ def test_circuits_of_one_size_are_marks_with_their_intervals():
 
 
 def test_a_mark_without_interval_or_under_the_foot_of_the_axis_still_stands():
-    value = {"n_edges": 36, "kl": {"mean": 0.0, "ci95": [None, None], "n": 1}}
-    empty = {"n_edges": 0, "kl": estimate(3)}
-    points = [Point("a", "a", value, LIGHT.ink, "circle"), Point("b", "b", empty, LIGHT.ink, "circle")]
+    kl = {"mean": 0.0, "ci95": [None, None], "n": 1}
+    points = [
+        single("a", "a", "circle", n_edges=36, kl=kl),
+        single("b", "b", "circle", n_edges=0, kl=estimate(3)),
+    ]
     marks = traces(curves_figure([], "kl", LIGHT, points=points), mode="markers+text")
     assert [list(mark["y"]) for mark in marks] == [[LEAST_KL]]
     assert "error_y" not in marks[0]
 
 
 def test_the_full_model_is_a_dashed_line():
-    line = curves_figure([series_of(0, 0)], "logit_difference", LIGHT, model=6.0).layout.shapes[0]
+    line = layout(curves_figure([series_of(0, 0)], "logit_difference", LIGHT, model=6.0)).shapes[0]
     assert (line.y0, line.y1, line.line.dash) == (6.0, 6.0, "dash")

@@ -310,7 +310,7 @@ def test_a_pair_that_cannot_be_run_is_said_before_anything_runs(store, submitted
 
 
 def test_an_imported_run_is_named_as_such(store):
-    write_fake_run(store, kind="import", method=None, circuit="0" * 64)
+    write_fake_run(store, kind="import", circuit="0" * 64)
     at = page()
     assert "Imported" in text(at)
     assert "evaluated under counterfactual" in text(at)

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from app.explore.figures.effects import importance_figure
 from app.explore.figures.predictions import predictions_figure
 from app.figures.style import DARK, LIGHT
+from engine.runs.record import Estimate
 from tests.app.fake_run import estimate
 
 
@@ -31,7 +32,10 @@ def test_tokens_that_look_alike_stay_apart():
 
 
 def test_importance_has_a_bar_with_its_interval_for_every_ablation():
-    losses = {"Mean": estimate(0.5, 0.1), "One prompt": {"mean": 0.2, "ci95": [None, None], "n": 1}}
+    losses = {
+        "Mean": Estimate.model_validate(estimate(0.5, 0.1)),
+        "One prompt": Estimate(mean=0.2, ci95=[None, None], n=1),
+    }
     (drawn,) = bars(importance_figure(losses, LIGHT))
     assert list(drawn.x) == [0.5, 0.2]
     assert [round(x, 6) for x in drawn.error_x.array] == [0.1, 0]

@@ -11,26 +11,28 @@ from app.figures.attention import attention_figure
 from app.figures.curve import curve_figure
 from app.figures.graph import circuit_figure
 from app.figures.style import LARGE, Look, look
-from app.stability.figures.stability import SEED, Measured, frequency_figure, jaccard_figure, spread_figure
+from app.stability.figures.stability import SEED, SpreadMark, frequency_figure, jaccard_figure, spread_figure
 from app.sweep.figures.axes import Curve, Spot
 from app.sweep.figures.pareto import pareto_figure
 from engine.circuits.circuit import top_edges
 from engine.circuits.graph import Graph
-from tests.app.fake_run import SIZES, TOKENS, estimate, fake_result, fake_scores
+from engine.runs.record import Estimate
+from tests.app.fake_run import TOKENS, estimate, fake_curve, fake_scores
 
 GRAPH = Graph(4, 8)
 SCORES = fake_scores(GRAPH)
+MARK = SpreadMark("seed 1", SEED, Estimate(**estimate(0.1)))
 SPOT = Spot(10, 0.01, 0.5, 0.4, 0.6, "10 edges")
 FIGURES: dict[str, Callable[[Look], go.Figure]] = {
     "graph": lambda scheme: circuit_figure(top_edges(GRAPH, SCORES, 150), scheme),
-    "curve": lambda scheme: curve_figure(fake_result(GRAPH, SCORES, SIZES, 150)["curve"], "kl", scheme),
+    "curve": lambda scheme: curve_figure(fake_curve(GRAPH), "kl", scheme),
     "pareto": lambda scheme: pareto_figure(
         [Curve("EAP", "Mean", "#0072B2", "circle", "solid", [SPOT], [SPOT])],
         "kl",
         scheme,
         published=[Curve("UGS", "Mean", "#D55E00", "circle", "dot", [SPOT])],
     ),
-    "spread": lambda scheme: spread_figure([Measured("seed 1", SEED, estimate(0.1))], "kl", scheme),
+    "spread": lambda scheme: spread_figure([MARK], "kl", scheme),
     "jaccard": lambda scheme: jaccard_figure(["a", "b"], [[1, 0.3], [0.3, 1]], 0.1, scheme),
     "frequency": lambda scheme: frequency_figure([5, 2, 8], scheme),
     "attention": lambda scheme: attention_figure(np.eye(len(TOKENS)), TOKENS, scheme),

@@ -14,6 +14,7 @@ from app.runs import shelf
 from engine.ablations.base import ablations
 from engine.circuits.graph import Graph
 from engine.experiments import completed
+from engine.instruments.importance.request import Importance
 from engine.runs.request import Request
 from engine.runs.store import RunStore
 from tests.app.drawing import figure, open_page, text, views
@@ -177,7 +178,7 @@ def test_other_prompts_are_another_subject(store):
 
 
 def test_a_subject_that_is_being_measured_is_there_before_its_first_run(store):
-    request = Request(kind="importance", model="fake-4l", task="facts", ablation="mean")
+    request = Importance(model="fake-4l", task="facts", ablation="mean")
     ((key, subject),) = subjects(shelf(), [request]).items()
     assert key == subject_key(request)
     assert subject.runs == ()

@@ -14,11 +14,13 @@ from app.lens.data import reading_key
 from app.parts.tokens import tokens_of
 from app.runs import shelf
 from app.text import plain
+from engine.instruments.lens.completion import completed_lenses
+from engine.instruments.lens.request import Reading, TrainLenses
 from engine.lenses.base import LENSES, lenses
 from engine.lenses.mean import MeanLens
-from engine.lenses.requests import completed_lens
+from engine.lenses.settings import LensTraining
 from engine.models import shipped_models, weights_hash
-from engine.runs.request import LensReading, Part, Request
+from engine.runs.combine import Part
 from engine.runs.store import RunStore
 from tests.app.drawing import figure, open_page, text, views
 from tests.app.fake_lens import (
@@ -113,7 +115,7 @@ def test_words_of_several_tokens_are_told_apart(store, monkeypatch, words):
     monkeypatch.setattr("tests.app.fake_lens.WORDS", ["�"] * 11)
     run = write_reading(store, words=words)
     if words:
-        shelf().others[run].result["raced"] = ["�", "�"]
+        shelf().others[run].result.raced = ["�", "�"]
     at = page(view="race")
     names = [trace["name"] for trace in figure(at, "lens-race")["data"]]
     assert len(names) > 1
@@ -142,7 +144,7 @@ def test_what_else_is_measured_over_texts_stands_beside_the_models_own(store, me
     drawn = figure(at, f"lens-{measure}")
     assert drawn["layout"]["yaxis"]["title"]["text"].startswith(title)
     of_line = {trace["name"]: numbers(trace["y"]) for trace in drawn["data"] if trace.get("name")}
-    means = [one["mean"] for one in run.result["lenses"]["tuned"][measure]]
+    means = [estimate.mean for estimate in getattr(run.result.lenses["tuned"], measure)]
     assert of_line["Tuned lens"] == pytest.approx(means)
     assert of_line["The model itself"] == pytest.approx([of_model] * LAYERS)
     assert title in views(at)[f"lens-{measure}"]["alt"].lower()
@@ -210,7 +212,7 @@ def test_the_stride_keeps_the_last_row_and_is_in_the_address(store):
 def test_the_ten_most_probable_words_are_in_the_table(store):
     run = store.get(write_reading(store))
     table = page(lens="oca").dataframe[0].value
-    words = run.result["words"]
+    words = run.result.words
     best = [words[str(i)].strip() for i in run.tensors["top_ids.oca"][0, 1]]
     ten, top = (str(table[name].tolist()[1]) for name in ("ten most probable", "top word"))
     assert [part.rsplit(" ", 1)[0] for part in ten.split(" · ")] == best
@@ -291,8 +293,10 @@ def test_rows_of_places_that_the_lenses_have_not_are_left_out(store, kept):
     trained = write_training(store)
     write_reading(store)
     result = shelf().others[trained].result
-    rows = [row for row in result["faithfulness"] if row["place"] != "1"]
-    result["faithfulness"] = [row if kept and row["place"] == "0" else row | {"place": "77"} for row in rows]
+    rows = [row for row in result.faithfulness if row.place != "1"]
+    result.faithfulness = [
+        row if kept and row.place == "0" else row.model_copy(update={"place": "77"}) for row in rows
+    ]
     at = page(view="faithfulness")
     if kept:
         assert set(at.dataframe[0].value["layer"]) == {"L0"}
@@ -317,9 +321,8 @@ def test_the_form_asks_for_what_was_typed(asked):
     at.button(key="lens-start").click().run()
     assert "put into the queue" in at.error[0].value
     (request,) = asked
-    assert request.lens is not None
     assert (request.lens.words, request.lens.ablated) == ([" Paris", " Rome", "."], ["a2.h3", "m1"])
-    assert request.lens.lenses == LensReading(text="x").lenses  # of any other list runs have other names
+    assert request.lens.lenses == Reading(text="x").lenses  # of any other list runs have other names
 
 
 @pytest.mark.parametrize(("nodes", "ablation"), [("", "mean"), ("m1", "zero")])
@@ -328,7 +331,6 @@ def test_an_ablation_of_nothing_is_not_asked_for(asked, nodes, ablation):
     at.text_input(key="lens-new-ablated").set_value(nodes)
     at.selectbox(key="lens-new-ablation").set_value("zero")
     at.button(key="lens-start").click().run()
-    assert asked[0].lens is not None
     assert asked[0].lens.ablation == ablation
 
 
@@ -354,7 +356,6 @@ def test_a_lens_of_ones_own_reads_unless_it_came_after_the_training(
     late = trained and has_parameters
     assert ("Not read by Own lens" in text(at)) == late
     at.button(key="lens-start").click().run()
-    assert asked[0].lens is not None
     assert asked[0].lens.lenses == [*LENSES, *(() if late else ("own",))]
 
 
@@ -371,7 +372,6 @@ def test_the_text_runs_through_a_circuit_of_the_size_that_was_chosen(store, aske
     assert sizes.value == SIZE
     sizes.set_value(SIZES[1])
     at.button(key="lens-start").click().run()
-    assert asked[0].lens is not None
     assert asked[0].lens.circuit == Part(run=under_mean, edges=SIZES[1])
 
 
@@ -448,8 +448,7 @@ def test_the_form_says_whether_lenses_are_trained_first(store, about, first):
 
 
 def test_the_default_training_is_the_one_that_the_engine_asks_for(store):
-    asked = {"kind": "train-lenses", "model": "explorer-4l", "task": "text", "ablation": "none"}
-    request = completed_lens(Request.model_validate(asked | {"lens_training": {}}), store)
+    request = completed_lenses(TrainLenses(model="explorer-4l", lens_training=LensTraining()))
     write_default_training(store)
     assert shelf().others[request.run_id()].request == request
 
@@ -457,13 +456,3 @@ def test_the_default_training_is_the_one_that_the_engine_asks_for(store):
 def test_a_text_that_is_changed_while_it_runs_is_called_so(store):
     write_reading(store, ablated=["a2.h3"])
     assert "without a2.h3 (mean)" in page().title[0].value.replace("\\", "")
-
-
-def test_runs_knows_readings_and_trained_lenses_and_opens_readings(store):
-    runs = [write_training(store), write_reading(store)]
-    for run, opens in zip(runs, (False, True), strict=True):
-        at = open_page("runs")
-        at.session_state["runs-selected"] = [run]
-        at.run()
-        assert not at.exception
-        assert at.button(key="runs-open").disabled != opens

@@ -8,6 +8,8 @@ from streamlit.testing.v1 import AppTest
 
 from app import runs as data
 from engine.errors import RequestError
+from engine.instruments.discover.request import Discover
+from engine.instruments.importance.request import Importance
 from engine.jobs.job import Job, Reported
 from engine.runs.archive import pack
 from engine.runs.export import to_json
@@ -60,7 +62,7 @@ def job(state: str, request: Request | None = None, **changes) -> Job:
 
 def asked(**changes) -> Request:
     fields = {"model": "explorer-4l", "task": "ioi", "ablation": "zero", "method": "edge-pruning"}
-    return Request.model_validate(fields | changes)
+    return Discover.model_validate(fields | changes)
 
 
 @pytest.fixture(autouse=True)
@@ -122,8 +124,8 @@ def test_without_runs_the_page_says_what_to_do(store, jobs):
 def test_at_first_the_runs_with_graphs_are_listed_newest_first(store, jobs):
     shipped = ship(store)
     own = write_fake_run(store, ablation="mean")
-    imported = write_fake_run(store, kind="import", method=None, circuit="ab" * 32)
-    evaluation = write_fake_run(store, kind="evaluate", method=None, ablation="zero", circuit=own)
+    imported = write_fake_run(store, kind="import", circuit="ab" * 32)
+    evaluation = write_fake_run(store, kind="evaluate", ablation="zero", circuit=own)
     at = page()
     assert set(listed(at)) == {shipped, own, imported}
     table = at.dataframe[0].value
@@ -140,7 +142,7 @@ def test_at_first_the_runs_with_graphs_are_listed_newest_first(store, jobs):
 
 def test_columns_without_anything_in_them_are_left_out(store, jobs):
     origin = write_fake_run(store)
-    request = asked(kind="importance", method=None, edges=None)
+    request = Importance(model="explorer-4l", task="ioi", ablation="zero")
     write_fake_answer(store, request)
     at = page(kind="importance")
     assert listed(at) == [request.run_id()]
@@ -217,7 +219,7 @@ def test_a_url_with_nonsense_lists_everything(store, jobs):
 def test_what_is_selected_decides_what_can_be_done(store, jobs):
     shipped = ship(store)
     own = write_fake_run(store, ablation="mean")
-    evaluation = write_fake_run(store, kind="evaluate", method=None, ablation="zero", circuit=own)
+    evaluation = write_fake_run(store, kind="evaluate", ablation="zero", circuit=own)
     everything = "discover,evaluate"
     off = {"open": False, "compare": False, "rename": False, "delete": False}
     assert disabled(page(selected=own)) == off | {"compare": True}
@@ -235,7 +237,7 @@ def test_what_is_selected_decides_what_can_be_done(store, jobs):
 
 def test_one_selected_run_is_explained(store, jobs):
     own = write_fake_run(store, ablation="mean")
-    evaluation = write_fake_run(store, kind="evaluate", method=None, ablation="zero", circuit=own)
+    evaluation = write_fake_run(store, kind="evaluate", ablation="zero", circuit=own)
     write_notes(store, store.get(own), Notes("My *best* one"))
     at = page(selected=own)
     assert "My \\*best\\* one" in text(at)
@@ -262,7 +264,7 @@ def test_a_run_gets_a_title_and_keeps_its_pins(store, jobs):
 def test_deleting_names_what_goes_and_asks(store, jobs, with_them):
     shipped = ship(store)
     own, other = write_fake_run(store, ablation="mean"), write_fake_run(store, ablation="zero")
-    evaluation = write_fake_run(store, kind="evaluate", method=None, ablation="zero", circuit=own)
+    evaluation = write_fake_run(store, kind="evaluate", ablation="zero", circuit=own)
     at = page(selected=f"{own},{shipped}")
     at.button(key="runs-delete").click().run()
     said = text(at)
@@ -299,9 +301,7 @@ def test_a_broken_folder_is_named_and_can_be_deleted(store, jobs):
 
 def test_a_packed_run_is_imported_and_selected(store, jobs, tmp_path):
     other = RunStore(tmp_path / "other", tmp_path / "nothing")
-    there = other.get(
-        write_fake_run(other, kind="evaluate", method=None, ablation="zero", circuit="some-run")
-    )
+    there = other.get(write_fake_run(other, kind="evaluate", ablation="zero", circuit="some-run"))
     packed = pack(other, there)
     at = page(ablation="mean")
     at.file_uploader(key="runs-upload").upload("run.zip", packed, "application/zip").run()

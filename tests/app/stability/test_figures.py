@@ -13,19 +13,25 @@ from app.stability.figures.stability import (
     ON_PART,
     SEED,
     WITHOUT,
-    Measured,
+    SpreadMark,
     frequency_figure,
     jaccard_figure,
     spread_figure,
 )
+from engine.runs.record import Estimate, Share
 from tests.app.fake_run import estimate
 
-FOUND = [
-    Measured("this circuit", ITSELF, estimate(0.10)),
-    Measured("seed <1>", SEED, estimate(0.20)),
-    Measured("seed 2", SEED, {"mean": 0.3, "ci95": [None, None], "n": 1}),
-    Measured("part 1", WITHOUT, estimate(0.4)),
-    Measured("part 1", ON_PART, estimate(0.15)),
+
+def mark(line: str, kind: str, mean: float) -> SpreadMark:
+    return SpreadMark(line, kind, Estimate(**estimate(mean)))
+
+
+MARKS = [
+    mark("this circuit", ITSELF, 0.10),
+    mark("seed <1>", SEED, 0.20),
+    SpreadMark("seed 2", SEED, Estimate(mean=0.3, ci95=[None, None], n=1)),
+    mark("part 1", WITHOUT, 0.4),
+    mark("part 1", ON_PART, 0.15),
 ]
 
 
@@ -40,7 +46,7 @@ def marks(figure: go.Figure) -> dict[str, dict[str, Any]]:
 
 
 def test_every_repeat_has_a_line_with_its_interval():
-    figure = spread_figure(FOUND, "kl", LIGHT)
+    figure = spread_figure(MARKS, "kl", LIGHT)
     seeds = marks(figure)[SEED]
     assert (list(seeds["x"]), list(seeds["y"])) == ([0.2, 0.3], [1, 2])
     assert list(seeds["error_x"]["array"]) == pytest.approx([0.02, 0.0]), "one prompt has no interval"
@@ -49,7 +55,7 @@ def test_every_repeat_has_a_line_with_its_interval():
 
 
 def test_a_part_has_the_circuit_found_without_it_beside_the_circuit_itself():
-    found = marks(spread_figure(FOUND, "kl", DARK))
+    found = marks(spread_figure(MARKS, "kl", DARK))
     without, on_part = found[WITHOUT], found[ON_PART]
     assert (list(without["x"]), list(on_part["x"])) == ([0.4], [0.15])
     (above,), (below,) = without["y"], on_part["y"]
@@ -58,8 +64,8 @@ def test_a_part_has_the_circuit_found_without_it_beside_the_circuit_itself():
 
 
 def test_what_is_undefined_is_left_out():
-    nothing = Measured("seed 1", SEED, {"mean": None, "ci95": [None, None], "n": 9})
-    assert SEED not in marks(spread_figure([FOUND[0], nothing], "faithfulness", LIGHT))
+    nothing = SpreadMark("seed 1", SEED, Share(mean=None, ci95=[None, None], n=9))
+    assert SEED not in marks(spread_figure([MARKS[0], nothing], "faithfulness", LIGHT))
 
 
 def test_overlaps_are_written_into_their_cells_and_chance_on_the_scale():

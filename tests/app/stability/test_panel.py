@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.requests import stability_request
 from app.runs import open_run
-from app.stability.data import counts_of, edges_table, labels_of, measured
+from app.stability.data import counts_of, edges_table, labels_of, spread_marks
+from engine.instruments.stability.request import Stability, StabilityPlan
 from engine.jobs.job import Job
-from engine.runs.request import Request, Stability
+from engine.runs.request import Request
 from tests.app.drawing import figure, open_page, text, views
 from tests.app.fake_composite import write_fake_stability
 from tests.app.fake_run import write_fake_run
@@ -50,14 +52,15 @@ def test_a_run_that_was_not_repeated_has_the_button_that_does(store, asked):
     assert "How much of this circuit is chance?" in text(at)
     at.button(key=START).click().run()
     (request,) = asked
-    assert (request.kind, request.circuit) == ("stability", run)
-    assert request.stability == Stability(seeds=[5, 6, 7], folds=2)
+    assert isinstance(request, Stability)
+    assert request.circuit == run
+    assert request.stability == StabilityPlan(seeds=[5, 6, 7], folds=2)
     assert START not in keys(at), "it is at work"
     assert "2 of 7 done" in text(at)
 
 
 def test_an_imported_circuit_cannot_be_repeated(store):
-    at = page(write_fake_run(store, kind="import", method=None, circuit="ab" * 32))
+    at = page(write_fake_run(store, kind="import", circuit="ab" * 32))
     assert "cannot be repeated" in text(at)
     assert START not in keys(at)
 
@@ -84,7 +87,7 @@ def test_what_was_repeated_is_shown_beside_the_run(store):
     assert [row["jaccard"] for row in rows[1:4]] == pytest.approx([0.65, 0.6, 0.55])
     assert rows[4]["held_out"] == "every name, every place"
     core, overlap, spread, held_out = at.metric[-4:]
-    assert core.value == f"{store.get(stability).result['core']} edges"
+    assert core.value == f"{store.get(stability).result.core} edges"
     assert overlap.delta == "0.05 by chance"
     assert spread.value == "0.03 – 0.05"
     assert (held_out.value, held_out.delta) == ("0.07", "this circuit on them 0.03")
@@ -107,7 +110,7 @@ def test_its_metric_is_in_the_address(store):
 def test_of_several_the_one_in_the_address_is_shown(store):
     run = write_fake_run(store)
     other = store.get(write_fake_stability(store, run)).request
-    plan = Stability(seeds=[8], folds=0)
+    plan = StabilityPlan(seeds=[8], folds=0)
     few = write_fake_stability(store, run, other.model_copy(update={"stability": plan}))
     at = page(run, stability=few)
     assert at.selectbox(key="stability").value == few
@@ -127,13 +130,10 @@ def test_another_runs_repeats_are_not_shown(store):
 
 def test_what_failed_says_why_and_the_rest_is_shown(store):
     run = write_fake_run(store)
-    result = store.get(write_fake_stability(store, run)).result
+    result = store.get(write_fake_stability(store, run)).result.model_dump(mode="json")
     bad = {"seed": 9, "held_out": [], "run": "gone", "error": "out of <b>memory</b>"}
     bad_part = {"seed": 0, "held_out": ["every <b>thing</b>"], "run": "gone-too", "error": "no prompts"}
-    plan = Stability(seeds=[9], folds=2)
-    request = store.get(run).request.model_copy(
-        update={"kind": "stability", "circuit": run, "stability": plan, "method": None}
-    )
+    request = stability_request(store.get(run), [9])
     changes = {"repeats": [*result["repeats"], bad], "folds": [bad_part, *result["folds"][:1]]}
     changes |= {name: result[name] for name in ("circuits", "jaccard")}
     again = write_fake_stability(store, run, request, **changes)
@@ -144,11 +144,9 @@ def test_what_failed_says_why_and_the_rest_is_shown(store):
 
 def test_a_run_without_frequencies_is_shown_without_them(store):
     run = write_fake_run(store)
-    result = store.get(write_fake_stability(store, run)).result
-    request = store.get(run).request.model_copy(
-        update={"kind": "stability", "circuit": run, "stability": Stability(seeds=[1]), "method": None}
-    )
-    bare = store.write(request, result, {"frequency": np.ones(3, dtype=np.float32)})
+    result = store.get(write_fake_stability(store, run)).result.model_dump(mode="json")
+    request = stability_request(store.get(run), [1])
+    bare = store.write(request, {"schema": 1} | result, {"frequency": np.ones(3, dtype=np.float32)})
     at = page(run, stability=bare)
     assert "stability-frequency" not in views(at)
     assert "stability-overlap" in views(at)
@@ -160,8 +158,8 @@ def test_edges_are_counted_and_listed_by_how_many_circuits_keep_them(store):
     counts, edges = counts_of(opened, run), edges_table(opened, run)
     assert counts is not None
     assert edges is not None
-    assert len(counts) == len(run.result["circuits"])
-    assert counts[-1] == run.result["core"]
+    assert len(counts) == len(run.result.circuits)
+    assert counts[-1] == run.result.core
     assert sum(counts) == len(edges) == int((run.tensors["frequency"] > 0).sum())
     shares = edges["share"].tolist()
     assert shares == sorted(shares, reverse=True)
@@ -173,7 +171,7 @@ def test_circuits_have_names_that_tell_them_apart(store):
     opened = open_run(write_fake_run(store))
     result = store.get(write_fake_stability(store, opened.run.run_id)).result
     labels = labels_of(result, opened.run.run_id)
-    names = [labels[run_id] for run_id in result["circuits"]]
+    names = [labels[run_id] for run_id in result.circuits]
     assert names == ["this circuit", "seed 1", "seed 2", "seed 3", "without part 1", "without part 2"]
-    lines = [one.line for one in measured(opened.run.result["summary"], result, "kl")]
+    lines = [mark.line for mark in spread_marks(opened.run.result.summary, result, "kl")]
     assert lines.count("held-out part 1") == 2

@@ -14,7 +14,7 @@ from engine.metrics import estimate
 from engine.runs.store import RunStore
 from engine.tracing.base import corruptions
 from engine.tracing.cells import METRICS
-from engine.tracing.prompts import CLASSES
+from engine.tracing.names import CLASSES
 from tests.app.drawing import figure, open_page, text, views
 from tests.app.fake_trace import HEADS, LAYERS, PROMPTS, SUBJECT, TOKENS, write_trace
 
@@ -168,7 +168,6 @@ def test_the_form_asks_for_every_state_and_corruption(asked):
     at.button(key="trace-start").click().run()
     assert "put into the queue" in at.error[0].value
     (first,) = asked
-    assert first.trace is not None
     assert (first.ablation, first.trace.prompt, first.trace.subject) == (
         "optimal",
         "The capital of France is",
@@ -333,9 +332,9 @@ def test_runs_of_a_task_of_other_layers_are_left_out_and_told_of(store, state):
 def test_without_any_effect_the_page_says_so(store, state):
     for corruption in PAIR:
         run = store.get(write_trace(store, corruption, state, own=False))
-        for one in run.result["classes"].values():  # in memory alone: no such folder has to be opened
-            one["effects"] = {metric: [None] * len(row) for metric, row in one["effects"].items()}
-            one["share"], one["concentration"] = [None] * len(one["share"]), None
+        for of_class in run.result.classes.values():  # in memory alone: no such folder has to be opened
+            of_class.effects = {metric: [None] * len(row) for metric, row in of_class.effects.items()}
+            of_class.share, of_class.concentration = [None] * len(of_class.share), None
     at = page()
     assert "No effect was measured" in at.info[0].value
     assert not views(at)
@@ -350,19 +349,18 @@ def test_a_corruption_that_loses_nothing_hides_no_other(store):
     at = page(measure="share")
     assert not at.info
     assert "Under Optimal ablation no probability was lost" in said(at)
-    shares = store.get(runs[1]).result["classes"]["last"]["share"]
+    shares = store.get(runs[1]).result.classes["last"].share
     drawn = [one["name"] for one in figure(at, "trace-profiles")["data"] if one.get("name")]
     assert drawn == ["Gaussian noise"]
-    assert line(at, "trace-profiles", drawn[0])["y"] == pytest.approx([one["mean"] for one in shares])
+    assert line(at, "trace-profiles", drawn[0])["y"] == pytest.approx([share.mean for share in shares])
     assert {"trace-peaks", "trace-concentration", "trace-difference"} <= set(views(at))
 
 
 def test_a_class_that_one_corruption_alone_has_is_shown(store):
     run = store.get(write_trace(store, "optimal", own=False))
-    for name, one in run.result["classes"].items():
-        if name == "last":
-            one["effects"] = {metric: [None] * LAYERS for metric in METRICS}
-            one["share"], one["concentration"] = [None] * LAYERS, None
+    last = run.result.classes["last"]
+    last.effects = {metric: [None] * LAYERS for metric in METRICS}
+    last.share, last.concentration = [None] * LAYERS, None
     write_trace(store, "gaussian", own=False)
     at = page(**{"class": "last"})
     assert at.button_group(key="trace-class").value == "last"

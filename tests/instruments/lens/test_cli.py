@@ -7,16 +7,14 @@ from typing import Any
 import pytest
 
 from engine.cli import main
-from engine.lenses import requests
 from engine.runs.store import RunStore
-from tests.instruments.lens.test_lens_runs import SMALL
+from tests.instruments.lens.test_lens_runs import SMALL, train_small_lenses
 from tests.lenses.test_imported import save
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for key, value in SMALL.items():
-        monkeypatch.setitem(requests.DEFAULTS, key, value)
+    train_small_lenses(monkeypatch)
 
 
 def lens(capsys: pytest.CaptureFixture[str], model: Path, *options: str) -> tuple[int, Any, str]:
@@ -68,7 +66,6 @@ def test_settings_train_lenses_of_their_own(
     requests_of = [json.loads((Path(one["folder"]) / "request.json").read_text()) for one in (found, plain)]
     trained, by_default = (one["lens"]["trained"] for one in requests_of)
     training = RunStore().get(trained).request.lens_training
-    assert training is not None
     assert training.tuned_from == str(tmp_path / "own")
     assert trained != by_default
     assert found["kl"][0] != plain["kl"][0]

@@ -1,6 +1,5 @@
 """Runs of kind "train-lenses" and "lens": completed, carried out, stored, checked."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,17 +10,21 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from engine.completion import completed
 from engine.errors import RequestError
-from engine.experiments import run
-from engine.lenses import requests
+from engine.experiments import completed, run
+from engine.instruments.lens import completion
+from engine.instruments.lens.instrument import TrainLensesInstrument
+from engine.instruments.lens.request import Reading, ReadText, TrainLenses
+from engine.instruments.lens.result import ReadTextResult, TrainLensesResult
 from engine.lenses.base import LENSES
 from engine.lenses.reading import read as reading_of
 from engine.lenses.reading import stride
+from engine.lenses.settings import LensTraining
 from engine.models import Model
 from engine.progress import silent
-from engine.runs.request import Request
-from engine.runs.store import Run, RunStore
+from engine.runs.folder import Run
+from engine.runs.kinds import make_request
+from engine.runs.store import RunStore
 from tests.altered import alter
 from tests.tiny import FAMILIES, save_tiny
 
@@ -38,14 +41,21 @@ SMALL = {
 }
 TEXT = "w1 w2 w3 w4 w5"
 
-
-def asked(kind: str, model: str, **fields: Any) -> Request:
-    plain = {"kind": kind, "model": model, "task": "text", "ablation": "none"}
-    return Request.model_validate(plain | fields)
+Read = Run[ReadText, ReadTextResult]
+Trained = Run[TrainLenses, TrainLensesResult]
 
 
-def reading(model: str, **fields: Any) -> Request:
-    return asked("lens", model, lens={"text": TEXT, **fields})
+def training(model: str, **fields: Any) -> TrainLenses:
+    return make_request("train-lenses", model=model, **fields)
+
+
+def reading(model: str, text: str = TEXT, **fields: Any) -> ReadText:
+    return make_request("lens", model=model, lens={"text": text, **fields})
+
+
+def train_small_lenses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let lenses that are trained because a text is to be read be small."""
+    monkeypatch.setattr(completion, "LensTraining", lambda: LensTraining.model_validate(SMALL))
 
 
 @pytest.fixture(scope="module")
@@ -54,27 +64,29 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_folder: Path, store: RunStore) -> Run:
-    return store.get(run(asked("train-lenses", str(tiny_folder), lens_training=SMALL), silent, store))
+def trained(tiny_folder: Path, store: RunStore) -> Trained:
+    return store.get(run(training(str(tiny_folder), lens_training=SMALL), silent, store))
 
 
 @pytest.fixture(scope="module")
-def read(tiny_folder: Path, trained: Run, store: RunStore) -> Run:
+def read(tiny_folder: Path, trained: Trained, store: RunStore) -> Read:
     fields = {"trained": trained.run_id, "middle": True, "words": ["w7", "w9"]}
     return store.get(run(reading(str(tiny_folder), **fields), silent, store))
 
 
-def test_a_training_has_parameters_and_measures(trained: Run):
+def test_a_training_has_parameters_and_measures(trained: Trained):
     result, shapes = trained.result, trained.tensors.shapes
-    assert result["places"] == ["0", "0-mid", "1", "1-mid", "2", "2-mid"]
-    assert result["texts"] == "sampled from the model itself"
-    for kind, positions in (("training", 80), ("validation", 30), ("held_out", 40)):
-        assert positions <= result["positions"][kind] < positions + 7
-    assert "other texts, held out, are measured" in " ".join(result["notes"])
+    assert result.places == ["0", "0-mid", "1", "1-mid", "2", "2-mid"]
+    assert result.texts == "sampled from the model itself"
+    least = {"training": 80, "validation": 30, "held_out": 40}
+    assert result.positions.keys() == least.keys()
+    for kind, positions in result.positions.items():
+        assert least[kind] <= positions < least[kind] + 7
+    assert "other texts, held out, are measured" in " ".join(result.notes)
     assert shapes["oca.constants"] == (6, 3, 24)
     assert shapes["tuned.weight"] == (6, 24, 24)
     assert shapes["mean.constants"] == (1, 3, 24)
-    counts = {name: one["parameters"] for name, one in result["lenses"].items()}
+    counts = {name: lens.parameters for name, lens in result.lenses.items()}
     linear = 6 * (24 * 24 + 24)
     assert counts == {
         "logit": 0,
@@ -84,25 +96,27 @@ def test_a_training_has_parameters_and_measures(trained: Run):
         "linear-oca": linear,
     }
     for name in LENSES:
-        one = result["lenses"][name]
+        kl = result.lenses[name].kl
         means = trained.tensors[f"kl.{name}"].mean(0)
-        assert means == pytest.approx([x["mean"] for x in one["kl"]], abs=1e-5)
-        assert all(x["n"] == result["n_texts"] for x in one["kl"])
-        low, high = one["kl"][0]["ci95"]
-        assert low <= one["kl"][0]["mean"] <= high
+        assert means == pytest.approx([estimate.mean for estimate in kl], abs=1e-5)
+        assert all(estimate.n == result.n_texts for estimate in kl)
+        low, high = kl[0].ci95
+        assert low is not None
+        assert high is not None
+        assert low <= kl[0].mean <= high
     # In the middle of the last layer no attention is left: constants say what the model says.
-    assert result["lenses"]["oca"]["kl"][-1]["mean"] < 1e-4
-    assert "oca.best" in result["history"]
-    assert {(row["lens"], row["place"]) for row in result["faithfulness"]} == {
+    assert result.lenses["oca"].kl[-1].mean < 1e-4
+    assert "oca.best" in result.history
+    assert {(row.lens, row.place) for row in result.faithfulness} == {
         (name, place) for name in ("tuned", "oca") for place in "012"
     }
 
 
-def test_a_reading_equals_the_slow_way(tiny_model: Model, read: Run):
+def test_a_reading_equals_the_slow_way(tiny_model: Model, read: Read):
     tokens = torch.tensor([tiny_model.prompt_ids(TEXT)])
     plain = tiny_model.transformer.run(tokens)
     p = tiny_model.transformer.unembed(plain.residual[-1][0]).double().log_softmax(-1)
-    assert read.result["places"][-1] == "output"
+    assert read.result.places[-1] == "output"
     for row, stream in ((0, 0), (2, 1), (4, 2)):
         q = tiny_model.transformer.unembed(plain.residual[stream][0]).double().log_softmax(-1)
         of = {key: read.tensors[f"{key}.logit"][row] for key in ("kl", "entropy", "rank", "cross_entropy")}
@@ -118,11 +132,11 @@ def test_a_reading_equals_the_slow_way(tiny_model: Model, read: Run):
         assert read.tensors["top_ids.logit"][row].tolist() == top.indices.tolist()
         assert read.tensors["top_p.logit"][row] == pytest.approx(top.values.numpy(), abs=1e-5)
         assert read.tensors["raced.logit"][row] == pytest.approx(q.exp()[:, [8, 10]].numpy(), abs=1e-5)
-    assert read.result["raced"] == ["w7", "w9"]
-    assert read.result["words"][str(read.tensors["top_ids.logit"][0, 0, 0])].startswith(("w", "<"))
+    assert read.result.raced == ["w7", "w9"]
+    assert read.result.words[str(read.tensors["top_ids.logit"][0, 0, 0])].startswith(("w", "<"))
 
 
-def test_every_lens_is_the_model_at_its_output_and_differences_are_zero_there(read: Run):
+def test_every_lens_is_the_model_at_its_output_and_differences_are_zero_there(read: Read):
     for name in LENSES:
         assert abs(read.tensors[f"kl.{name}"][-1]).max() == 0
         assert (read.tensors[f"rank.{name}"][-1] == 1).all()
@@ -161,15 +175,14 @@ def test_positions_in_parts_are_the_same(tiny_model: Model, monkeypatch: pytest.
 def test_the_logit_lens_trains_nothing_and_others_find_what_was_trained(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    for key, value in SMALL.items():
-        monkeypatch.setitem(requests.DEFAULTS, key, value)
+    train_small_lenses(monkeypatch)
     store = RunStore(tmp_path)
     run(reading(str(tiny_folder), lenses=["logit"]), silent, store)
     assert len([one for one in store.list() if not one.shipped]) == 1
     said: list[str] = []
     for text in (TEXT, "w9 w8"):
         run(
-            asked("lens", str(tiny_folder), lens={"text": text, "lenses": ["oca"]}),
+            reading(str(tiny_folder), text, lenses=["oca"]),
             lambda done, total, message: said.append(message),
             store,
         )
@@ -178,7 +191,7 @@ def test_the_logit_lens_trains_nothing_and_others_find_what_was_trained(
     assert any("training the OCA lens" in message for message in said)
     again: list[str] = []
     run(
-        asked("lens", str(tiny_folder), lens={"text": "w3", "lenses": ["tuned", "mean"]}),
+        reading(str(tiny_folder), "w3", lenses=["tuned", "mean"]),
         lambda done, total, message: again.append(message),
         store,
     )
@@ -186,13 +199,14 @@ def test_the_logit_lens_trains_nothing_and_others_find_what_was_trained(
 
 
 def test_half_precision(tiny_folder: Path, store: RunStore):
-    training = asked("train-lenses", str(tiny_folder), lens_training=SMALL, dtype="bfloat16")
-    found = store.get(run(training, silent, store))
+    request = training(str(tiny_folder), lens_training=SMALL, dtype="bfloat16")
+    trained = store.get(run(request, silent, store))
     for name in ("mean", "oca", "tuned"):
-        start, *_, end = found.result["history"].get(f"{name}.kl", [1, 0])
+        start, *_, end = trained.result.history.get(f"{name}.kl", [1, 0])
         assert end < start
-        assert found.result["lenses"][name]["kl"][-1]["mean"] < 0.3
-    request = asked("lens", str(tiny_folder), lens={"text": TEXT, "trained": found.run_id}, dtype="bfloat16")
+        assert trained.result.lenses[name].kl[-1].mean < 0.3
+    asked = Reading(text=TEXT, trained=trained.run_id)
+    request = ReadText(model=str(tiny_folder), lens=asked, dtype="bfloat16")
     assert abs(store.get(run(request, silent, store)).tensors["kl.oca"][-1]).max() == 0
 
 
@@ -202,16 +216,15 @@ def test_a_parallel_model_has_no_middle(tmp_path: Path):
     with pytest.raises(RequestError, match="no middle"):
         completed(reading(folder, middle=True), store)
     with pytest.raises(RequestError, match="no middle"):
-        completed(asked("train-lenses", folder, lens_training={"middle": True}), store)
-    done = completed(asked("train-lenses", folder, lens_training={}), store)
-    assert done.lens_training is not None
+        completed(training(folder, lens_training={"middle": True}), store)
+    done = TrainLensesInstrument().complete(training(folder, lens_training={}), store)
     assert (done.lens_training.middle, done.lens_training.length) == (False, 32)
 
 
 def test_a_changed_file_of_texts_is_another_request(tiny_folder: Path, store: RunStore, tmp_path: Path):
     path = tmp_path / "some.txt"
     path.write_text("w1 w2", encoding="utf-8")
-    request = asked("train-lenses", str(tiny_folder), lens_training={"texts": str(path)})
+    request = training(str(tiny_folder), lens_training={"texts": str(path)})
     first = completed(request, store)
     path.write_text("w1 w3", encoding="utf-8")
     assert completed(request, store).run_id() != first.run_id()
@@ -236,7 +249,9 @@ def test_wrong_requests(tiny_folder: Path, store: RunStore, fields: dict[str, An
         run(reading(str(tiny_folder), **fields), silent, store)
 
 
-def test_a_run_of_another_model_trains_no_lenses_of_this_one(trained: Run, store: RunStore, tmp_path: Path):
+def test_a_run_of_another_model_trains_no_lenses_of_this_one(
+    trained: Trained, store: RunStore, tmp_path: Path
+):
     other = str(save_tiny(FAMILIES["gpt2"], tmp_path / "m", seed=1))
     with pytest.raises(RequestError, match="trained no lenses of"):
         completed(reading(other, trained=trained.run_id), store)
@@ -245,7 +260,7 @@ def test_a_run_of_another_model_trains_no_lenses_of_this_one(trained: Run, store
 @pytest.mark.parametrize(
     ("array", "shape"), [("kl.oca", (7, 1)), ("top_ids.oca", (7, 5, 3)), ("lens_kl", (5, 7))]
 )
-def test_arrays_of_wrong_shapes_are_refused(read: Run, tmp_path: Path, array: str, shape: tuple[int, ...]):
+def test_arrays_of_wrong_shapes_are_refused(read: Read, tmp_path: Path, array: str, shape: tuple[int, ...]):
     folder = tmp_path / read.run_id
     folder.mkdir()
     for name in ("request.json", "result.json"):
@@ -262,10 +277,10 @@ def test_arrays_of_wrong_shapes_are_refused(read: Run, tmp_path: Path, array: st
 
 
 @pytest.mark.parametrize("places", [["0", "1"], ["output", "1"], ["0", "x", "output"]])
-def test_places_that_are_none_are_refused(read: Run, tmp_path: Path, places: list[str]):
+def test_places_that_are_none_are_refused(read: Read, tmp_path: Path, places: list[str]):
     folder = tmp_path / read.run_id
     shutil.copytree(read.folder, folder)
-    (folder / "result.json").write_text(json.dumps(read.result | {"places": places}))
+    alter(folder, lambda result: result.update(places=places))
     with pytest.raises(RequestError, match="places"):
         RunStore(tmp_path).get(folder)
 
@@ -280,7 +295,7 @@ def test_places_that_are_none_are_refused(read: Run, tmp_path: Path, places: lis
     ],
 )
 def test_altered_trainings_are_refused(
-    trained: Run, tmp_path: Path, change: Callable[[dict[str, Any]], object], says: str
+    trained: Trained, tmp_path: Path, change: Callable[[dict[str, Any]], object], says: str
 ):
     folder = tmp_path / trained.run_id
     shutil.copytree(trained.folder, folder)

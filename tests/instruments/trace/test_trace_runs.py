@@ -1,7 +1,6 @@
 """Runs of traces are checked when they are opened: they may come from anywhere."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,6 @@ from engine.errors import RequestError
 from engine.runs.store import RunStore
 from tests.altered import alter
 from tests.app.fake_trace import write_trace
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> RunStore:
-    """An empty store."""
-    return RunStore(tmp_path / "runs", tmp_path / "shipped")
 
 
 def _empty(of_class: dict[str, Any]) -> None:

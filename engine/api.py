@@ -1,0 +1,326 @@
+"""A door for notebooks and scripts: instruments as functions, whose results show themselves.
+
+    model = engine.load_model("explorer-4l")
+    task = engine.load_task("ioi", model)
+    circuit = engine.discover(model, task, method="eap", ablation="mean")
+    circuit.figure()
+
+Every function that asks something of a model finds its finished run instead of computing it again, exactly
+as the command line and the dashboard do; progress is a bar. Models and tasks are given as they were loaded,
+or by name.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd  # pyright: ignore[reportMissingTypeStubs] - it has none
+from tqdm.auto import tqdm
+
+from engine.errors import Cancelled, CircuitExplorerError
+from engine.experiments import run as carry_out
+from engine.instruments.base import instrument_of, instruments
+from engine.models import Model, find_model, weights_hash
+from engine.models.load import usual_dtype
+from engine.runs.folder import AnyRun
+from engine.runs.kinds import make_request
+from engine.runs.request import Request
+from engine.runs.store import RunStore
+from engine.runs.store import open_run as open_typed
+from engine.tasks.base import Split
+from engine.tasks.dataset import Prompts, load_prompts
+from engine.workbench.ready import cached_model
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+STEPS = 1000  # of a progress bar
+
+
+@dataclass(frozen=True)
+class Task:
+    """The prompts of a task for a model.
+
+    Attributes:
+        name: a task's name, or the path of a file.
+        prompts: those of one split, tokenised.
+        fields: what decided which these are, as a request says it: `split`, `n_prompts`, `seed`, `bos`.
+    """
+
+    name: str
+    prompts: Prompts
+    fields: dict[str, Any]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row for every pair: "clean", "corrupt", and the ids of answers and wrong answers."""
+        names = ("clean", "corrupt", "answers", "wrong_answers")
+        return pd.DataFrame([{name: getattr(item, name) for name in names} for item in self.prompts.items])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A finished run.
+
+    Attributes:
+        run: as it lies in its folder: `run.request`, `run.result`, `run.tensors`.
+    """
+
+    run: AnyRun
+
+    @property
+    def run_id(self) -> str:
+        """The name of the run."""
+        return self.run.run_id
+
+    @cached_property
+    def circuit(self) -> Any:
+        """The circuit at the requested size; RequestError for a run without a graph of its own."""
+        return self.run.circuit_at()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the numbers as a table; what its rows are depends on the instrument."""
+        return instrument_of(self.run.request).frame(self.run)
+
+    def to_networkx(self) -> "nx.DiGraph[str]":
+        """Return the circuit as a directed graph of nodes, with a score for every edge.
+
+        Raises:
+            RequestError: the run has no graph of its own.
+        """
+        return self.circuit.graph.to_networkx(self.circuit.kept, self.circuit.scores)
+
+    def figure(self, dark: bool = False) -> Any:
+        """Return the picture that the dashboard shows first, a `plotly.graph_objects.Figure`.
+
+        Raises:
+            CircuitExplorerError: the dashboard is not installed.
+        """
+        found = entry_points(group="circuit_explorer.figures", name="figure")
+        if not found:
+            raise CircuitExplorerError("pictures are drawn by the dashboard, which is not installed")
+        return next(iter(found)).load()(self.run, dark)
+
+    def __repr__(self) -> str:
+        """Return the run's name and its size."""
+        return f"<{self.run_id}: {instrument_of(self.run.request).size(self.run)}>"
+
+
+def load_model(model: str, dtype: str | None = None) -> Model:
+    """Load a model; the last one stays loaded, so what is asked of it next does not load it again.
+
+    Args:
+        model: a shipped name, a folder in Hugging Face form, or a Hugging Face id.
+        dtype: "float32", "bfloat16" or "float16"; None takes what the model's size suggests.
+
+    Raises:
+        RequestError: unknown model or dtype, or a family that is not supported.
+    """
+    return cached_model(model, dtype, weights_hash(find_model(model)))
+
+
+def load_task(
+    task: str,
+    model: Model | str,
+    split: Split = "test",
+    n_prompts: int = 200,
+    seed: int = 0,
+    bos: bool | None = None,
+) -> Task:
+    """Load the prompts of a task; what is asked with them is asked of these prompts, with their seed.
+
+    Args:
+        task: a task's name, or a file of pairs (JSONL, JSON, CSV).
+        model: whose tokens the prompts are made of.
+        split: "train", "validation" or "test".
+        n_prompts: at most.
+        seed: decides which are drawn.
+        bos: None tokenises as the model's tokenizer does; True or False overrides its BOS token.
+
+    Raises:
+        RequestError: unknown task, a broken file, or words that are not one token of this model.
+    """
+    loaded = load_model(model) if isinstance(model, str) else model
+    fields = {"split": split, "n_prompts": n_prompts, "seed": seed, "bos": bos}
+    return Task(task, load_prompts(task, loaded, split, n_prompts, seed, bos), fields)
+
+
+def discover(
+    model: Model | str,
+    task: Task | str,
+    method: str = "edge-pruning",
+    ablation: str = "counterfactual",
+    *,
+    runs_dir: Path | None = None,
+    **fields: Any,
+) -> Answer:
+    """Score every edge of a model for a task, and measure the circuits of every size.
+
+    Args:
+        model, task: loaded, or by name.
+        method, ablation: by name; `circuit-explorer list methods` and `list ablations` name them.
+        runs_dir: folder of your runs; None takes the usual one.
+        fields: of the request: `edges` or `sparsity`, `seed`, `n_prompts`, `split`, `qkv`, `settings` of the
+            method and `ablation_settings` as dictionaries.
+
+    Raises:
+        RequestError: a name is unknown, or a field is unknown or out of range.
+    """
+    return _ask("discover", model, task, runs_dir, method=method, ablation=ablation, **fields)
+
+
+def evaluate(circuit: Answer | str, ablation: str, *, runs_dir: Path | None = None) -> Answer:
+    """Measure the circuits of a finished discovery under another ablation, at every size.
+
+    Args:
+        circuit: the discovery, or the id of its run.
+        ablation: by name.
+        runs_dir: folder of your runs; None takes the usual one.
+
+    Raises:
+        RequestError: there is no such run, or it has no circuit.
+    """
+    store = RunStore(runs_dir)
+    origin = circuit.run if isinstance(circuit, Answer) else store.get(circuit)
+    about = {"model": origin.request.model, "task": origin.request.task, "circuit": origin.run_id}
+    return _carry_out(make_request("evaluate", **about, ablation=ablation), store)
+
+
+def importance(
+    model: Model | str,
+    task: Task | str,
+    ablation: str = "mean",
+    *,
+    runs_dir: Path | None = None,
+    **fields: Any,
+) -> Answer:
+    """Ablate every head and MLP alone: what is lost, and what each writes towards the answer.
+
+    Args:
+        model, task: loaded, or by name.
+        ablation: by name.
+        runs_dir: folder of your runs; None takes the usual one.
+        fields: of the request: `seed`, `n_prompts`, `split`, `ablation_settings`.
+
+    Raises:
+        RequestError: a name is unknown, or a field is unknown or out of range.
+    """
+    return _ask("importance", model, task, runs_dir, ablation=ablation, **fields)
+
+
+def trace(
+    model: Model | str,
+    prompt: str | None = None,
+    subject: str | None = None,
+    *,
+    task: Task | str = "facts",
+    corruption: str = "gaussian",
+    state: str = "residual",
+    window: int = 1,
+    answer: str | None = None,
+    wrong_answer: str | None = None,
+    runs_dir: Path | None = None,
+    **fields: Any,
+) -> Answer:
+    """Corrupt a prompt's subject, restore one clean state, and see how much of the answer comes back.
+
+    Args:
+        model: loaded, or by name.
+        prompt, subject: of your own; without them the test prompts of the task are traced.
+        task: loaded, or by name; what constants are trained on, too.
+        corruption: "gaussian" or "optimal".
+        state: "residual", "attention", "mlp" or "head".
+        window: layers restored at once.
+        answer, wrong_answer: what is followed; None takes the model's first and second choice.
+        runs_dir: folder of your runs; None takes the usual one.
+        fields: of the request: `seed`, `n_prompts`, `ablation_settings` of the corruption.
+
+    Raises:
+        RequestError: a name is unknown, or the subject is not in the prompt.
+    """
+    plan = {"prompt": prompt, "subject": subject, "answer": answer, "wrong_answer": wrong_answer}
+    plan |= {"state": state, "window": window}
+    return _ask("trace", model, task, runs_dir, ablation=corruption, trace=plan, **fields)
+
+
+def read_lens(
+    model: Model | str, text: str, lens: str = "logit", *, runs_dir: Path | None = None, **reading: Any
+) -> Answer:
+    """Read a text by a lens: what the model would say if it stopped at each layer.
+
+    Lenses with parameters are trained once a model, which takes minutes for a small one.
+
+    Args:
+        model: loaded, or by name.
+        text: what is read.
+        lens: "logit", "mean", "tuned", "oca" or "linear-oca".
+        runs_dir: folder of your runs; None takes the usual one.
+        reading: `words` to follow, `middle` of layers, nodes that are `ablated`.
+
+    Raises:
+        RequestError: an unknown lens, or a text that is longer than the model's context.
+    """
+    asked = make_request("lens", **_about(model), lens={"text": text, "lenses": [lens]} | reading)
+    return _carry_out(asked, RunStore(runs_dir))
+
+
+def open_run(run: str, *, runs_dir: Path | None = None) -> Answer:
+    """Open a finished run.
+
+    Args:
+        run: its id, or its folder.
+        runs_dir: folder of your runs; None takes the usual one.
+
+    Raises:
+        RequestError: there is no such run, or it is broken.
+    """
+    return Answer(open_typed(RunStore(runs_dir), run))
+
+
+def list_runs(kind: str | None = None, *, runs_dir: Path | None = None) -> pd.DataFrame:
+    """Return the runs there are, newest first: "run", "kind", "model", "task", "method", "ablation", "size"
+    and "created".
+
+    Args:
+        kind: only these, for instance "discover"; None takes all.
+        runs_dir: folder of your runs; None takes the usual one.
+    """
+    rows: list[dict[str, Any]] = []
+    for run in RunStore(runs_dir).list():
+        if kind in (None, run.request.kind):
+            about = run.request.to_json()
+            row = {name: about[name] for name in ("kind", "model", "task", "method", "ablation")}
+            size = instruments.get(run.request.kind).size(run)
+            rows.append({"run": run.run_id} | row | {"size": size, "created": run.result.created})
+    return pd.DataFrame(rows)
+
+
+def _ask(kind: str, model: Model | str, task: Task | str, runs_dir: Path | None, **fields: Any) -> Answer:
+    about = _about(model)
+    about |= {"task": task} if isinstance(task, str) else {"task": task.name} | task.fields
+    return _carry_out(make_request(kind, **about | fields), RunStore(runs_dir))
+
+
+def _about(model: Model | str) -> dict[str, str]:
+    """Return what a request says of a model: its dtype only where that is not the usual one."""
+    if isinstance(model, str):
+        return {"model": model}
+    usual = model.dtype == usual_dtype(find_model(model.id), model.device)
+    return {"model": model.id} | ({} if usual else {"dtype": str(model.dtype).removeprefix("torch.")})
+
+
+def _carry_out(request: Request, store: RunStore) -> Answer:
+    """Carry out a request with a progress bar; Ctrl-C, or stopping the cell, leaves nothing behind."""
+    title, form = instrument_of(request).title, "{l_bar}{bar}| {elapsed}"
+    with tqdm(total=STEPS, desc=title, leave=False, bar_format=form) as bar:
+
+        def report(done: int, total: int, message: str) -> None:
+            bar.n = round(STEPS * done / max(total, 1))
+            bar.set_description(message, refresh=False)
+            bar.refresh()
+
+        try:
+            return Answer(store.get(carry_out(request, report, store)))
+        except KeyboardInterrupt as stop:
+            raise Cancelled("cancelled") from stop

@@ -1,0 +1,143 @@
+"""How a command is made: its options are the fields of its request, as the form in the dashboard is.
+
+    @options_of("fields", Trace, "model task seed bos")
+    def trace(carry_out: CarryOut, fields: Fields, json: Json = False) -> None: ...
+
+The function of a command gets the options of `fields` as a dictionary, ready for its request class. What
+carries the request out is supplied by the command line (`engine.cli`).
+"""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from types import MappingProxyType, NoneType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from engine.errors import RequestError
+
+Command = Callable[..., None]
+Fields = dict[str, Any]
+Value = TypeVar("Value")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+RunsDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of your runs; CIRCUIT_EXPLORER_RUNS, or your data folder, if not given.",
+        show_default=False,
+    ),
+]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A setting of the method, or ablation.KEY=VALUE one of the ablation; may be repeated.",
+        show_default=False,
+    ),
+]
+
+
+def options_of(
+    parameter: str,
+    request: type[BaseModel],
+    names: str,
+    renamed: Mapping[str, str] = MappingProxyType({}),
+) -> Callable[[Command], Command]:
+    """Decorate the function of a command with options made from fields.
+
+    Args:
+        parameter: of the function, which gets a dictionary of these fields; its options come first.
+        request: the class of the request, or of a part of it.
+        names: of the fields, in the order of the options; their descriptions are the help.
+        renamed: what the command line calls a field that is called otherwise there.
+    """
+    options = [(name, renamed.get(name, name)) for name in names.split()]
+
+    def decorate(command: Command) -> Command:
+        def run(**given: Any) -> None:
+            command(**{parameter: {name: given.pop(option) for name, option in options}}, **given)
+
+        made = [_option(option, request.model_fields[name]) for name, option in options]
+        return _signed(run, command, made, without=[parameter])
+
+    return decorate
+
+
+def supplied(command: Command, **values: Any) -> Command:
+    """Return a command with values for parameters that are no options."""
+
+    def run(**given: Any) -> None:
+        command(**values, **given)
+
+    return _signed(run, command, [], without=values)
+
+
+def split_settings(given: list[str], methods: bool = True) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the settings of the method and those of the ablation.
+
+    Args:
+        given: KEY=VALUE of the method, ablation.KEY=VALUE of the ablation.
+        methods: whether there is a method; if not, all settings are the ablation's.
+
+    Raises:
+        RequestError: one has another form.
+    """
+    of_method: dict[str, str] = {}
+    of_ablation: dict[str, str] = {}
+    for setting in given:
+        key, equals, value = setting.partition("=")
+        if not (key and equals):
+            raise RequestError(f"--set {setting}: KEY=VALUE is needed, e.g. --set steps=500")
+        if key.startswith("ablation.") or not methods:
+            of_ablation[key.removeprefix("ablation.")] = value
+        else:
+            of_method[key] = value
+    return of_method, of_ablation
+
+
+def _option(name: str, field: FieldInfo) -> inspect.Parameter:
+    """Return the option of a field; typer makes it from a parameter."""
+    kind, default = _kind(field.annotation), field.get_default(call_default_factory=True)
+    declared = [f"--{name}"] if kind is bool else []  # a flag; one that may be None has a --no- beside it
+    option = typer.Option(*declared, help=field.description, show_default=default is not None)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if field.is_required() else default,
+        annotation=Annotated[kind, option],
+    )
+
+
+def _kind(annotation: Any) -> Any:
+    """Return the type that a command line reads: names of choices as text, so that they are refused alike."""
+    if get_origin(annotation) is Annotated:
+        return _kind(get_args(annotation)[0])
+    if get_origin(annotation) is Literal:
+        return str
+    parts = get_args(annotation)
+    if NoneType in parts:
+        (known,) = {_kind(part) for part in parts if part is not NoneType}
+        return Union[known, None]  # noqa: UP007 - the type is not known before
+    return annotation
+
+
+def _signed(
+    run: Command, command: Command, first: list[inspect.Parameter], without: Collection[str]
+) -> Command:
+    """Let a function look like a command with other parameters, as typer reads them."""
+    signature = inspect.signature(command)
+    rest = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in signature.parameters.values()
+        if parameter.name not in without
+    ]
+    parameters = [*first, *rest]
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    run.__dict__["__signature__"] = signature.replace(parameters=parameters)
+    return run

@@ -1,0 +1,1 @@
+"""Evaluation: the circuits of a finished run under another ablation."""

@@ -1,0 +1,89 @@
+"""circuit-explorer evaluate: how well a circuit stands in for the model, under any ablation."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.circuits.circuit import Circuit, UnknownGraphError, top_edges
+from engine.circuits.files import LARGEST, read_circuit_file
+from engine.errors import RequestError
+from engine.instruments.base import CarryOut
+from engine.instruments.command import Fields, Json, RunsDir, options_of
+from engine.instruments.evaluate.request import Evaluate
+from engine.instruments.terminal import print_json, print_metrics, progress
+from engine.runs.kinds import make_request
+from engine.runs.store import RunStore, open_run
+
+
+@options_of("fields", Evaluate, "ablation split n_prompts bos dtype")
+def evaluate(
+    carry_out: CarryOut,
+    fields: Fields,
+    circuit: Annotated[
+        str, typer.Option(help="A circuit file (JSON, GraphML, CSV), a run id or the folder of a run.")
+    ],
+    model: Annotated[
+        str | None, typer.Option(help="The circuit's own model if not given.", show_default=False)
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="The circuit's own task if not given.", show_default=False)
+    ] = None,
+    edges: Annotated[
+        int | None, typer.Option(help="Keep this many edges of highest score.", show_default=False)
+    ] = None,
+    runs_dir: RunsDir = None,
+    json: Json = False,
+) -> None:
+    """Evaluate a circuit of a run or of a file, keeping its edges and ablating all others."""
+    given = {"model": model, "task": task} | fields
+    if Path(circuit).is_file():
+        kept, origin = _of_file(Path(circuit), model, edges)
+    else:
+        kept, origin = _of_run(circuit, fields["ablation"], edges, RunStore(runs_dir))
+    asked = origin | {name: value for name, value in given.items() if value is not None}
+    for name in ("model", "task"):
+        if not asked.get(name):
+            raise RequestError(f"'{circuit}' does not say its {name}: give --{name}")
+    request: Evaluate = make_request("evaluate", circuit=circuit, **asked)
+    with progress() as report:
+        from engine.instruments.evaluate.find import evaluate_circuit  # torch takes seconds to import
+
+        measured = evaluate_circuit(kept, request, report)
+    about = {"circuit": circuit, "model": request.model, "task": request.task}
+    if json:
+        print_json(about | measured)
+    else:
+        print_metrics(measured)
+
+
+def _of_file(path: Path, model: str | None, edges: int | None) -> tuple[Circuit, dict[str, Any]]:
+    """Return the circuit in a file, and what the file says of the request to evaluate it."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise RequestError(f"'{path}' cannot be read: {error.strerror}") from error
+    try:
+        read = read_circuit_file(str(path), data)
+    except UnknownGraphError as error:
+        if model is None:
+            raise RequestError(f"'{path}' does not say its model: give --model") from error
+        from engine.models import find_model, shape_of_folder  # brings torch
+
+        read = read_circuit_file(str(path), data, shape_of_folder(find_model(model)).graph())
+    kept = read if edges is None else top_edges(read.graph, read.scores, edges, read.about)
+    return kept, {"model": read.about["model"], "task": read.about["task"], "qkv": read.graph.qkv}
+
+
+def _of_run(
+    circuit: str, ablation: str, edges: int | None, store: RunStore
+) -> tuple[Circuit, dict[str, Any]]:
+    """Return the circuit of a run, and what the run says of the request to evaluate it."""
+    run = open_run(store, circuit)
+    kept = run.circuit_at(edges)
+    same = ("model", "task", "qkv", "bos", "dtype", "seed")
+    origin = {name: getattr(run.request, name) for name in same}
+    if ablation == run.request.ablation:
+        origin["ablation_settings"] = run.request.ablation_settings
+    return kept, origin

@@ -1,0 +1,21 @@
+"""What an evaluation is asked for."""
+
+from typing import Literal
+
+from engine.runs.request import OfACircuit
+
+
+class Evaluate(OfACircuit, frozen=True):
+    """Measure the circuits of a finished run under another ablation.
+
+    Attributes:
+        circuit: id of the run.
+    """
+
+    kind: Literal["evaluate"] = "evaluate"
+    circuit: str
+
+    @property
+    def origin(self) -> str:
+        """The run that is evaluated."""
+        return self.circuit

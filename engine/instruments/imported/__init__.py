@@ -1,0 +1,1 @@
+"""Import: the circuits of every size that a circuit file ranks, measured here."""

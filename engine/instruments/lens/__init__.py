@@ -1,0 +1,1 @@
+"""Lenses: trained once a model, and read on texts."""

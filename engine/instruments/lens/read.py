@@ -1,0 +1,161 @@
+"""What reading finds: one text read by several lenses."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.errors import RequestError
+from engine.instruments.lens.completion import default_training
+from engine.instruments.lens.request import Reading, ReadText
+from engine.instruments.lens.train import basis_shapes
+from engine.lenses.base import Lens, Parameters, Place, all_places, at, lenses
+from engine.lenses.imported import reads_uncentred, stream_means
+from engine.lenses.patched import AblatedNodes, circuit_streams, constants_of
+from engine.lenses.reading import read
+from engine.lenses.settings import LensTraining
+from engine.lenses.streams import Streams, read_streams
+from engine.models import Model
+from engine.models.load import load_tokens
+from engine.models.tokens import Tokens
+from engine.progress import Report, part_of
+from engine.runs.combine import Chosen, chosen_edges
+from engine.runs.folder import AnyRun
+from engine.runs.found import Found
+from engine.runs.request import Request
+from engine.runs.store import RunStore
+from engine.workbench.ready import Workbench
+
+
+def read_text(asked: ReadText, bench: Workbench, report: Report) -> Found:
+    """Return what the lenses say, with the parameters of the run that trained them.
+
+    Raises:
+        RequestError: the text is too long, a word is no single token, the lenses' run does not fit.
+    """
+    model, reading = bench.model, asked.lens
+    tokens = _tokens(model, reading, asked)
+    raced = [_word(model, word) for word in reading.words]
+    trained = None if reading.trained is None else bench.store.get(reading.trained)
+    places = all_places(model.shape, reading.middle)
+    within = part_of(report, 20, 100, 100)
+    streams = _streams(model, asked, tokens, places, bench.store, part_of(report, 0, 20, 100))
+    by: list[tuple[Lens, Parameters, Tensor]] = []
+    for name in reading.lenses:
+        lens, parameters = lenses.get(name), {}
+        if lens.has_parameters:
+            assert trained is not None
+            parameters = parameters_of(model, trained, name, lens, places)
+        at_places = streams.at[:, 0]
+        if trained is not None and reads_uncentred(model, _settings(trained), name):
+            if reading.ablated or reading.circuit:
+                raise RequestError(
+                    f"the tuned lens of run '{trained.run_id}' comes from the tuned-lens package and reads "
+                    "only the whole model: take lenses trained here for ablated texts and circuits"
+                )
+            at_places = (
+                at_places + stream_means(model, torch.tensor([tokens], device=model.device), places)[:, 0]
+            )
+        by.append((lens, parameters, at_places))
+
+    def finals(here: slice) -> Tensor:
+        # A lens reads no other position, so a long text is read some positions at a time.
+        return torch.stack(
+            [
+                lens.final(model.transformer, parameters, places, at_places[:, here])
+                for lens, parameters, at_places in by
+            ]
+        )
+
+    arrays = read(
+        model.transformer, reading.lenses, finals, len(places), streams.final[0], tokens, raced, within
+    )
+    said = {int(i) for name in reading.lenses for i in np.unique(arrays[f"top_ids.{name}"])}
+    result = {
+        "text": reading.text,
+        "tokens": model.token_strings(tokens),
+        "places": [*(place.name for place in places), "output"],
+        "lenses": reading.lenses,
+        "raced": model.token_strings(raced),
+        "words": {str(i): word for i, word in zip(said, model.token_strings(list(said)), strict=True)},
+        "trained": reading.trained,
+    }
+    return Found(result, arrays)
+
+
+def parameters_of(model: Model, run: AnyRun, name: str, lens: Lens, places: list[Place]) -> Parameters:
+    """Return a lens's parameters at some places, from the run that trained it.
+
+    Raises:
+        RequestError: the run has none of this lens or place, or they do not fit the model.
+    """
+    known = all_places(model.shape, bool(_settings(run).middle))
+    if missing := [place.name for place in places if place not in known]:
+        raise RequestError(f"run '{run.run_id}' trained no lens at '{missing[0]}', in the middle of a layer")
+    found: Parameters = {}
+    for key, like in lens.start(basis_shapes(model, known)).items():
+        array = run.tensors.get(f"{name}.{key}")
+        # A run may come from anywhere.
+        if array is None or array.shape != tuple(like.shape) or array.dtype.kind != "f":
+            raise RequestError(
+                f"run '{run.run_id}' has no '{name}.{key}' of shape {list(like.shape)}: if it is older than "
+                "this lens, delete it, and lenses are trained again"
+            )
+        found[key] = torch.as_tensor(array).to(model.device)
+    return at(found, [known.index(place) for place in places])
+
+
+def _settings(run: AnyRun) -> LensTraining:
+    return run.request.lens_training
+
+
+def _streams(
+    model: Model,
+    asked: ReadText,
+    tokens: list[int],
+    places: list[Place],
+    store: RunStore,
+    report: Report,
+) -> Streams:
+    """Return the streams of the text as it runs plainly, with nodes ablated, or through a circuit."""
+    reading, row = asked.lens, torch.tensor([tokens], device=model.device)
+    if not (reading.ablated or reading.circuit):
+        return read_streams(model.transformer, row, places)
+    constants = constants_of(model, reading.ablation, report)
+    if reading.circuit is None:
+        return read_streams(model.transformer, row, places, AblatedNodes(reading.ablated, constants))
+    graph = model.shape.graph(asked.qkv)
+    kept = chosen_edges(Chosen(name="circuit", parts=[reading.circuit]), graph, store)
+    return circuit_streams(model.transformer, graph, kept, row, constants, places)
+
+
+def before_reading(asked: ReadText, store: RunStore) -> Request | None:
+    """Return the request that has to be carried out first: the training of the lenses, if they are not
+    trained yet.
+
+    Raises:
+        RequestError: the text is too long, or a word is no single token.
+    """
+    reading = asked.lens
+    if reading.trained is None or reading.trained in store:
+        return None
+    tokens = load_tokens(asked.model)
+    _tokens(tokens, reading, asked)
+    for word in reading.words:
+        _word(tokens, word)
+    return default_training(asked)
+
+
+def _tokens(model: Tokens, reading: Reading, asked: ReadText) -> list[int]:
+    tokens = model.prompt_ids(reading.text, asked.bos)
+    if not 0 < len(tokens) <= model.shape.n_ctx:
+        raise RequestError(
+            f"the text has {len(tokens)} tokens; '{asked.model}' reads 1 to {model.shape.n_ctx}"
+        )
+    return tokens
+
+
+def _word(model: Tokens, word: str) -> int:
+    if (found := model.token_id(word)) is None:
+        hint = "" if word.startswith(" ") else "; a word within a text begins with a space"
+        raise RequestError(f"'{word}' is not one token of this model and cannot be followed{hint}")
+    return found

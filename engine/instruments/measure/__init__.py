@@ -1,0 +1,1 @@
+"""Measurement: circuits made of others, one by one."""

@@ -1,0 +1,56 @@
+"""What the stability of a circuit results in."""
+
+from typing import Annotated
+
+from pydantic import Field, FiniteFloat
+
+from engine.instruments.stability.request import Stability
+from engine.runs.record import MOST, Count, Estimate, Form, Record, Share
+
+
+class Repeat(Form):
+    """A discovery repeated, or the circuit itself on templates held out; without numbers if it failed."""
+
+    seed: Count
+    held_out: list[str]
+    run: str
+    error: str | None
+    n_edges: Count | None = None
+    kl: Estimate | None = None
+    faithfulness: Share | None = None
+
+    def estimate(self, metric: str) -> Estimate | Share:
+        """Return the "kl" or the "faithfulness" of a repeat that did not fail."""
+        estimate = self.kl if metric == "kl" else self.faithfulness
+        assert estimate is not None
+        return estimate
+
+
+class StabilityResult(Record):
+    """A discovery repeated; array "frequency" [n_edges], the share of the circuits that keeps each edge.
+
+    Attributes:
+        repeats: every discovery, on the templates held out, or with none held out measured on all.
+        folds: the circuit itself on the templates of each part.
+        circuits: the runs of those compared, the circuit itself first.
+        jaccard: their overlaps, pair by pair.
+        expected: the mean Jaccard overlap of random circuits of their sizes.
+        core: how many edges all of them keep.
+    """
+
+    repeats: Annotated[list[Repeat], Field(max_length=MOST)]
+    folds: Annotated[list[Repeat], Field(max_length=MOST)]
+    circuits: Annotated[list[str], Field(min_length=1, max_length=MOST)]
+    jaccard: Annotated[list[list[FiniteFloat]], Field(min_length=1, max_length=MOST)]
+    expected: FiniteFloat | None
+    core: Count
+
+    def misfit(self, request: Stability) -> str | None:
+        """Return what does not fit together; see the base class."""
+        n = len(self.circuits)
+        if len(self.jaccard) != n or any(len(row) != n for row in self.jaccard):
+            return f"its overlaps are not those of {n} circuits"
+        for repeat in (*self.repeats, *self.folds):
+            if repeat.error is None and None in (repeat.n_edges, repeat.kl, repeat.faithfulness):
+                return f"the repeat '{repeat.run}' has neither numbers nor an error"
+        return None

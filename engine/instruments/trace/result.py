@@ -1,0 +1,93 @@
+"""What a trace results in."""
+
+from typing import Annotated
+
+from pydantic import Field, FiniteFloat
+
+from engine.circuits.graph import Graph
+from engine.instruments.trace.request import Trace
+from engine.runs.record import Count, Estimate, FaultError, Form, Record, Shapes, Texts
+from engine.tracing.names import CLASSES, TokenClass
+
+METRICS = {"probability", "log_probability", "logit_difference"}
+
+
+class TracedPrompt(Form):
+    """A prompt that was traced, its subject's first token and the one after its last, every token's class."""
+
+    text: str
+    tokens: Texts
+    subject: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    classes: list[TokenClass | None]
+    answer: str
+    wrong_answer: str
+    relation: str
+
+
+class TracedClass(Form):
+    """A class of tokens: per metric and column (layers, or heads layer by layer) the average indirect effect,
+    the share of the lost probability recovered, and the effective number of columns."""
+
+    effects: dict[str, list[Estimate | None]]
+    share: list[Estimate | None]
+    concentration: Estimate | None
+
+
+class TraceResult(Record):
+    """What the answer is worth clean and corrupted, of one prompt or over those of a task.
+
+    Arrays, C columns being layers, or heads layer by layer: of a prompt of S tokens "effects" and "restored"
+    [S, C, draws, 3]; of a task "effects" [n_prompts, classes, C, 3], "clean" and "corrupted" [n_prompts, 3];
+    "constants" [classes · L + 1, D] if they were trained.
+
+    Attributes:
+        classes: of a task alone, by class of token.
+        n_drawn: prompts drawn, of which those are traced whose answer the model knows.
+    """
+
+    traced: Annotated[list[TracedPrompt], Field(min_length=1, max_length=100_000)]
+    clean: dict[str, Estimate]
+    corrupted: dict[str, Estimate]
+    classes: dict[TokenClass, TracedClass]
+    n_drawn: Count
+    n_heads: Annotated[int, Field(ge=1)]
+    history: dict[str, list[FiniteFloat]]
+
+    def misfit(self, request: Trace) -> str | None:
+        """Return what does not fit together; see the base class."""
+        if (request.trace.prompt is None) != bool(self.classes):
+            return "it is of a prompt where its request is of a task, or the other way round"
+        if self.classes and tuple(self.classes) != CLASSES:
+            return f"its classes of tokens are not {', '.join(CLASSES)}, in this order"
+        classes = list(self.classes.values())
+        for ends in (self.clean, self.corrupted, *(of_class.effects for of_class in classes)):
+            if missing := METRICS - ends.keys():
+                return f"it has no '{min(missing)}'"
+        rows = [row for of_class in classes for row in of_class.effects.values()]
+        lengths = {len(row) for row in (*rows, *(of_class.share for of_class in classes))}
+        if len(lengths) > 1 or 0 in lengths:
+            return "the effects of its classes have different lengths"
+        if rows and all(effect is None for row in rows for effect in row):
+            return "no class of tokens has effects"
+        for prompt in self.traced:
+            first, end = prompt.subject
+            if not first < end <= len(prompt.tokens) == len(prompt.classes):
+                return f"the subject or the classes of '{prompt.text}' do not fit its tokens"
+        return None
+
+    def arrays(self, request: Trace, found: Shapes, graph: Graph | None) -> Shapes:
+        """Return the shapes of the effects; see the base class. Single heads have to fill whole layers."""
+        effects, n = found.get("effects", ()), len(self.traced)
+        if len(effects) != 4 or 0 in effects:
+            raise FaultError("tensors.safetensors has no 'effects' of four dimensions")
+        columns = effects[2 if self.classes else 1]
+        if request.trace.state == "head" and columns % self.n_heads:
+            raise FaultError(f"its effects have {columns} columns for {self.n_heads} heads")
+        if not self.classes:
+            shape = (len(self.traced[0].tokens), *effects[1:3], 3)
+            return {"effects": shape, "restored": shape}
+        columns = len(next(iter(self.classes.values())).share)
+        ends: Shapes = {"clean": (n, 3), "corrupted": (n, 3)}
+        if missing := ends.keys() - found.keys():
+            raise FaultError(f"tensors.safetensors has no '{min(missing)}'")
+        return ends | {"effects": (n, len(self.classes), columns, 3)}

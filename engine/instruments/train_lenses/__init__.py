@@ -1,1 +1,0 @@
-"""Training the lenses of a model."""

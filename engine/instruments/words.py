@@ -1,0 +1,40 @@
+"""How names are shown: the titles of tasks, ablations and methods, and short names of models."""
+
+from pathlib import Path
+from typing import Any
+
+from engine.errors import CircuitExplorerError
+from engine.registry import Registry
+
+
+def title_of(what: str, name: str) -> str:
+    """Return the title of a "task", an "ablation" or a "method"; of what is not known here, its name."""
+    try:
+        return _registry(what).get(name).title
+    except CircuitExplorerError:
+        return Path(name).name
+
+
+def model_name(model: str) -> str:
+    """Return a model's short name: the last part of a folder or Hugging Face id."""
+    return model.rstrip("/").split("/")[-1]
+
+
+def quoted(text: str, longest: int = 44) -> str:
+    """Return a text in quotation marks and in one line, cut where it is longer."""
+    line = " ".join(text.split())
+    return f"“{line if len(line) <= longest else line[: longest - 1] + '…'}”"
+
+
+def _registry(what: str) -> Registry[Any]:
+    if what == "task":
+        from engine.tasks.base import tasks
+
+        return tasks
+    if what == "ablation":
+        from engine.ablations.base import ablations
+
+        return ablations
+    from engine.discovery.base import methods
+
+    return methods

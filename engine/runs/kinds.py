@@ -1,0 +1,74 @@
+"""The kinds of runs there are: which class their requests and results have, and how a request is read.
+
+Instruments register themselves here (`engine.instruments.base`), since folders of runs are read without them.
+"""
+
+from typing import Any, ClassVar
+
+from pydantic import ValidationError
+
+from engine.errors import RequestError
+from engine.registry import Registry
+from engine.runs.request import SCHEMA_1, Request
+
+
+class Kind:
+    """What reading a run takes to know of its kind.
+
+    Attributes:
+        kind: the name, as it stands in requests.
+        Request, Result: their classes.
+        has_circuit: whether its runs have a graph of their own: scores and a circuit.json.
+    """
+
+    kind: ClassVar[str]
+    Request: ClassVar[type[Any]]
+    Result: ClassVar[type[Any]]
+    has_circuit: ClassVar[bool] = False
+
+
+kinds: Registry[Kind] = Registry("kind of run", "engine.instruments", "instrument")
+
+
+def make_request(kind: str, **fields: Any) -> Any:
+    """Return the request of a kind with these fields.
+
+    Raises:
+        RequestError: there is no such kind, or a field is unknown, out of range or does not go with another.
+    """
+    try:
+        return kinds.get(kind).Request.model_validate({"kind": kind} | fields)
+    except ValidationError as error:
+        raise RequestError(first_problem(error)) from error
+
+
+def request_from_json(content: dict[str, Any]) -> Request:
+    """Return the request in a request.json of schema 1.
+
+    Schema 1 writes fields of all kinds. Those that this kind has not are left out where they say nothing;
+    where they say something, they count for the run's name as they always did.
+
+    Raises:
+        RequestError: there is no such kind of run.
+        ValidationError: a field is missing, unknown or out of range.
+    """
+    request_class: type[Request] = kinds.get(str(content.get("kind"))).Request
+    own = {name: value for name, value in content.items() if name in request_class.model_fields}
+    silent = SCHEMA_1 | request_class.fixed
+    foreign: dict[str, Any] = {}
+    others = {name for kind in kinds.names() for name in kinds.get(kind).Request.model_fields}
+    for name in content.keys() - own.keys():
+        if name not in silent and name not in others:
+            own[name] = content[name]  # to be refused by its name
+        elif content[name] != silent[name] if name in silent else content[name]:
+            foreign[name] = content[name]
+    request = request_class.model_validate(own)
+    request.keep_foreign(foreign)
+    return request
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return the first problem of a pydantic error in one line: "summary.n_edges: Field required"."""
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    return f"{place}: {problem['msg']}" if place else problem["msg"]

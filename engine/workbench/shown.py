@@ -1,0 +1,49 @@
+"""The first prompts that circuits are measured on: what a run keeps of them to be shown."""
+
+from typing import Any
+
+import torch
+
+from engine.arrays import Numbers
+from engine.runs.found import Found
+from engine.workbench.evaluation import SHOWN, Evaluator
+from engine.workbench.ready import Prepared
+
+
+def with_prompts(found: Found, prepared: Prepared, evaluator: Evaluator, patterns: bool = False) -> Found:
+    """Return what was found together with the prompts it was found on, and what is to be known of them.
+
+    Args:
+        patterns: keep the attention patterns of the prompts shown, too.
+    """
+    prompts, attention = _shown(prepared, evaluator)
+    tensors = dict(found.tensors)
+    if patterns:
+        tensors |= {f"attention.{i}": pattern for i, pattern in enumerate(attention)}
+    result = found.result | {"prompts": prompts, "conditioning": prepared.conditioning}
+    notes = [*prepared.training.notes, *evaluator.prompts.notes, *found.notes]
+    return Found(result, tensors, found.circuit, found.history, notes, found.discovered)
+
+
+def _shown(prepared: Prepared, evaluator: Evaluator) -> tuple[list[dict[str, Any]], list[Numbers]]:
+    """Return the first prompts with the model's predictions, and its attention patterns [L, H, S, S]."""
+    prompts: list[dict[str, Any]] = []
+    patterns: list[Numbers] = []
+    names = prepared.model.token_strings
+    tops = evaluator.top(evaluator.model_logits)
+    for item, top in zip(evaluator.prompts.items[:SHOWN], tops, strict=True):
+        tokens = torch.tensor([item.clean_ids], device=prepared.model.device)
+        run = prepared.model.transformer.run(tokens, patterns=True)
+        patterns.append(torch.stack(run.patterns)[:, :, 0].half().cpu().numpy())
+        prompts.append(
+            {
+                "clean": item.clean,
+                "corrupt": item.corrupt,
+                "tokens": names(item.clean_ids),
+                "corrupt_tokens": names(item.corrupt_ids),
+                "answers": names(item.answers),
+                "wrong_answers": names(item.wrong_answers),
+                "model_top": top,
+            }
+        )
+    return prompts, patterns
