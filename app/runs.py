@@ -1,6 +1,5 @@
 """What pages read: runs, opened once and kept, and the words to show them with."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -100,16 +99,27 @@ class Shelf:
         )
 
 
-def told_apart(labels: Mapping[str, str]) -> dict[str, str]:
+def told_apart(
+    labels: Mapping[str, str], further: Sequence[Mapping[str, str]] = (), between: str = " · "
+) -> dict[str, str]:
     """Return labels of which no two are alike: what ends the key is added to those that would be.
 
     A chooser takes the text for the thing: with two alike it would open the wrong one.
+
+    Args:
+        labels: by key.
+        further: words by key, added before that, in turn, to labels that are alike and have different words.
+        between: stands before what is added.
     """
-    times = Counter(labels.values())
-    return {
-        key: label if times[label] == 1 else f"{label} · {key.rsplit('-', 1)[-1]}"
-        for key, label in labels.items()
-    }
+    apart = dict(labels)
+    for words in (*further, {key: key.rsplit("-", 1)[-1] for key in labels}):
+        alike: dict[str, list[str]] = {}
+        for key, label in apart.items():
+            alike.setdefault(label, []).append(key)
+        for label, keys in alike.items():
+            if len({words[key] for key in keys}) > 1:
+                apart |= {key: f"{label}{between}{words[key]}" for key in keys}
+    return apart
 
 
 def _told_by(request: OfACircuit) -> dict[str, object]:

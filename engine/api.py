@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs] - it has none
+import torch
 from tqdm.auto import tqdm
 
 from engine.errors import Cancelled, CircuitExplorerError
 from engine.experiments import run as carry_out
 from engine.instruments.base import instrument_of, instruments
+from engine.instruments.completion import with_scores
 from engine.models import Model, find_model, weights_hash
 from engine.models.load import usual_dtype
 from engine.runs.folder import AnyRun
@@ -29,14 +31,20 @@ from engine.runs.kinds import make_request
 from engine.runs.request import Request
 from engine.runs.store import RunStore
 from engine.runs.store import open_run as open_typed
+from engine.shipped import check_shipped
 from engine.tasks.base import Split
 from engine.tasks.dataset import Prompts, load_prompts
+from engine.threads import fix_threads
 from engine.workbench.ready import cached_model
 
 if TYPE_CHECKING:
     import networkx as nx
 
 STEPS = 1000  # of a progress bar
+ABOUT = ("kind", "model", "task", "method", "ablation")  # what a list says of a run
+
+check_shipped()
+torch.set_num_threads(fix_threads())  # as everywhere else; the notebook may have imported torch already
 
 
 @dataclass(frozen=True)
@@ -170,21 +178,25 @@ def discover(
     return _ask("discover", model, task, runs_dir, method=method, ablation=ablation, **fields)
 
 
-def evaluate(circuit: Answer | str, ablation: str, *, runs_dir: Path | None = None) -> Answer:
-    """Measure the circuits of a finished discovery under another ablation, at every size.
+def evaluate(circuit: Answer | str, ablation: str, *, runs_dir: Path | None = None, **fields: Any) -> Answer:
+    """Measure the circuits of a finished discovery under another ablation, at every size, on its prompts.
 
     Args:
         circuit: the discovery, or the id of its run.
         ablation: by name.
         runs_dir: folder of your runs; None takes the usual one.
+        fields: of the request: `split` and `n_prompts` for other prompts, `edges`, `ablation_settings`.
 
     Raises:
         RequestError: there is no such run, or it has no circuit.
     """
     store = RunStore(runs_dir)
-    origin = circuit.run if isinstance(circuit, Answer) else store.get(circuit)
-    about = {"model": origin.request.model, "task": origin.request.task, "circuit": origin.run_id}
-    return _carry_out(make_request("evaluate", **about, ablation=ablation), store)
+    origin = with_scores(store, circuit.run_id if isinstance(circuit, Answer) else circuit)
+    asked = origin.request
+    about = {name: getattr(asked, name) for name in ("model", "task", "split", "n_prompts")}
+    own = {"ablation_settings": asked.ablation_settings} if ablation == asked.ablation else {}
+    about |= {"circuit": origin.run_id, "ablation": ablation} | own
+    return _carry_out(make_request("evaluate", **about | fields), store)
 
 
 def importance(
@@ -287,13 +299,14 @@ def list_runs(kind: str | None = None, *, runs_dir: Path | None = None) -> pd.Da
         runs_dir: folder of your runs; None takes the usual one.
     """
     rows: list[dict[str, Any]] = []
+    wanted = None if kind is None else instruments.get(kind).kind
     for run in RunStore(runs_dir).list():
-        if kind in (None, run.request.kind):
+        if wanted in (None, run.request.kind):
             about = run.request.to_json()
-            row = {name: about[name] for name in ("kind", "model", "task", "method", "ablation")}
+            row = {name: about[name] for name in ABOUT}
             size = instruments.get(run.request.kind).size(run)
             rows.append({"run": run.run_id} | row | {"size": size, "created": run.result.created})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["run", *ABOUT, "size", "created"])
 
 
 def _ask(kind: str, model: Model | str, task: Task | str, runs_dir: Path | None, **fields: Any) -> Answer:

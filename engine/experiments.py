@@ -113,7 +113,9 @@ def gather(request: Request, problems: Sequence[str | None], store: RunStore) ->
     if not runs:
         raise CircuitExplorerError(f"none of the parts could be carried out; the first: {problems[0]}")
     found: Found = instrument_of(request).gather(request, parts, outcomes, store)
-    result = {"schema": 1, "created": _now(), **found.result, **_origin(runs)}
+    origin = _origin(runs)
+    notes = sorted({*found.notes, *origin["notes"]})
+    result = {"schema": 1, "created": _now(), **found.result, **origin, "notes": notes}
     return store.write(request, result, found.tensors or None)
 
 

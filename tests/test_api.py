@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 import pytest
 
 import engine
+from app.requests import evaluation_request
 from engine.demo.readme import README
 from engine.errors import RequestError
 from engine.instruments.base import instruments
@@ -121,10 +122,15 @@ def test_loaded_models_and_tasks_say_what_is_asked(tiny_folder, task_file, tmp_p
 
 
 def test_a_discovery_is_measured_under_another_ablation(tiny_folder, task_file, tmp_path):
-    found = engine.open_run(discovered(RunStore(tmp_path), tiny_folder, task_file), runs_dir=tmp_path)
+    settings = {"steps": 20, "batch_size": 8}
+    asked = {"settings": settings, "edges": 60, "n_prompts": 10, "runs_dir": tmp_path}
+    found = engine.discover(str(tiny_folder), task_file, **asked)
     measured = engine.evaluate(found, "zero", runs_dir=tmp_path)
     assert measured.run.request.ablation == "zero"
     assert list(measured.to_frame()["n_edges"]) == [point.n_edges for point in found.run.result.curve]
+    assert measured.run_id == evaluation_request(found.run, "zero").run_id(), "as the dashboard asks for it"
+    with pytest.raises(RequestError, match="no scores of its own"):
+        engine.evaluate(measured, "mean", runs_dir=tmp_path)
     with pytest.raises(RequestError, match="no circuit of its own"):
         _ = engine.importance(str(tiny_folder), task_file, runs_dir=tmp_path).to_networkx()
 
@@ -134,4 +140,8 @@ def test_mistakes_are_answered_in_words(tmp_path):
         engine.discover("explorer-4l", "ioi", ablation="nonsense", runs_dir=tmp_path)
     with pytest.raises(RequestError, match="colour"):
         engine.discover("explorer-4l", "ioi", colour="red", runs_dir=tmp_path)
+    with pytest.raises(RequestError, match="unknown kind of run 'tracing'"):
+        engine.list_runs("tracing", runs_dir=tmp_path)
+    with pytest.raises(RequestError, match="has no scores of its own"):
+        engine.evaluate(str(engine.list_runs("lens")["run"][0]), "mean", runs_dir=tmp_path)
     assert not list(Path(tmp_path).glob("*"))

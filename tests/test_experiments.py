@@ -247,6 +247,7 @@ def test_too_little_memory_is_said_before_and_during(
     assert store.list() == []
 
 
+@pytest.mark.slow
 def test_the_real_story_model_yields_a_gendered_pronoun_circuit(
     shared_data: Path, store: RunStore, tmp_path: Path
 ) -> None:

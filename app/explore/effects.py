@@ -30,9 +30,9 @@ def effects_panel(opened: Opened, node: str, scheme: Look) -> None:
         st.caption("The logits write nothing: they are what the other nodes write towards.")
         return
     requests = {name: importance_request(opened.run, name) for name in ablations.names()}
-    found = {name: finished(request) for name, request in requests.items()}
+    at_hand = {name: finished(request) for name, request in requests.items()}
     # An imported run may lack a node.
-    runs = {name: run for name, run in found.items() if run is not None and node in run.result.nodes}
+    runs = {name: run for name, run in at_hand.items() if run is not None and node in run.result.nodes}
     missing = [request for name, request in requests.items() if name not in runs]
     if runs:
         run = next(iter(runs.values()))

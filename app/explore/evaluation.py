@@ -32,13 +32,13 @@ def evaluation_choice(opened: Opened) -> tuple[Run[OfACircuit, CurveResult], str
         args=(opened,),
         persist_state="session",
     )
-    found = plain(found_by(opened))
-    found = f"{found[0].upper()}{found[1:]}, evaluated under {plain(under)}."
+    words = plain(found_by(opened))
+    words = f"{words[0].upper()}{words[1:]}, evaluated under {plain(under)}."
     if under == own:
-        return opened.run, found
+        return opened.run, words
     request = evaluation_request(opened.run, under)
     if (run := finished(request)) is not None:
-        return run, found
+        return run, words
     until = f"the numbers are those under {plain(own)}."
     if being_made(request):
         return opened.run, f":material/hourglass: Being evaluated under {under}. Until then {until}"

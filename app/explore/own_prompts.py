@@ -137,13 +137,13 @@ def _token_view(tokens: Tokens, pair: OwnPair, bos: bool | None, scheme: Look) -
 
 def _predictions(run: Run[Measure, MeasureResult], circuit: Circuit, scheme: Look) -> None:
     result = run.result
-    model, found = result.prompts[0].model_top, result.circuit_top[CIRCUIT][0]
+    model_top, circuit_top = result.prompts[0].model_top, result.circuit_top[CIRCUIT][0]
     metric, point = result.metric, result.summary
     plotly_view(
-        predictions_figure(model, found, scheme),
+        predictions_figure(model_top, circuit_top, scheme),
         "own",
         "What the model and the circuit predict for your pair. The table below lists it.",
-        height=80 + round(34 * scheme.text * len({token for token, _ in [*model, *found]})),
+        height=80 + round(34 * scheme.text * len({token for token, _ in [*model_top, *circuit_top]})),
         bar=False,
     )
     words = metric.replace("_", " ")
@@ -159,14 +159,14 @@ def _predictions(run: Run[Measure, MeasureResult], circuit: Circuit, scheme: Loo
         )
     )
     with st.expander("As a table"):
-        ranks = max(len(model), len(found))
+        ranks = max(len(model_top), len(circuit_top))
         rows = [
             {
                 "rank": i + 1,
-                "model": model[i][0] if i < len(model) else "",
-                "model %": 100 * model[i][1] if i < len(model) else None,
-                "circuit": found[i][0] if i < len(found) else "",
-                "circuit %": 100 * found[i][1] if i < len(found) else None,
+                "model": model_top[i][0] if i < len(model_top) else "",
+                "model %": 100 * model_top[i][1] if i < len(model_top) else None,
+                "circuit": circuit_top[i][0] if i < len(circuit_top) else "",
+                "circuit %": 100 * circuit_top[i][1] if i < len(circuit_top) else None,
             }
             for i in range(ranks)
         ]

@@ -102,9 +102,9 @@ class MeasureView(View[Measure, MeasureResult]):
         if len(runs) > 1:
             same = ("model", "task", "ablation")
             alike = [
-                one
-                for one in runs
-                if all(getattr(shelf.runs[one].request, k) == getattr(asked, k) for k in same)
+                run_id
+                for run_id in runs
+                if all(getattr(shelf.runs[run_id].request, k) == getattr(asked, k) for k in same)
             ]
             on = alike[0] if alike else runs[0]
             return Address(COMPARE, {"runs": text_of(runs), "on": on, "with": asked.ablation})

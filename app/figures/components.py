@@ -62,8 +62,8 @@ def tick_text(value: float) -> str:
 
 def log_range(values: Iterable[float]) -> tuple[float, float]:
     """Return decades [low, high] as powers of ten that hold all values above `LEAST`."""
-    found = [value for value in values if math.isfinite(value)]
-    heights = [max(value, LEAST) for value in found] or [LEAST, 1.0]
+    finite = [value for value in values if math.isfinite(value)]
+    heights = [max(value, LEAST) for value in finite] or [LEAST, 1.0]
     return math.log10(min(heights)), math.log10(max(heights))
 
 

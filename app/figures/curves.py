@@ -65,13 +65,13 @@ def curves_figure(
     shown = [
         point for point in points if point.value.n_edges > 0 and point.value.metric(metric).mean is not None
     ]
-    estimates = [point.metric(metric) for one in series for point in one.points(metric)]
+    estimates = [point.metric(metric) for line in series for point in line.points(metric)]
     layout = chart_layout(
         [*estimates, *(point.value.metric(metric) for point in shown)], metric, scheme, model
     )
     figure = go.Figure(layout=layout)
-    for one in series:
-        add_series(figure, one, metric, scheme, one.name)
+    for line in series:
+        add_series(figure, line, metric, scheme, line.name)
     for point in shown:
         _add_point(figure, point, metric, scheme)
     legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemwidth": 30}

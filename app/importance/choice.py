@@ -29,14 +29,14 @@ def choose_series(
         among: the series to choose from.
         first: key of the series to begin with.
     """
-    keys = [one.key for one in among]
+    keys = [series.key for series in among]
     if st.session_state.get(key) not in keys:
         st.session_state[key] = first
     chosen = st.selectbox(
         label,
         keys,
         key=key,
-        format_func=lambda one: measured.by_key[one].name,
+        format_func=lambda chosen_key: measured.by_key[chosen_key].name,
         help=why,
         persist_state="session",
     )
@@ -50,14 +50,14 @@ def first_of(measured: Measured, wanted: Sequence[str], but: str = "") -> str:
         wanted: names of ablations.
         but: a key that is not to be returned.
     """
-    series = [one for one in measured.series if one.key != but]
+    allowed = [series for series in measured.series if series.key != but]
     places = {name: place for place, name in enumerate(wanted)}
-    return min(series, key=lambda one: places.get(one.ablation, len(places))).key
+    return min(allowed, key=lambda series: places.get(series.ablation, len(places))).key
 
 
 def missing(subject: Subject, measured: Measured | None) -> None:
     """Name the ablations that were not measured, with the button that starts them all."""
-    done = {one.ablation for one in measured.series} if measured is not None else set()
+    done = {series.ablation for series in measured.series} if measured is not None else set()
     lacking = {
         name: importance_by_default(subject.request, name) for name in ablations.names() if name not in done
     }

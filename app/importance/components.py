@@ -49,7 +49,9 @@ def grid_panel(measured: Measured, shown: Series, selected: tuple[str, ...], sch
 
 def _span(measured: Measured) -> tuple[float, float]:
     """Return nats at the ends of the colours, the same for all ablations; few values are below the lower."""
-    return span([kl.mean for one in measured.series for n in measured.nodes() if (kl := one.estimate(n))])
+    return span(
+        [kl.mean for series in measured.series for n in measured.nodes() if (kl := series.estimate(n))]
+    )
 
 
 def looked_at(measured: Measured, selected: tuple[str, ...], shown: Series) -> str:
@@ -74,17 +76,17 @@ def component_panel(measured: Measured, selected: tuple[str, ...], shown: Series
     role = node_role(node)
     hint = "" if selected else ", which costs most here. Click a cell for another component"
     st.caption(f"{role[0].upper()}{role[1:]}{hint}.")
-    series = [one for one in measured.series if one.estimate(node) is not None]
-    conditioning_note(series, short=True)
+    known = [series for series in measured.series if series.estimate(node) is not None]
+    conditioning_note(known, short=True)
     plotly_view(
-        one_component_figure([costs(one, [node], scheme) for one in series], scheme),
+        one_component_figure([costs(series, [node], scheme) for series in known], scheme),
         "ablations-component",
         f"What {node} costs under every ablation, with 95 % intervals. The table below lists it.",
-        height=64 + round(27 * scheme.text * len(series)),
+        height=64 + round(27 * scheme.text * len(known)),
         bar=False,
     )
     as_table(
-        costs_table(measured, series, [node]).drop(columns="component"),
+        costs_table(measured, known, [node]).drop(columns="component"),
         "ablations-component-table",
         f"What {node} costs under every ablation",
         number_columns("Δ (nats)", "low", "high"),
@@ -111,7 +113,7 @@ def bars_panel(measured: Measured, shown: Series, selected: tuple[str, ...], sch
         nodes += [node for node in selected if node not in nodes]
     conditioning_note(measured.series)
     plotly_view(
-        bars_figure(nodes, [costs(one, nodes, scheme) for one in measured.series], scheme, selected),
+        bars_figure(nodes, [costs(series, nodes, scheme) for series in measured.series], scheme, selected),
         "ablations-bars",
         f"What {', '.join(nodes)} cost under every ablation, with 95 % intervals. The table below lists it.",
         height=400,
@@ -130,12 +132,12 @@ def bars_panel(measured: Measured, shown: Series, selected: tuple[str, ...], sch
     )
 
 
-def costs(one: Series, nodes: Sequence[str], scheme: Look) -> Costs:
+def costs(series: Series, nodes: Sequence[str], scheme: Look) -> Costs:
     """Return what nodes cost under an ablation, as figures take it."""
-    mean, low, high = numbers_of([one.estimate(node) for node in nodes])
-    return Costs(one.name, mark_of(one, scheme), mean, low, high)
+    mean, low, high = numbers_of([series.estimate(node) for node in nodes])
+    return Costs(series.name, mark_of(series, scheme), mean, low, high)
 
 
-def mark_of(one: Series, scheme: Look) -> AblationMark:
+def mark_of(series: Series, scheme: Look) -> AblationMark:
     """Return what a series is drawn with."""
-    return ablation_mark(one.ablation, one.conditioning, scheme)
+    return ablation_mark(series.ablation, series.conditioning, scheme)

@@ -5,10 +5,10 @@ in no comparison.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -81,10 +81,10 @@ class Subject:
 
 def component(node: str) -> tuple[int, int | None] | None:
     """Return layer and head of a head, layer and None of an MLP, None of what is neither."""
-    found = _COMPONENT.fullmatch(node)
-    if found is None:
+    match = _COMPONENT.fullmatch(node)
+    if match is None:
         return None
-    layer, head, mlp = found.groups()
+    layer, head, mlp = match.groups()
     return (int(mlp), None) if mlp is not None else (int(layer), int(head))
 
 
@@ -114,21 +114,18 @@ def subjects(shelf: Shelf, asked: Iterable[Request]) -> dict[str, Subject]:
         if isinstance(request, Importance):
             requests.setdefault(subject_key(request), request)
     order = sorted(requests, key=lambda key: (requests[key].model, requests[key].task) != FIRST[:2])
-    labels = _labels([requests[key] for key in order])
-    apart = told_apart(dict(zip(order, labels, strict=True)))
-    return {key: Subject(key, apart[key], requests[key], tuple(runs.get(key, ()))) for key in order}
+    labels = _labels({key: requests[key] for key in order})
+    return {key: Subject(key, labels[key], requests[key], tuple(runs.get(key, ()))) for key in order}
 
 
-def _labels(requests: Sequence[Importance]) -> list[str]:
-    """Return labels, in which stands what tells requests apart."""
-    labels = [f"{model_name(r.model)} · {title_of('task', r.task)}" for r in requests]
-    for name, word in (("n_prompts", "{} prompts"), ("seed", "seed {}"), ("split", "{} split")):
-        for label in [label for label, times in Counter(labels).items() if times > 1]:
-            alike = [i for i, other in enumerate(labels) if other == label]
-            if len({getattr(requests[i], name) for i in alike}) > 1:
-                for i in alike:
-                    labels[i] += " · " + word.format(getattr(requests[i], name))
-    return labels
+def _labels(requests: Mapping[str, Importance]) -> dict[str, str]:
+    """Return labels by key, in which stands what tells requests apart."""
+    labels = {key: f"{model_name(r.model)} · {title_of('task', r.task)}" for key, r in requests.items()}
+    further = [
+        {key: words.format(getattr(request, name)) for key, request in requests.items()}
+        for name, words in (("n_prompts", "{} prompts"), ("seed", "seed {}"), ("split", "{} split"))
+    ]
+    return told_apart(labels, further)
 
 
 @dataclass(frozen=True)
@@ -146,21 +143,21 @@ class Measured:
     @cached_property
     def by_key(self) -> dict[str, Series]:
         """The series by key."""
-        return {one.key: one for one in self.series}
+        return {series.key: series for series in self.series}
 
-    def strongest(self, one: Series, n: int) -> list[str]:
+    def strongest(self, series: Series, n: int) -> list[str]:
         """Return the n components that cost most under one of the series, most first."""
-        mean = one.gaps.mean
+        mean = series.gaps.mean
         order = np.argsort(-np.nan_to_num(mean, nan=-np.inf), kind="stable").tolist()
         return [self.components[i] for i in order[:n] if np.isfinite(mean[i])]
 
     def nodes(self) -> list[str]:
         """Return what a grid shows: the components, and the input if any run has it."""
-        with_input = any(INPUT in one.run.result.nodes for one in self.series)
+        with_input = any(INPUT in series.run.result.nodes for series in self.series)
         return [*([INPUT] if with_input else []), *self.components]
 
 
-def measured(subject: Subject) -> Measured:
+def measured_of(subject: Subject) -> Measured:
     """Return what is measured of a subject."""
     stamps = tuple((run.run_id, run.folder.stat().st_mtime_ns) for run in subject.runs)
     return read_measured(stamps)
@@ -173,7 +170,7 @@ def read_measured(stamps: tuple[tuple[str, int], ...]) -> Measured:
     nodes = {node for run in runs for node in run.result.nodes if component(node) is not None}
     components = tuple(sorted(nodes, key=_computed))
     names = _names(runs)
-    series = tuple(_series(run, name, components) for run, name in zip(runs, names, strict=True))
+    series = tuple(_series(run, names[run.run_id], components) for run in runs)
     return Measured(components, series)
 
 
@@ -223,20 +220,27 @@ def chosen_conditioning(run: Run[Importance, ImportanceResult]) -> str | None:
         choice = "conditioning" in ablations.get(run.request.ablation).Settings.model_fields
     except CircuitExplorerError:
         choice = True
-    found = run.result.conditioning
-    return found if choice and found != "none" else None
+    conditioning = run.result.conditioning
+    return conditioning if choice and conditioning != "none" else None
 
 
-def _names(runs: Sequence[Run[Importance, ImportanceResult]]) -> list[str]:
-    """Return the ablations with their conditioning; where that leaves two alike, settings that differ too."""
-    names = [run.request.ablation if chosen_conditioning(run) is None else conditioned(run) for run in runs]
-    for name in [name for name, times in Counter(names).items() if times > 1]:
-        alike = [i for i, other in enumerate(names) if other == name]
-        settings = [runs[i].request.ablation_settings for i in alike]
-        differing = [
-            key for key in sorted(set().union(*settings)) if len({str(one.get(key)) for one in settings}) > 1
+def _names(runs: Sequence[Run[Importance, ImportanceResult]]) -> dict[str, str]:
+    """Return by run the ablation with its conditioning; where two are alike, settings that differ too."""
+    names = {
+        run.run_id: run.request.ablation if chosen_conditioning(run) is None else conditioned(run)
+        for run in runs
+    }
+    settings: dict[str, str] = {}
+    for run in runs:
+        alike = [
+            other.request.ablation_settings for other in runs if names[other.run_id] == names[run.run_id]
         ]
-        for i, own in zip(alike, settings, strict=True):
-            said = ", ".join(f"{key.replace('_', ' ')} {own.get(key)}" for key in differing)
-            names[i] = f"{name}, {said or runs[i].run_id.rsplit('-', 1)[-1]}"
-    return names
+        settings[run.run_id] = _differing(run.request.ablation_settings, alike)
+    return told_apart(names, [settings], between=", ")
+
+
+def _differing(settings: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> str:
+    """Return in words those settings in which the ones alike differ."""
+    keys = sorted(set().union(*alike))
+    differing = [key for key in keys if len({str(others.get(key)) for others in alike}) > 1]
+    return ", ".join(f"{key.replace('_', ' ')} {settings.get(key)}" for key in differing)

@@ -7,7 +7,7 @@ from app.errors import show_error
 from app.figures.style import Look
 from app.importance.choice import FIRST_SHOWN, asked, choose_series, first_of, missing, selection
 from app.importance.components import TOPS, bars_panel, component_panel, grid_panel
-from app.importance.data import Measured, Subject, measured, subjects
+from app.importance.data import Measured, Subject, measured_of, subjects
 from app.importance.form import measure_form
 from app.importance.pairs import first_pair, pairs_panel
 from app.importance.prompts import prompts_panel
@@ -76,47 +76,47 @@ def page() -> None:
         missing(subject, None)
         return
     try:
-        found = measured(subject)
+        measured = measured_of(subject)
     except CircuitExplorerError as error:
         show_error(f"{error}. Choose another subject on the left.")
         return
-    _show(subject, found, scheme)
-    _write_url(subject, found, first=next(iter(there)))
+    _show(subject, measured, scheme)
+    _write_url(subject, measured, first=next(iter(there)))
 
 
-def _show(subject: Subject, found: Measured, scheme: Look) -> None:
+def _show(subject: Subject, measured: Measured, scheme: Look) -> None:
     st.caption(WHAT)
     with st.expander("Deletion and spoofing: what Δ measures", icon=":material/help:"):
         st.markdown(WHY)
-    missing(subject, found)
-    selected = selection(found)
+    missing(subject, measured)
+    selected = selection(measured)
     picture, side = st.columns([1.25, 1], gap="medium")
     with picture:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             shown = choose_series(
-                found,
+                measured,
                 "Ablation of the grid",
                 "ablations-ablation",
-                found.series,
-                first_of(found, FIRST_SHOWN),
+                measured.series,
+                first_of(measured, FIRST_SHOWN),
             )
-            everything_button(subject, found)
-        grid_panel(found, shown, selected, scheme)
+            everything_button(subject, measured)
+        grid_panel(measured, shown, selected, scheme)
         provenance([shown])
     with side:
-        component_panel(found, selected, shown, scheme)
+        component_panel(measured, selected, shown, scheme)
     view = _choose_view()
     if view == "bars":
-        bars_panel(found, shown, selected, scheme)
+        bars_panel(measured, shown, selected, scheme)
     elif view == "prompts":
-        prompts_panel(found, selected, shown, scheme)
+        prompts_panel(measured, selected, shown, scheme)
     elif view == "pairs":
-        pairs_panel(found, selected, scheme)
+        pairs_panel(measured, selected, scheme)
     elif view == "ratios":
-        ratios_panel(subject, found, selected, scheme)
+        ratios_panel(subject, measured, selected, scheme)
     else:
-        training_panel(found, scheme)
-    provenance((trained_series(found) if view == "training" else []) or found.series)
+        training_panel(measured, scheme)
+    provenance((trained_series(measured) if view == "training" else []) or measured.series)
 
 
 def _choose_view() -> str:
@@ -134,20 +134,20 @@ def _choose_view() -> str:
     return view or "bars"
 
 
-def _write_url(subject: Subject, found: Measured, first: str) -> None:
-    x, y = first_pair(found) if len(found.series) > 1 else ("", "")
-    optimal, trained = optimal_series(found), trained_series(found)
+def _write_url(subject: Subject, measured: Measured, first: str) -> None:
+    x, y = first_pair(measured) if len(measured.series) > 1 else ("", "")
+    optimal, trained = optimal_series(measured), trained_series(measured)
     defaults = {
         "subject": first,
-        "ablation": first_of(found, FIRST_SHOWN),
+        "ablation": first_of(measured, FIRST_SHOWN),
         "x": x,
         "y": y,
         "optimal": optimal[0].key if optimal else "",
         "trained": trained[0].key if trained else "",
     }
     # A chooser that is not drawn in this view has not looked at what the address said.
-    unknown = [name for name in CHOSEN if st.session_state.get(f"ablations-{name}") not in found.by_key]
-    values = {"subject": subject.key, "select": selection(found)}
+    unknown = [name for name in CHOSEN if st.session_state.get(f"ablations-{name}") not in measured.by_key]
+    values = {"subject": subject.key, "select": selection(measured)}
     state.put_address("ablations", PARAMETERS, "ablations-", defaults, values, hidden=unknown)
 
 

@@ -34,10 +34,10 @@ def pairs_panel(measured: Measured, selected: tuple[str, ...], scheme: Look) -> 
     left, right = st.columns([1, 1.05], gap="medium")
     first = first_pair(measured)
     with left:
-        one, other = st.columns(2)
-        with one:
+        across, up = st.columns(2)
+        with across:
             x = choose_series(measured, "Across", "ablations-x", measured.series, first[0])
-        with other:
+        with up:
             y = choose_series(measured, "Up", "ablations-y", measured.series, first[1])
         conditioning_note([x, y], short=True)
         pair = scatter_figure(
@@ -47,7 +47,7 @@ def pairs_panel(measured: Measured, selected: tuple[str, ...], scheme: Look) -> 
             scheme,
             selected,
         )
-        found = agreement(x.gaps, y.gaps)
+        agreed = agreement(x.gaps, y.gaps)
         plotly_view(
             pair,
             "ablations-scatter",
@@ -55,7 +55,7 @@ def pairs_panel(measured: Measured, selected: tuple[str, ...], scheme: Look) -> 
             height=430,
             on_event=on_component,
         )
-        st.markdown(_words(found))
+        st.markdown(_words(agreed))
         st.caption(
             "Circles are heads, squares MLPs; thin lines are 95 % intervals over prompts. On the dashed line "
             "a component costs the same under both."
@@ -76,7 +76,7 @@ def pairs_panel(measured: Measured, selected: tuple[str, ...], scheme: Look) -> 
 
 
 def _matrix(measured: Measured, shown: tuple[str, str], scheme: Look) -> None:
-    found = agreements(measured)
+    agreed = agreements(measured)
     keys = list(measured.by_key)
 
     def choose(event: dict[str, Any]) -> None:
@@ -84,9 +84,9 @@ def _matrix(measured: Measured, shown: tuple[str, str], scheme: Look) -> None:
             column, row = (int(part) for part in event["id"].split(","))
             st.session_state["ablations-x"], st.session_state["ablations-y"] = keys[column], keys[row]
 
-    names = [one.name for one in measured.series]
+    names = [series.name for series in measured.series]
     plotly_view(
-        agreement_figure(names, found, scheme, (keys.index(shown[0]), keys.index(shown[1]))),
+        agreement_figure(names, agreed, scheme, (keys.index(shown[0]), keys.index(shown[1]))),
         "ablations-agreement",
         "Spearman rank correlation of every two ablations. The table below lists it.",
         height=60 + round(38 * scheme.text * len(names)),
@@ -101,13 +101,13 @@ def _matrix(measured: Measured, shown: tuple[str, str], scheme: Look) -> None:
         {
             "ablation": names[i],
             "and": names[j],
-            "Spearman": one.spearman,
-            **_ends("Spearman", one.spearman_ci),
-            "Pearson of log Δ": one.pearson,
-            **_ends("Pearson", one.pearson_ci),
-            "components": one.n,
+            "Spearman": pair.spearman,
+            **_ends("Spearman", pair.spearman_ci),
+            "Pearson of log Δ": pair.pearson,
+            **_ends("Pearson", pair.pearson_ci),
+            "components": pair.n,
         }
-        for (i, j), one in found.items()
+        for (i, j), pair in agreed.items()
     ]
     as_table(
         pd.DataFrame(rows),
@@ -121,29 +121,29 @@ def _matrix(measured: Measured, shown: tuple[str, str], scheme: Look) -> None:
 
 def agreements(measured: Measured) -> dict[tuple[int, int], Agreement]:
     """Return how far every two series agree, by their places, the first smaller."""
-    return _agreements(tuple(one.run.run_id for one in measured.series), measured)
+    return _agreements(tuple(series.run.run_id for series in measured.series), measured)
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
 def _agreements(run_ids: tuple[str, ...], _measured: Measured) -> dict[tuple[int, int], Agreement]:
-    series = enumerate(_measured.series)
-    return {(i, j): agreement(one.gaps, other.gaps) for (i, one), (j, other) in combinations(series, 2)}
+    gaps = enumerate(series.gaps for series in _measured.series)
+    return {(i, j): agreement(first, second) for (i, first), (j, second) in combinations(gaps, 2)}
 
 
-def _words(found: Agreement) -> str:
+def _words(agreed: Agreement) -> str:
     """Return the two correlations in a line."""
     parts = [
         f"{name} **{value:.3f}**" + ("" if ends is None else f" (95 %: {ends[0]:.2f} – {ends[1]:.2f})")
         if value is not None
         else f"{name} undefined"
         for name, value, ends in (
-            ("Spearman", found.spearman, found.spearman_ci),
-            ("Pearson of log Δ", found.pearson, found.pearson_ci),
+            ("Spearman", agreed.spearman, agreed.spearman_ci),
+            ("Pearson of log Δ", agreed.pearson, agreed.pearson_ci),
         )
     ]
-    less = found.n - found.n_log
+    less = agreed.n - agreed.n_log
     note = f" ({less} below {LEAST:g} nats left out of the latter)" if less else ""
-    return f"{', '.join(parts)}; {found.n} components{note}."
+    return f"{', '.join(parts)}; {agreed.n} components{note}."
 
 
 def _ends(name: str, ends: Interval) -> dict[str, float | None]:

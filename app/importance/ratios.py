@@ -21,7 +21,7 @@ OPTIMAL = "optimal"
 
 def optimal_series(measured: Measured) -> list[Series]:
     """Return the series of optimal ablations, the default one first."""
-    return [one for one in measured.series if one.ablation == OPTIMAL]
+    return [series for series in measured.series if series.ablation == OPTIMAL]
 
 
 def ratios_panel(subject: Subject, measured: Measured, selected: tuple[str, ...], scheme: Look) -> None:
@@ -41,13 +41,14 @@ def ratios_panel(subject: Subject, measured: Measured, selected: tuple[str, ...]
             optimal = choose_series(measured, "Optimal constants", "ablations-optimal", known, known[0].key)
     else:
         optimal = known[0]
-    others = [one for one in measured.series if one.ablation != OPTIMAL]
+    others = [series for series in measured.series if series.ablation != OPTIMAL]
     if not others:
         st.info("Measure another ablation to compare the optimal one with.", icon=":material/compare:")
         return
-    found = against(optimal, others)
+    ratios_of = against(optimal, others)
     rows = [
-        RatioRow(one.name, mark_of(one, scheme), found[one.key], paper_median(optimal, one)) for one in others
+        RatioRow(series.name, mark_of(series, scheme), ratios_of[series.key], paper_median(optimal, series))
+        for series in others
     ]
     conditioning_note([optimal, *others])
     plotly_view(
@@ -57,7 +58,7 @@ def ratios_panel(subject: Subject, measured: Measured, selected: tuple[str, ...]
         height=100 + round(58 * scheme.text * len(rows)),
         on_event=on_component,
     )
-    for sentence in verdicts(optimal, others, found):
+    for sentence in verdicts(optimal, others, ratios_of):
         st.markdown(plain(sentence))
     st.caption(
         "Every mark is a head or an MLP; boxes are quartiles. By definition no other constant of its "
@@ -68,7 +69,7 @@ def ratios_panel(subject: Subject, measured: Measured, selected: tuple[str, ...]
         "Triangles: Li and Janson 2024, Table 1, GPT-2 small on IOI: another model, other prompts."
     )
     as_table(
-        summary(optimal, others, found),
+        summary(optimal, others, ratios_of),
         "ablations-ratios-table",
         f"Ratios of the cost under {optimal.name} to that under each other ablation",
         number_columns("median", "low", "high", "25 %", "75 %", "share ≤", "share low", "share high"),
@@ -77,17 +78,17 @@ def ratios_panel(subject: Subject, measured: Measured, selected: tuple[str, ...]
 
 def against(optimal: Series, others: list[Series]) -> dict[str, Ratios]:
     """Return the ratios of an optimal series to others, by key."""
-    return _against(optimal.run.run_id, tuple(one.run.run_id for one in others), optimal, others)
+    return _against(optimal.run.run_id, tuple(series.run.run_id for series in others), optimal, others)
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
 def _against(
     run_id: str, others_ids: tuple[str, ...], _optimal: Series, _others: list[Series]
 ) -> dict[str, Ratios]:
-    return {one.key: ratios(_optimal.gaps, one.gaps) for one in _others}
+    return {series.key: ratios(_optimal.gaps, series.gaps) for series in _others}
 
 
-def verdicts(optimal: Series, others: list[Series], found: dict[str, Ratios]) -> list[str]:
+def verdicts(optimal: Series, others: list[Series], ratios_of: dict[str, Ratios]) -> list[str]:
     """Return in words for how many components optimal constants cost no more, whichever way it comes out."""
     sentences = []
     for holds, words in (
@@ -95,11 +96,11 @@ def verdicts(optimal: Series, others: list[Series], found: dict[str, Ratios]) ->
         (False, "more than half of the components cost more than"),
     ):
         parts = []
-        for one in others:
-            of = found[one.key]
+        for series in others:
+            of = ratios_of[series.key]
             if of.share is not None and of.median is not None and (of.share >= 0.5) == holds:
                 share = of.share if holds else 1 - of.share
-                parts.append(f"{one.name} ({share:.0%} of {of.n}, median ratio {of.median:.2g})")
+                parts.append(f"{series.name} ({share:.0%} of {of.n}, median ratio {of.median:.2g})")
         if parts:
             sentences.append(f"Under {optimal.name} {words} under {', '.join(parts)}.")
     return sentences
@@ -112,18 +113,18 @@ def paper_median(optimal: Series, other: Series) -> float | None:
     return PAPER.get(other.ablation)
 
 
-def summary(optimal: Series, others: list[Series], found: dict[str, Ratios]) -> pd.DataFrame:
+def summary(optimal: Series, others: list[Series], ratios_of: dict[str, Ratios]) -> pd.DataFrame:
     """Return one row an ablation: median, quartiles, share of components that cost no more, the paper's."""
     rows = []
-    for one in others:
-        of = found[one.key]
+    for series in others:
+        of = ratios_of[series.key]
         low, high = of.median_ci or (None, None)
         first, third = of.quartiles or (None, None)
         least, most = of.share_ci or (None, None)
-        paper = paper_median(optimal, one)
+        paper = paper_median(optimal, series)
         rows.append(
             {
-                "ablation": one.name,
+                "ablation": series.name,
                 "median": of.median,
                 "low": low,
                 "high": high,

@@ -13,9 +13,9 @@ from app.text import plain
 
 def provenance(series: Sequence[Series]) -> None:
     """Draw the line that says where the numbers of these series come from."""
-    runs = [one.run for one in series]
+    runs = [shown.run for shown in series]
     n = next(iter(runs[0].result.nodes.values()))["kl"].n
-    names = ", ".join(one.name for one in series)
+    names = ", ".join(shown.name for shown in series)
     st.caption(plain(f"{measured_under_several(runs, n)} · under {names}"))
 
 
@@ -26,7 +26,7 @@ def conditioning_note(series: Sequence[Series], short: bool = False) -> None:
         short: only say which they are, where the warning stands near.
     """
     names = {
-        kind: [one.name.split(" (")[0] for one in series if one.conditioning == kind]
+        kind: [shown.name.split(" (")[0] for shown in series if shown.conditioning == kind]
         for kind in ("per position", "shared")
     }
     if not all(names.values()):
@@ -73,14 +73,14 @@ def tidy(subject: Subject, measured: Measured) -> pd.DataFrame:
         "seed": request.seed,
     }
     rows = []
-    for one in measured.series:
-        settings = {f"setting_{name}": value for name, value in one.run.request.ablation_settings.items()}
+    for series in measured.series:
+        settings = {f"setting_{name}": value for name, value in series.run.request.ablation_settings.items()}
         for node in measured.nodes():
-            if (kl := one.estimate(node)) is not None:
+            if (kl := series.estimate(node)) is not None:
                 low, high = kl.ci95
-                of_it = {"component": node, "ablation": one.ablation, "conditioning": one.conditioning}
+                of_it = {"component": node, "ablation": series.ablation, "conditioning": series.conditioning}
                 numbers = {"delta_nats": kl.mean, "low": low, "high": high, "prompts": kl.n}
-                rows.append(about | of_it | numbers | {"run": one.run.run_id} | settings)
+                rows.append(about | of_it | numbers | {"run": series.run.run_id} | settings)
     return pd.DataFrame(rows)
 
 
@@ -88,13 +88,13 @@ def costs_table(measured: Measured, series: Sequence[Series], nodes: Sequence[st
     """Return Δ of nodes under each of the series with the ends of its interval, one row a node and series."""
     rows = []
     for node in nodes:
-        for one in series:
-            if (kl := one.estimate(node)) is not None:
+        for shown in series:
+            if (kl := shown.estimate(node)) is not None:
                 low, high = kl.ci95
                 rows.append(
                     {
                         "component": node,
-                        "ablation": one.name,
+                        "ablation": shown.name,
                         "Δ (nats)": kl.mean,
                         "low": low,
                         "high": high,

@@ -16,12 +16,12 @@ from app.parts.table import as_table
 
 def trained_series(measured: Measured) -> list[Series]:
     """Return the series whose constants were trained."""
-    return [one for one in measured.series if history_of(one) is not None]
+    return [series for series in measured.series if history_of(series) is not None]
 
 
-def history_of(one: Series) -> dict[str, list[float]] | None:
+def history_of(series: Series) -> dict[str, list[float]] | None:
     """Return the history of a training; None if there was none, or it is not whole."""
-    history = one.run.result.history
+    history = series.run.result.history
     lengths = {len(history.get(name, ())) for name in HISTORY}
     return history if len(lengths) == 1 and lengths != {0} else None
 
@@ -36,11 +36,11 @@ def training_panel(measured: Measured, scheme: Look) -> None:
         )
         return
     with st.columns(3)[0]:
-        one = choose_series(measured, "Constants of", "ablations-trained", known, known[0].key)
-    history = history_of(one)
+        series = choose_series(measured, "Constants of", "ablations-trained", known, known[0].key)
+    history = history_of(series)
     assert history is not None
     first, best, last = history["validation"][0], history["best"][-1], int(history["step"][-1])
-    settings = one.run.request.ablation_settings
+    settings = series.run.request.ablation_settings
     limit = settings.get("steps")
     ended = (
         "" if limit is None or last >= limit else f", of {limit} at most: then nothing was gained any more"
@@ -57,7 +57,7 @@ def training_panel(measured: Measured, scheme: Look) -> None:
         height=330,
     )
     st.caption(
-        f"{one.name}: KL on training prompts held out, mean over {len(one.run.result.nodes)} sources "
+        f"{series.name}: KL on training prompts held out, mean over {len(series.run.result.nodes)} sources "
         "(heads, MLPs and the input), each ablated alone. Of every source the constant that was best there "
         "is kept, so the dashed line never rises. One training, so there is no interval."
     )

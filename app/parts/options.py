@@ -34,7 +34,7 @@ def choose_option(
     if width is not None:
         return st.selectbox(label, options, format_func=called, width=width, **more)
     # Names side by side are read as markdown.
-    found = st.segmented_control(
+    chosen = st.segmented_control(
         label, options, format_func=lambda option: plain(called(option)), required=True, **more
     )
-    return begin if found is None else found
+    return begin if chosen is None else chosen

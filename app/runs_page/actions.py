@@ -27,15 +27,15 @@ def actions(runs: list[AnyRun], shelf: Shelf) -> None:
             )
             return
         st.markdown(f"**{len(runs)} selected**", width="content")
-        one = runs[0] if len(runs) == 1 else None
-        _open(one, shelf)
+        only = runs[0] if len(runs) == 1 else None
+        _open(only, shelf)
         _compare([run for run in runs if run.run_id in shelf.runs])
         if st.button(
-            "Rename", icon=":material/edit:", disabled=one is None, key="runs-rename", help="Give it a title"
+            "Rename", icon=":material/edit:", disabled=only is None, key="runs-rename", help="Give it a title"
         ):
-            assert one is not None
-            _rename(one)
-        _export(one)
+            assert only is not None
+            _rename(only)
+        _export(only)
         own = [run for run in runs if not run.shipped]
         why = None if own else "Shipped runs come with the program and stay"
         if st.button("Delete", icon=":material/delete:", disabled=not own, key="runs-delete", help=why):

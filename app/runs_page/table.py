@@ -133,7 +133,7 @@ def _known(name: str, options: Sequence[str], default: Sequence[str]) -> None:
     """Leave out what a URL asks for and is not there, before the widget is drawn."""
     wanted = st.session_state.get(f"runs-{name}")
     st.session_state[f"runs-{name}"] = [
-        one for one in (default if wanted is None else wanted) if one in options
+        option for option in (default if wanted is None else wanted) if option in options
     ]
 
 
@@ -141,12 +141,12 @@ def _passes(run: AnyRun, words: list[str], chosen: dict[str, list[str]]) -> bool
     request = run.request
     for name, values in chosen.items():
         if name == "kind":
-            found: list[str] = [request.kind]
+            facet: list[str] = [request.kind]
         elif name == "origin":
-            found = ["shipped" if run.shipped else "own"]
+            facet = ["shipped" if run.shipped else "own"]
         else:
-            found = run.request.facets()[name]
-        if not set(found) & set(values):
+            facet = run.request.facets()[name]
+        if not set(facet) & set(values):
             return False
     facets = request.facets()
     about = [own_title(run) or "", run.run_id, request.model, *facets["task"]]

@@ -24,7 +24,7 @@ _LARGEST = 200  # MB of an upload; larger ones are refused before they are read
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Content:
     """What an uploaded file turned out to be: a run, a circuit, a circuit of an unknown graph, or nothing.
 
     Attributes:
@@ -54,32 +54,32 @@ def import_panel() -> None:
     if upload is None:
         st.session_state.pop("runs-found", None)
         return
-    found: _Found | None = st.session_state.get("runs-found")
-    if found is None or found.file_id != upload.file_id:
-        found = st.session_state["runs-found"] = _look(upload.file_id, upload.name, upload.getvalue())
-    if found.problem is not None:
-        show_error(found.problem)
-    elif found.run_id is not None:
-        _imported(found.run_id, found.known)
+    content: _Content | None = st.session_state.get("runs-found")
+    if content is None or content.file_id != upload.file_id:
+        content = st.session_state["runs-found"] = _look(upload.file_id, upload.name, upload.getvalue())
+    if content.problem is not None:
+        show_error(content.problem)
+    elif content.run_id is not None:
+        _imported(content.run_id, content.known)
     else:
-        _circuit_form(upload.name, upload.getvalue(), found.circuit)
+        _circuit_form(upload.name, upload.getvalue(), content.circuit)
 
 
-def _look(file_id: str, name: str, data: bytes) -> _Found:
+def _look(file_id: str, name: str, data: bytes) -> _Content:
     """Find out what was uploaded; a run is put among the user's runs, which does no harm to any other."""
     try:
         if name.lower().endswith(".zip"):
             before = {run.run_id for run in store().list()}
             run_id = unpack(store(), data)
             select_run(store().get(run_id))
-            return _Found(file_id, run_id=run_id, known=run_id in before)
+            return _Content(file_id, run_id=run_id, known=run_id in before)
         circuit = read_circuit_file(name, data)
         _suggest(circuit)
-        return _Found(file_id, circuit=circuit)
+        return _Content(file_id, circuit=circuit)
     except UnknownGraphError:
-        return _Found(file_id)
+        return _Content(file_id)
     except CircuitExplorerError as error:
-        return _Found(file_id, problem=str(error))
+        return _Content(file_id, problem=str(error))
 
 
 def _suggest(circuit: Circuit) -> None:

@@ -52,8 +52,8 @@ class Shown:
     @property
     def pair(self) -> Pair | None:
         """The runs whose difference is shown; None unless both are there."""
-        one, other = (self.runs.get(name) for name in PAIR)
-        return None if one is None or other is None else (one, other)
+        optimal, gaussian = (self.runs.get(name) for name in PAIR)
+        return None if optimal is None or gaussian is None else (optimal, gaussian)
 
     @property
     def classes(self) -> list[TokenClass]:

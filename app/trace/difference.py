@@ -27,11 +27,11 @@ STARRED = "leaves out 0"  # a table's column of stars
 NOT_PAIRED = "The two corruptions were traced on no prompt in common, so there is no difference between them."
 
 
-def in_common(one: TraceRun, other: TraceRun) -> tuple[list[int], list[int]]:
+def in_common(optimal: TraceRun, gaussian: TraceRun) -> tuple[list[int], list[int]]:
     """Return where the prompts that both runs traced stand in either, in the same order."""
     places = [
         {(traced.text, traced.answer): i for i, traced in enumerate(run.result.traced)}
-        for run in (one, other)
+        for run in (optimal, gaussian)
     ]
     both = [key for key in places[0] if key in places[1]]
     return [places[0][key] for key in both], [places[1][key] for key in both]
@@ -55,12 +55,12 @@ def is_clear(difference: Estimate | None) -> bool:
     return low is not None and high is not None and (low > 0 or high < 0)
 
 
-def pairing_note(one: TraceRun, other: TraceRun) -> str:
+def pairing_note(optimal: TraceRun, gaussian: TraceRun) -> str:
     """Return what there is to say of the prompts that a difference is over; "" if both have the same."""
-    n = len(in_common(one, other)[0])
+    n = len(in_common(optimal, gaussian)[0])
     if n == 0:
         return NOT_PAIRED
-    if n == len(one.result.traced) == len(other.result.traced):
+    if n == len(optimal.result.traced) == len(gaussian.result.traced):
         return ""
     return f"The difference is over the {n} prompts that both were traced on."
 

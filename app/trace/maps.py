@@ -135,8 +135,8 @@ def _shaped(shown: Shown, effects: np.ndarray, at: int | None) -> np.ndarray:
 def _difference(subject: TraceSubject, shown: Shown, pair: Pair, at: int | None) -> list[Panel]:
     """Return the map of what the first of the pair has more; none if a task has no prompts to pair."""
     if subject.own:
-        one, other = (effects_of(run, shown.metric) for run in pair)
-        return [Panel("difference", LABEL, _shaped(shown, one - other, at), True)]
+        optimal, gaussian = (effects_of(run, shown.metric) for run in pair)
+        return [Panel("difference", LABEL, _shaped(shown, optimal - gaussian, at), True)]
     rows = CLASSES if at is None else CLASSES[at : at + 1]
     of_rows = [differences(pair, name, shown.metric) for name in rows]
     if not all(of_rows):

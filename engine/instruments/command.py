@@ -8,6 +8,7 @@ carries the request out is supplied by the command line (`engine.cli`).
 """
 
 import inspect
+import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType, NoneType
@@ -47,22 +48,28 @@ def options_of(
     request: type[BaseModel],
     names: str,
     renamed: Mapping[str, str] = MappingProxyType({}),
+    otherwise: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[[Command], Command]:
-    """Decorate the function of a command with options made from fields.
+    """Decorate the function of a command with options made from fields; a list is given separated by commas.
 
     Args:
         parameter: of the function, which gets a dictionary of these fields; its options come first.
         request: the class of the request, or of a part of it.
         names: of the fields, in the order of the options; their descriptions are the help.
         renamed: what the command line calls a field that is called otherwise there.
+        otherwise: what the command takes, in words, where one of these fields is not given; it gets None.
     """
     options = [(name, renamed.get(name, name)) for name in names.split()]
 
     def decorate(command: Command) -> Command:
         def run(**given: Any) -> None:
-            command(**{parameter: {name: given.pop(option) for name, option in options}}, **given)
+            fields = {
+                name: _value(option, request.model_fields[name], given.pop(option), name in otherwise)
+                for name, option in options
+            }
+            command(**{parameter: fields}, **given)
 
-        made = [_option(option, request.model_fields[name]) for name, option in options]
+        made = [_option(option, request.model_fields[name], otherwise.get(name)) for name, option in options]
         return _signed(run, command, made, without=[parameter])
 
     return decorate
@@ -100,24 +107,56 @@ def split_settings(given: list[str], methods: bool = True) -> tuple[dict[str, st
     return of_method, of_ablation
 
 
-def _option(name: str, field: FieldInfo) -> inspect.Parameter:
+def _option(name: str, field: FieldInfo, otherwise: str | None) -> inspect.Parameter:
     """Return the option of a field; typer makes it from a parameter."""
     kind, default = _kind(field.annotation), field.get_default(call_default_factory=True)
+    about, required = field.description, field.is_required()
+    if otherwise is not None:
+        about, required, default = _about(field, otherwise), False, None
+    elif get_origin(field.annotation) is list and not required:
+        default = ",".join(map(str, default)) or None
+    if default is None:
+        kind = Union[kind, None]  # noqa: UP007 - the type is not known before
     declared = [f"--{name}"] if kind is bool else []  # a flag; one that may be None has a --no- beside it
-    option = typer.Option(*declared, help=field.description, show_default=default is not None)
+    option = typer.Option(*declared, help=about, show_default=default is not None)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=inspect.Parameter.empty if field.is_required() else default,
+        default=inspect.Parameter.empty if required else default,
         annotation=Annotated[kind, option],
     )
 
 
+def _about(field: FieldInfo, otherwise: str) -> str:
+    """Return the description of a field with something else to take where it is not given."""
+    return re.sub(r"(; [^;]* if not given)?\.$", f"; {otherwise} if not given.", field.description or "")
+
+
+def _value(option: str, field: FieldInfo, given: Any, may_lack: bool) -> Any:
+    """Return what an option says of its field: as it was read, or the items of a list."""
+    if get_origin(field.annotation) is not list:
+        return given
+    if given is None:
+        return None if may_lack else field.get_default(call_default_factory=True)
+    items = [item.strip() for item in given.split(",") if item.strip()]
+    (kind,) = map(_kind, get_args(field.annotation))
+    if kind is int:
+        try:
+            return [int(item) for item in items]
+        except ValueError as error:
+            raise RequestError(
+                f"--{option} '{given}': whole numbers separated by commas are needed"
+            ) from error
+    if not items:
+        raise RequestError(f"--{option} '{given}': names separated by commas are needed")
+    return items
+
+
 def _kind(annotation: Any) -> Any:
-    """Return the type that a command line reads: names of choices as text, so that they are refused alike."""
+    """Return the type that a command line reads: choices and lists as text, so that all are refused alike."""
     if get_origin(annotation) is Annotated:
         return _kind(get_args(annotation)[0])
-    if get_origin(annotation) is Literal:
+    if get_origin(annotation) in (Literal, list):
         return str
     parts = get_args(annotation)
     if NoneType in parts:

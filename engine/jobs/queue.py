@@ -5,7 +5,8 @@ for long jobs and one for short ones; with it, the same jobs go to that schedule
 `--resources gpu=1` and see the same runs folder. Results go to the run store, never through the scheduler.
 
 A job is named like its run, so the same request twice is one job. A worker that dies is started anew and its
-job goes on from the checkpoint; a server that is stopped leaves its jobs to the next one (`job_journal`).
+job goes on from the checkpoint; a server that is stopped leaves its jobs to the next one
+(`engine.jobs.journal`).
 
 distributed takes a while to import: that is left to the first job, a page of finished runs does without.
 """
@@ -101,16 +102,24 @@ class JobQueue:
         """
         request = importlib.import_module(self._experiments).completed(request, self._store)
         job_id = request.run_id()
+        if self._is_known(job_id, request):
+            return job_id
         plan = self._plan(request)  # takes a while, in which the lock would hold up every page
+        with self._lock:
+            if not self._is_known(job_id, request):  # nor asked for meanwhile
+                self._start(Entry(request, f"{job_id}-{uuid.uuid4().hex[:8]}"), *plan)
+        return job_id
+
+    def _is_known(self, job_id: str, request: Request) -> bool:
+        """Return whether a job is active or its run finished; a finished run gets a job that is done."""
         with self._lock:
             known = self._tasks.get(job_id)
             if known is not None and known.ended is None and not known.cancelling:
-                return job_id
+                return True
             if job_id in self._store:
                 self._remember(job_id, _Task(request, ended="done"))
-            else:
-                self._start(Entry(request, f"{job_id}-{uuid.uuid4().hex[:8]}"), *plan)
-        return job_id
+                return True
+            return False
 
     def status(self, job_id: str) -> Job:
         """Return a job as it stands now.
@@ -252,8 +261,11 @@ class JobQueue:
             if isinstance(error, KilledWorker) and task.state == "queued":
                 # Its worker died of the jobs before it; the scheduler blames all that were assigned there.
                 entry = Entry(task.request, f"{job_id}-{uuid.uuid4().hex[:8]}")
-                self._start(entry, *self._plan(task.request))
-                return
+                try:
+                    self._start(entry, *self._plan(task.request))
+                    return
+                except CircuitExplorerError as problem:  # what it is about has gone meanwhile
+                    error = problem
             if future.status == "finished":
                 task.ended = "done"
             elif task.cancelling:

@@ -26,7 +26,7 @@ def to_json(run: AnyRun, circuit: Circuit) -> str:
 
 def to_graphml(run: AnyRun, circuit: Circuit) -> str:
     """Return the nodes and edges of the circuit as GraphML, for Gephi, yEd and networkx."""
-    import networkx as nx  # see engine.graph
+    import networkx as nx  # see engine.circuits.graph
 
     graph = circuit.graph.to_networkx(circuit.kept, circuit.scores)
     graph.graph.update({key: value for key, value in circuit.about.items() if value is not None})

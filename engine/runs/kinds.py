@@ -5,7 +5,7 @@ Instruments register themselves here (`engine.instruments.base`), since folders 
 
 from typing import Any, ClassVar
 
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
 from engine.errors import RequestError
 from engine.registry import Registry
@@ -55,14 +55,20 @@ def request_from_json(content: dict[str, Any]) -> Request:
     request_class: type[Request] = kinds.get(str(content.get("kind"))).Request
     own = {name: value for name, value in content.items() if name in request_class.model_fields}
     silent = SCHEMA_1 | request_class.fixed
+    fields = {
+        name: field for kind in kinds.names() for name, field in kinds.get(kind).Request.model_fields.items()
+    }
     foreign: dict[str, Any] = {}
-    others = {name for kind in kinds.names() for name in kinds.get(kind).Request.model_fields}
     for name in content.keys() - own.keys():
-        if name not in silent and name not in others:
+        says_something = content[name] != silent[name] if name in silent else bool(content[name])
+        if name not in fields and (says_something or name not in silent):
             own[name] = content[name]  # to be refused by its name
-        elif content[name] != silent[name] if name in silent else content[name]:
+        elif says_something:
             foreign[name] = content[name]
     request = request_class.model_validate(own)
+    # What other kinds would refuse is refused here too: runs are found by these values, whatever their kind.
+    shapes: dict[str, Any] = {name: (fields[name].annotation, fields[name]) for name in foreign}
+    create_model("Foreign", **shapes).model_validate(foreign)
     request.keep_foreign(foreign)
     return request
 

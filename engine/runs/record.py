@@ -131,12 +131,12 @@ class Record(Form):
         """Return the metrics of the circuit that was asked for, if one was."""
         return None
 
-    def arrays(self, request: Any, found: Shapes, graph: Graph | None) -> Shapes:
+    def arrays(self, request: Any, shapes: Shapes, graph: Graph | None) -> Shapes:
         """Return the shapes that the arrays which pages read have to have.
 
         Args:
             request: the run's.
-            found: the shapes that the arrays have.
+            shapes: the shapes that the arrays have.
             graph: of a run that has a graph of its own.
 
         Raises:
@@ -155,12 +155,12 @@ class MeasuredResult(Record):
     history: dict[str, list[FiniteFloat]]
     conditioning: Conditioning
 
-    def arrays(self, request: Request, found: Shapes, graph: Graph | None) -> Shapes:
+    def arrays(self, request: Request, shapes: Shapes, graph: Graph | None) -> Shapes:
         """Return the shapes of the scores, and of attention patterns as far as there are any."""
         expected: Shapes = {} if graph is None else {"scores": (graph.n_edges,)}
         for i, prompt in enumerate(self.prompts):
             name, length = f"attention.{i}", len(prompt.tokens)
-            if (shape := found.get(name)) is not None:
+            if (shape := shapes.get(name)) is not None:
                 heads = shape[:2] if graph is None else (graph.n_layers, graph.n_heads)
                 expected[name] = (*heads, length, length)
         return expected

@@ -162,7 +162,11 @@ class OfACircuit(OfAGraph, frozen=True):
     sparsity: float | None = Field(
         default=None, ge=0, lt=1, description="Share of the edges to ablate, instead of --edges."
     )
-    sizes: Annotated[list[Annotated[int, Field(ge=1)]], Later()] = Field(default=[], max_length=200)
+    sizes: Annotated[list[Annotated[int, Field(ge=1)]], Later()] = Field(
+        default=[],
+        max_length=200,
+        description="Numbers of edges, separated by commas; MIB's if not given.",
+    )
 
     @model_validator(mode="after")
     def _one_size(self) -> "OfACircuit":

@@ -96,7 +96,7 @@ def split_pairs(pairs: list[FilePair], split: Split) -> tuple[list[FilePair], st
 
 def _groups(pairs: list[FilePair]) -> list[list[FilePair]]:
     """Return the pairs in groups that share no prompt with each other."""
-    import networkx as nx  # see engine.graph
+    import networkx as nx  # see engine.circuits.graph
 
     texts = nx.Graph((pair.clean, pair.corrupt) for pair in pairs)
     group_of = {text: i for i, group in enumerate(nx.connected_components(texts)) for text in group}

@@ -53,6 +53,7 @@ def kl_alone(model: Model, values: Replacement) -> torch.Tensor:
     return torch.stack(by_group).mean(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conditioning", ["per position", "shared"])
 def test_a_circuit_loses_less_than_with_means_of_the_same_conditioning(
     tiny_model: Model, conditioning
@@ -74,6 +75,7 @@ def test_a_circuit_loses_less_than_with_means_of_the_same_conditioning(
     assert torch.equal(fit.constants.heads, again.constants.heads), "bitwise"
 
 
+@pytest.mark.slow
 def test_every_source_alone_is_at_least_as_good_as_its_mean(tiny_model: Model) -> None:
     start = means(tiny_model.transformer, CLEAN, "per position")
     prepared = batches(tiny_model, start)

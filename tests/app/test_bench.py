@@ -11,6 +11,8 @@ from streamlit.testing.v1 import AppTest
 from app import bench
 from engine.errors import CircuitExplorerError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def fresh_caches() -> Iterator[None]:

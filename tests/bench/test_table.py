@@ -16,6 +16,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "REPEATS", 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", bench.benches())
 def test_a_row_has_name_ratio_seconds_and_memory(name: str) -> None:
     row, unit = bench.measure(name)

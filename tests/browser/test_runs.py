@@ -132,7 +132,7 @@ def test_a_run_is_imported_renamed_exported_and_deleted(page, shelf):
     page.get_by_label("Title", exact=True).fill("From *abroad*")
     page.get_by_label("Title", exact=True).press("Tab")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("From *abroad*", exact=True)).to_be_visible()
+    expect(page.get_by_role("strong").filter(has_text="From *abroad*")).to_be_visible()
 
     button(page, "runs-export").click()
     with page.expect_download() as download:

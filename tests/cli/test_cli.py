@@ -211,6 +211,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_exits_with_130_and_leaves_nothing(words: list[str], own_runs_dir: Path):
     arguments = words.copy()
     arguments[arguments.index(f"steps={STEPS}")] = "steps=100000"
@@ -408,6 +409,7 @@ def test_help(capfd: pytest.CaptureFixture[str]):
         assert "Usage" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_serve_takes_the_next_free_port_and_ends_on_ctrl_c():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

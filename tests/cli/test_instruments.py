@@ -27,6 +27,7 @@ def test_importance(capfd, model, task, tmp_path, ablation, conditioning):
     assert losses == sorted(losses, reverse=True)
 
 
+@pytest.mark.slow
 def test_sweep_on_two_workers(capfd, model, task, tmp_path):
     words = ["sweep", "--model", model, "--tasks", task, "--methods", "eap,random", "--seeds", "0,1"]
     words += ["--ablations", "zero,counterfactual", "--sizes", "20,100", "--set", "eap.batch_size=7"]

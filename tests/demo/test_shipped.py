@@ -38,6 +38,7 @@ def test_its_tokenizer_is_the_one_the_corpus_gives():
     assert AutoTokenizer.from_pretrained(SHIPPED).get_vocab() == build_tokenizer().get_vocab()
 
 
+@pytest.mark.slow
 def test_it_does_what_its_card_says():
     promised = card_values()
     measured = {m.behaviour: m for m in measure(SHIPPED, n=60, seed=7)}

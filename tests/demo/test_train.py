@@ -11,6 +11,8 @@ from engine.demo.corpus import CONTEXT, Rows
 from engine.demo.forward import loss_of
 from engine.demo.tokenizer import build_tokenizer
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 TINY = train.Recipe(layers=1, heads=2, width=16, steps=100, decay=50, warm_up=10, rows=2)
 

@@ -68,6 +68,7 @@ def test_every_edge_has_a_score_and_the_seed_decides_it(tiny_model: Model) -> No
     assert not torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_sparsity_follows_its_rising_target(tiny_model: Model) -> None:
     history = discover(tiny_model, steps=600, target_sparsity=0.9).history
     assert history["target"][0] == 0
@@ -76,6 +77,7 @@ def test_sparsity_follows_its_rising_target(tiny_model: Model) -> None:
     assert sum(gaps[30:]) / len(gaps[30:]) < 0.03
 
 
+@pytest.mark.slow
 def test_the_published_recipe_moves_only_with_its_weight_decay(tiny_model: Model) -> None:
     settings = parse_settings(Settings, {"recipe": "published"})
     assert {name: getattr(settings, name) for name in PUBLISHED} == PUBLISHED
@@ -96,6 +98,7 @@ def test_without_node_masks_the_score_is_the_edge_alone(tiny_model: Model) -> No
     torch.testing.assert_close(found.scores, torch.full_like(found.scores, float(expected)))
 
 
+@pytest.mark.slow
 def test_node_target_prunes_sources(tiny_model: Model) -> None:
     sources = torch.from_numpy(tiny_model.shape.graph().edges[:, 0].copy())
 

@@ -27,6 +27,7 @@ def test_a_job_reports_and_leaves_a_run(queue: JobQueue, store: RunStore):
     assert not (store.user_dir / ".checkpoints" / job_id).exists()
 
 
+@pytest.mark.slow
 def test_the_log_of_a_long_job_is_thinned_and_covers_all_of_it(queue: JobQueue, monkeypatch):
     monkeypatch.setattr("engine.jobs.queue.LOGGED", 6)
     log = wait(queue, queue.submit(request(steps=60)), ended).log
@@ -63,6 +64,7 @@ def test_cancelling_a_running_and_a_queued_job(queue: JobQueue, store: RunStore)
     assert not any((store.user_dir / ".checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_a_cancelled_request_can_be_asked_for_again(queue: JobQueue):
     job_id = queue.submit(request(steps=40))
     wait(queue, job_id, running)
@@ -151,6 +153,7 @@ def test_a_killed_worker_goes_on_from_the_checkpoint(queue: JobQueue, store: Run
     assert before[2] == after[2], "with as many threads"
 
 
+@pytest.mark.slow
 def test_a_job_that_kills_its_worker_again_and_again_fails_alone(queue: JobQueue):
     deadly = queue.submit(request(seed=1, steps=5, kill_at=2, always=True))
     innocent = queue.submit(request(seed=2))
@@ -168,6 +171,7 @@ def test_only_the_last_jobs_are_remembered(queue: JobQueue, store: RunStore):
     assert queue.jobs()[0].request.seed == KEPT + 4
 
 
+@pytest.mark.slow
 def test_a_sweep_is_done_by_way_of_its_parts_and_tells_how_far_it_is(queue: JobQueue, store: RunStore):
     asked = sweep(12, [1, 2, 3])
     job = wait(queue, queue.submit(asked), ended)

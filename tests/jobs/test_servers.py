@@ -22,6 +22,8 @@ from engine.jobs.queue import JobQueue
 from engine.runs.store import RunStore
 from tests.jobs.watching import FAKE, LONG, ended, request, running, starts, sweep, wait
 
+pytestmark = pytest.mark.slow
+
 SCHEMA_1: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "runs" / "schema_1.json").read_text(encoding="utf-8")
 )

@@ -47,6 +47,7 @@ EXPECTED: dict[str, dict[str, Range]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("method", methods.names())
 def test_what_a_method_finds(name: str, method: str) -> None:

@@ -16,6 +16,7 @@ from engine.errors import RequestError
 from engine.runs import archive
 from engine.runs.archive import pack, unpack
 from engine.runs.notes import Notes, read_notes, write_notes
+from engine.runs.request import SCHEMA_1
 from engine.runs.store import Run, RunStore
 from tests.app.fake_run import write_fake_run
 
@@ -118,6 +119,12 @@ def scores_with(value: float, share: float) -> Callable[[dict[str, bytes]], dict
     return lambda content: content | {"tensors.safetensors": save({"scores": scores})}
 
 
+def importance_with(**changes: Any) -> Callable[[dict[str, bytes]], dict[str, bytes]]:
+    """Fields that another kind of run has, and no importance."""
+    request = SCHEMA_1 | {"kind": "importance", "model": "m", "task": "t", "ablation": "zero"} | changes
+    return lambda content: content | {"request.json": json.dumps(request).encode()}
+
+
 DAMAGED: dict[str, Callable[[dict[str, bytes]], dict[str, bytes]]] = {
     "no request.json": lambda content: {k: v for k, v in content.items() if k != "request.json"},
     "result.json is missing": lambda content: {k: v for k, v in content.items() if k != "result.json"},
@@ -134,6 +141,8 @@ DAMAGED: dict[str, Callable[[dict[str, bytes]], dict[str, bytes]]] = {
     "request.json: unknown kind of run .destroy.: ": lambda content: (
         content | {"request.json": b'{"schema": 1, "kind": "destroy"}'}
     ),
+    "method: Input should be a valid string": importance_with(method=["x"]),
+    "edges: Input should be a valid integer": importance_with(edges="many"),
     "circuit_top: Field required": result_with(lambda result: result.pop("circuit_top")),
     "notes: Field required": result_with(lambda result: result.pop("notes")),
     "prompts.0.answers: Field required": result_with(lambda result: result["prompts"][0].pop("answers")),

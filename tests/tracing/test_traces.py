@@ -87,7 +87,15 @@ def naive_values(
 
 
 @pytest.mark.parametrize(
-    ("state", "window"), [("residual", 1), ("residual", 2), ("attention", 1), ("mlp", 3), ("head", 1)]
+    ("state", "window"),
+    [
+        ("residual", 2),
+        ("mlp", 3),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [("residual", 1), ("attention", 1), ("head", 1)]
+        ),
+    ],
 )
 def test_every_cell_equals_a_whole_forward_with_hooks(model: Model, state: State, window: int) -> None:
     """All tokens, layers, heads and draws of two prompts, with an answer of two tokens."""

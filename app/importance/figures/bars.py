@@ -51,18 +51,18 @@ def one_component_figure(costs: Sequence[Costs], scheme: Look) -> go.Figure:
             hovermode="closest",
         )
     )
-    for one in costs:
+    for cost in costs:
         figure.add_bar(
-            x=height(one.mean).tolist(),
-            y=[escape(one.name)],
+            x=height(cost.mean).tolist(),
+            y=[escape(cost.name)],
             orientation="h",
-            name=escape(one.name),
-            marker=_fill(one.mark, scheme),
-            error_x=error_bars(one.mean, one.low, one.high, scheme.ink),
-            hovertext=_hover(one, [one.name]),
+            name=escape(cost.name),
+            marker=_fill(cost.mark, scheme),
+            error_x=error_bars(cost.mean, cost.low, cost.high, scheme.ink),
+            hovertext=_hover(cost, [cost.name]),
             hovertemplate="%{hovertext}<extra></extra>",
         )
-    figure.update_xaxes(**log_axis([v for one in costs for v in one.values], COST, scheme))
+    figure.update_xaxes(**log_axis([v for cost in costs for v in cost.values], COST, scheme))
     figure.update_yaxes(
         autorange="reversed",
         automargin=True,
@@ -98,18 +98,18 @@ def bars_figure(
             hovermode="closest",
         )
     )
-    for one in costs:
+    for cost in costs:
         figure.add_bar(
             x=list(range(len(components))),
-            y=height(one.mean).tolist(),
-            name=escape(one.name),
-            marker=_fill(one.mark, scheme),
-            error_y=error_bars(one.mean, one.low, one.high, scheme.ink) | {"width": 2, "thickness": 1},
+            y=height(cost.mean).tolist(),
+            name=escape(cost.name),
+            marker=_fill(cost.mark, scheme),
+            error_y=error_bars(cost.mean, cost.low, cost.high, scheme.ink) | {"width": 2, "thickness": 1},
             customdata=list(components),
-            hovertext=_hover(one, [f"{node}, {one.name}" for node in components]),
+            hovertext=_hover(cost, [f"{node}, {cost.name}" for node in components]),
             hovertemplate="%{hovertext}<extra></extra>",
         )
-    figure.update_yaxes(**log_axis([v for one in costs for v in one.values], "Δ (nats)", scheme))
+    figure.update_yaxes(**log_axis([v for cost in costs for v in cost.values], "Δ (nats)", scheme))
     figure.update_xaxes(
         tickvals=list(range(len(components))),
         ticktext=[f"<b>{node}</b>" if node in selected else node for node in components],
@@ -137,8 +137,8 @@ def _fill(mark: AblationMark, scheme: Look) -> dict[str, object]:
     return {"color": mark.colour, "pattern": pattern, "line": {"width": 1.2, "color": mark.colour}}
 
 
-def _hover(one: Costs, names: Sequence[str]) -> list[str]:
+def _hover(costs: Costs, names: Sequence[str]) -> list[str]:
     return [
         cost_text(escape(name), *(float(x) for x in ends))
-        for name, *ends in zip(names, one.mean, one.low, one.high, strict=True)
+        for name, *ends in zip(names, costs.mean, costs.low, costs.high, strict=True)
     ]

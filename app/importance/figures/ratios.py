@@ -133,13 +133,13 @@ def _strip(
         ],
         hovertemplate="%{hovertext}<extra></extra>",
         marker={
-            "size": [11 if one else 7 for one in chosen],
+            "size": [11 if ringed else 7 for ringed in chosen],
             "symbol": row.mark.symbol,
             "color": row.mark.colour,
             "opacity": 0.8,
             "line": {
-                "width": [3 if one else 1 for one in chosen],
-                "color": [scheme.ring if one else row.mark.colour for one in chosen],
+                "width": [3 if ringed else 1 for ringed in chosen],
+                "color": [scheme.ring if ringed else row.mark.colour for ringed in chosen],
             },
         },
     )
@@ -147,12 +147,12 @@ def _strip(
 
 def _medians(figure: go.Figure, rows: Sequence[RatioRow], scheme: Look) -> None:
     """Thick lines with 95 % intervals over prompts, under the box."""
-    found = [(place, row) for place, row in enumerate(rows) if row.ratios.median is not None]
-    heights = [min(max(row.ratios.median or 0.0, FOOT), TOP) for _, row in found]
-    ends = [row.ratios.median_ci or (at, at) for (_, row), at in zip(found, heights, strict=True)]
+    known = [(place, row) for place, row in enumerate(rows) if row.ratios.median is not None]
+    heights = [min(max(row.ratios.median or 0.0, FOOT), TOP) for _, row in known]
+    ends = [row.ratios.median_ci or (at, at) for (_, row), at in zip(known, heights, strict=True)]
     figure.add_scatter(
         x=heights,
-        y=[place for place, _ in found],
+        y=[place for place, _ in known],
         mode="markers",
         name="median here, 95 % over prompts",
         marker={
@@ -170,18 +170,18 @@ def _medians(figure: go.Figure, rows: Sequence[RatioRow], scheme: Look) -> None:
             "thickness": 2,
             "width": 5,
         },
-        hovertext=[f"{escape(row.name)}: median {row.ratios.median:.3g}" for _, row in found],
+        hovertext=[f"{escape(row.name)}: median {row.ratios.median:.3g}" for _, row in known],
         hovertemplate="%{hovertext}<extra></extra>",
     )
 
 
 def _paper(figure: go.Figure, rows: Sequence[RatioRow], scheme: Look) -> None:
-    found = [(place, row.paper) for place, row in enumerate(rows) if row.paper is not None]
-    if not found:
+    known = [(place, row.paper) for place, row in enumerate(rows) if row.paper is not None]
+    if not known:
         return
     figure.add_scatter(
-        x=[median for _, median in found],
-        y=[place + 0.42 for place, _ in found],
+        x=[median for _, median in known],
+        y=[place + 0.42 for place, _ in known],
         mode="markers",
         name="median in the paper, GPT-2 small on IOI: another model",
         marker={
@@ -190,6 +190,6 @@ def _paper(figure: go.Figure, rows: Sequence[RatioRow], scheme: Look) -> None:
             "color": scheme.ring,
             "line": {"width": 2.5, "color": scheme.ring},
         },
-        hovertext=[f"paper, GPT-2 small on IOI: median {median:.1%}" for _, median in found],
+        hovertext=[f"paper, GPT-2 small on IOI: median {median:.1%}" for _, median in known],
         hovertemplate="%{hovertext}<extra></extra>",
     )

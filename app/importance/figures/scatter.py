@@ -32,10 +32,12 @@ def scatter_figure(
     rows = np.flatnonzero(known).tolist()
     names = [components[i] for i in rows]
     chosen = [name in selected for name in names]
-    values = [float(v) for one in (x, y) for part in (one.mean, one.low, one.high) for v in part[rows]]
+    values = [
+        float(v) for costs in (x, y) for part in (costs.mean, costs.low, costs.high) for v in part[rows]
+    ]
     axes = {
-        name: log_axis(values, f"Δ under {escape(one.name)} (nats)", scheme)
-        for name, one in (("x", x), ("y", y))
+        name: log_axis(values, f"Δ under {escape(costs.name)} (nats)", scheme)
+        for name, costs in (("x", x), ("y", y))
     }
     low, high = axes["x"]["range"]
     figure = go.Figure(
@@ -76,19 +78,19 @@ def scatter_figure(
         hovertext=[
             f"<b>{name}</b><br>"
             + "<br>".join(
-                cost_text(escape(one.name), float(one.mean[i]), float(one.low[i]), float(one.high[i]))
-                for one in (x, y)
+                cost_text(escape(costs.name), float(costs.mean[i]), float(costs.low[i]), float(costs.high[i]))
+                for costs in (x, y)
             )
             for name, i in zip(names, rows, strict=True)
         ],
         hovertemplate="%{hovertext}<extra></extra>",
         marker={
-            "size": [13 if one else 9 for one in chosen],
+            "size": [13 if ringed else 9 for ringed in chosen],
             "symbol": ["square" if name.startswith("m") else "circle" for name in names],
             "color": faded(scheme.accent, 0.75),
             "line": {
-                "width": [3 if one else 1 for one in chosen],
-                "color": [scheme.ring if one else scheme.ground for one in chosen],
+                "width": [3 if ringed else 1 for ringed in chosen],
+                "color": [scheme.ring if ringed else scheme.ground for ringed in chosen],
             },
         },
         cliponaxis=False,
@@ -100,14 +102,14 @@ def scatter_figure(
 def _apart(x: np.ndarray, y: np.ndarray, span: float) -> list[int]:
     """Return the highest points, as many as may be named, leaving out those whose names would overlap."""
     places = np.log10(np.stack([x, y], axis=1)) / span
-    found: list[int] = []
+    named: list[int] = []
     for i in np.argsort(-y, kind="stable").tolist():
         clear = all(
-            abs(places[i] - places[j])[1] > 0.04 or abs(places[i] - places[j])[0] > 0.14 for j in found
+            abs(places[i] - places[j])[1] > 0.04 or abs(places[i] - places[j])[0] > 0.14 for j in named
         )
-        if len(found) < MOST_NAMES and clear:
-            found.append(i)
-    return found
+        if len(named) < MOST_NAMES and clear:
+            named.append(i)
+    return named
 
 
 def _sides(x: np.ndarray, y: np.ndarray) -> list[str]:
@@ -131,7 +133,7 @@ def _note(figure: go.Figure, text: str, x: float, y: float, scheme: Look) -> Non
 
 def agreement_figure(
     names: Sequence[str],
-    found: Mapping[tuple[int, int], Agreement],
+    agreements: Mapping[tuple[int, int], Agreement],
     scheme: Look,
     chosen: tuple[int, int] | None = None,
 ) -> go.Figure:
@@ -139,24 +141,25 @@ def agreement_figure(
 
     Args:
         names: of the ablations, with their conditioning.
-        found: by the places of two ablations, the first smaller.
+        agreements: by the places of two ablations, the first smaller.
         chosen: the two shown in the scatter plot, which get a ring.
     """
     n = len(names)
     z, texts = np.full((n, n), np.nan), np.full((n, n), "", dtype=object)
     ids = np.full((n, n), "", dtype=object)
     notes = []
-    known = [one.spearman for one in found.values() if one.spearman is not None]
+    known = [agreement.spearman for agreement in agreements.values() if agreement.spearman is not None]
     least = min(math.floor(10 * min(known, default=0)) / 10, 0.9)  # numbers stand in the cells
-    for (i, j), one in found.items():
-        if one.spearman is None:
+    for (i, j), agreement in agreements.items():
+        if agreement.spearman is None:
             continue
         for row, column in ((i, j), (j, i)):
-            z[row, column], ids[row, column] = one.spearman, f"{column},{row}"
-            texts[row, column] = f"{escape(names[column])} and {escape(names[row])}<br>{agreement_text(one)}"
-            strong = (one.spearman - least) / (1 - least) > (0.66 if scheme.mode == "light" else 0.55)
+            z[row, column], ids[row, column] = agreement.spearman, f"{column},{row}"
+            two = f"{escape(names[column])} and {escape(names[row])}"
+            texts[row, column] = f"{two}<br>{agreement_text(agreement)}"
+            strong = (agreement.spearman - least) / (1 - least) > (0.66 if scheme.mode == "light" else 0.55)
             font = {"color": scheme.ground if strong else scheme.ink, "size": scheme.size(12)}
-            text = f"{one.spearman:.2f}".replace("0.", ".")
+            text = f"{agreement.spearman:.2f}".replace("0.", ".")
             notes.append({"x": column, "y": row, "text": text, "font": font, "showarrow": False})
     figure = go.Figure(
         go.Heatmap(
@@ -194,13 +197,13 @@ def agreement_figure(
     return figure
 
 
-def agreement_text(one: Agreement) -> str:
+def agreement_text(agreement: Agreement) -> str:
     """Return in words how far two ablations agree."""
     return "<br>".join(
         f"{name} {value:.3f}" + ("" if ends is None else f" (95 %: {ends[0]:.2f} – {ends[1]:.2f})")
         for name, value, ends in (
-            ("Spearman", one.spearman, one.spearman_ci),
-            ("Pearson of log Δ", one.pearson, one.pearson_ci),
+            ("Spearman", agreement.spearman, agreement.spearman_ci),
+            ("Pearson of log Δ", agreement.pearson, agreement.pearson_ci),
         )
         if value is not None
     )

@@ -15,33 +15,26 @@ from engine.instruments.terminal import print_json, print_metrics, progress
 from engine.runs.kinds import make_request
 from engine.runs.store import RunStore, open_run
 
+_OWN: dict[str, str] = dict.fromkeys(("model", "task", "edges"), "the circuit's own")  # if it is not given
 
-@options_of("fields", Evaluate, "ablation split n_prompts bos dtype")
+
+@options_of("fields", Evaluate, "ablation model task edges split n_prompts bos dtype", otherwise=_OWN)
 def evaluate(
     carry_out: CarryOut,
     fields: Fields,
     circuit: Annotated[
         str, typer.Option(help="A circuit file (JSON, GraphML, CSV), a run id or the folder of a run.")
     ],
-    model: Annotated[
-        str | None, typer.Option(help="The circuit's own model if not given.", show_default=False)
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option(help="The circuit's own task if not given.", show_default=False)
-    ] = None,
-    edges: Annotated[
-        int | None, typer.Option(help="Keep this many edges of highest score.", show_default=False)
-    ] = None,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
     """Evaluate a circuit of a run or of a file, keeping its edges and ablating all others."""
-    given = {"model": model, "task": task} | fields
+    edges = fields.pop("edges")
     if Path(circuit).is_file():
-        kept, origin = _of_file(Path(circuit), model, edges)
+        kept, origin = _of_file(Path(circuit), fields["model"], edges)
     else:
         kept, origin = _of_run(circuit, fields["ablation"], edges, RunStore(runs_dir))
-    asked = origin | {name: value for name, value in given.items() if value is not None}
+    asked = origin | {name: value for name, value in fields.items() if value is not None}
     for name in ("model", "task"):
         if not asked.get(name):
             raise RequestError(f"'{circuit}' does not say its {name}: give --{name}")

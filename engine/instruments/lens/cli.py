@@ -14,6 +14,8 @@ from engine.runs.kinds import make_request
 from engine.runs.store import RunStore
 
 _WIDTH = 12  # of a column in the terminal
+_LENSES = Reading.model_fields["lenses"]  # the registry knows others too, but it brings torch
+_LENS = f"{', '.join(_LENSES.default)}, or any other in engine/lenses."
 
 
 @options_of("fields", ReadText, "model bos dtype")
@@ -22,7 +24,7 @@ def lens(
     carry_out: CarryOut,
     fields: Fields,
     reading: Fields,
-    name: Annotated[str, typer.Option("--lens", help="logit, mean, tuned, oca or linear-oca.")] = "logit",
+    name: Annotated[str, typer.Option("--lens", help=_LENS)] = "logit",
     stride: Annotated[int, typer.Option(min=1, help="Every so many layers; the last always.")] = 1,
     settings: Annotated[
         list[str] | None,

@@ -69,7 +69,7 @@ class TrainLensesResult(Record):
                 return f"the faithfulness of '{row.lens}' at '{row.place}' is of no lens or place it has"
         return None
 
-    def arrays(self, request: TrainLenses, found: Shapes, graph: Graph | None) -> Shapes:
+    def arrays(self, request: TrainLenses, shapes: Shapes, graph: Graph | None) -> Shapes:
         """Return the shapes of what a page reads; parameters are checked when they are used."""
         return shapes_of_training(self.lenses, self.n_texts, len(self.places))
 
@@ -99,7 +99,7 @@ class ReadTextResult(Record):
             return "the last of its places, and no other, is to be the output"
         return None
 
-    def arrays(self, request: ReadText, found: Shapes, graph: Graph | None) -> Shapes:
+    def arrays(self, request: ReadText, shapes: Shapes, graph: Graph | None) -> Shapes:
         """Return the shapes of what lenses say; see the base class."""
         rows = (len(self.places), len(self.tokens))
         return shapes_of_reading(self.lenses, *rows, len(self.raced))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from engine.instruments.base import Instrument, Lane, instruments
-from engine.instruments.completion import completed_task, graph_of, with_ablation
+from engine.instruments.completion import completed_task, constants_are_trained, graph_of, with_ablation
 from engine.instruments.frames import metrics_frame
 from engine.instruments.measure.request import Measure
 from engine.instruments.measure.result import MeasureResult
@@ -32,8 +32,8 @@ class MeasureInstrument(Instrument[Measure, MeasureResult]):
     Result = MeasureResult
 
     def lane(self, asked: Measure, store: RunStore) -> Lane:
-        """Somebody waits for it: a prompt that was typed, an edge that was clicked."""
-        return "short"
+        """Somebody waits for it: a prompt that was typed, an edge that was clicked. Constants take longer."""
+        return "long" if constants_are_trained(asked) else "short"
 
     def complete(self, asked: Measure, store: RunStore) -> Measure:
         """Fill in hashes and settings, and see that the circuits are there; see the base class."""

@@ -8,25 +8,19 @@ import typer
 from engine.errors import RequestError
 from engine.instruments.base import CarryOut
 from engine.instruments.command import Fields, Json, RunsDir, options_of
-from engine.instruments.sweep.request import Sweep
+from engine.instruments.sweep.request import Sweep, SweepPlan
 from engine.instruments.sweep.result import SweepRow
 from engine.instruments.terminal import print_json
 from engine.runs.kinds import make_request
 from engine.runs.store import RunStore
 
 
-@options_of("fields", Sweep, "model qkv split n_prompts bos dtype")
+@options_of("fields", Sweep, "model qkv split n_prompts bos dtype sizes")
+@options_of("plan", SweepPlan, "methods ablations tasks seeds", otherwise={"seeds": "0"})
 def sweep(
     carry_out: CarryOut,
     fields: Fields,
-    methods: Annotated[str, typer.Option(help="Methods, separated by commas; `list methods` names them.")],
-    ablations: Annotated[str, typer.Option(help="Ablations, separated by commas.")],
-    tasks: Annotated[str, typer.Option(help="Tasks or task files, separated by commas.")],
-    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
-    sizes: Annotated[
-        str | None,
-        typer.Option(help="Numbers of edges, separated by commas; MIB's if not given.", show_default=False),
-    ] = None,
+    plan: Fields,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,17 +38,14 @@ def sweep(
 
     What is finished is not computed again: after Ctrl-C the same command goes on.
     """
-    plan = {
-        name: _names(name, given)
-        for name, given in (("methods", methods), ("ablations", ablations), ("tasks", tasks))
-    }
+    if plan["seeds"] is None:
+        plan["seeds"] = [0]
     asked = make_request(
         "sweep",
         **fields,
         task=plan["tasks"][0],
         ablation=plan["ablations"][0],
-        sizes=_numbers("sizes", sizes or ""),
-        sweep=plan | {"seeds": _numbers("seeds", seeds), "settings": _settings(settings or [])},
+        sweep=plan | {"settings": _settings(settings or [])},
     )
     run = carry_out(asked, RunStore(runs_dir), workers)
     if json:
@@ -76,20 +67,6 @@ def _print(folder: Path, rows: list[SweepRow]) -> None:
             f"{'undefined':>9}" if area is None else f"{area:9.3f}" for area in (row.cpr, row.cmd)
         )
         print(f"{first}{areas}{'' if row.seconds is None else f'{row.seconds:10.1f}'}")
-
-
-def _names(what: str, given: str) -> list[str]:
-    names = [name.strip() for name in given.split(",") if name.strip()]
-    if not names:
-        raise RequestError(f"--{what} '{given}': names separated by commas are needed")
-    return names
-
-
-def _numbers(what: str, given: str) -> list[int]:
-    try:
-        return [int(number) for number in given.split(",") if number.strip()]
-    except ValueError as error:
-        raise RequestError(f"--{what} '{given}': whole numbers separated by commas are needed") from error
 
 
 def _settings(given: list[str]) -> dict[str, dict[str, str]]:

@@ -75,9 +75,9 @@ class TraceResult(Record):
                 return f"the subject or the classes of '{prompt.text}' do not fit its tokens"
         return None
 
-    def arrays(self, request: Trace, found: Shapes, graph: Graph | None) -> Shapes:
+    def arrays(self, request: Trace, shapes: Shapes, graph: Graph | None) -> Shapes:
         """Return the shapes of the effects; see the base class. Single heads have to fill whole layers."""
-        effects, n = found.get("effects", ()), len(self.traced)
+        effects, n = shapes.get("effects", ()), len(self.traced)
         if len(effects) != 4 or 0 in effects:
             raise FaultError("tensors.safetensors has no 'effects' of four dimensions")
         columns = effects[2 if self.classes else 1]
@@ -88,6 +88,6 @@ class TraceResult(Record):
             return {"effects": shape, "restored": shape}
         columns = len(next(iter(self.classes.values())).share)
         ends: Shapes = {"clean": (n, 3), "corrupted": (n, 3)}
-        if missing := ends.keys() - found.keys():
+        if missing := ends.keys() - shapes.keys():
             raise FaultError(f"tensors.safetensors has no '{min(missing)}'")
         return ends | {"effects": (n, len(self.classes), columns, 3)}

@@ -126,9 +126,9 @@ def test_a_wide_model_has_no_numbers_in_its_cells():
 
 
 def test_bars_of_one_component_have_their_intervals_and_names():
-    one = costs(mean=[0.5])
+    own = costs(mean=[0.5])
     shared = costs("mean (shared)", [2.0], conditioning="shared")
-    figure = one_component_figure([one, shared], LIGHT)
+    figure = one_component_figure([own, shared], LIGHT)
     first, second = data(figure)
     assert (list(first["y"]), floats(first["x"])) == (["mean (per position)"], [0.5])
     assert floats(first["error_x"]["array"]) == [0.5]
@@ -186,9 +186,9 @@ def test_a_large_model_has_no_intervals_in_its_scatter():
 
 
 def test_the_matrix_is_symmetric_and_says_more_on_hover():
-    one = Agreement(0.87, (0.8, 0.9), 0.9, (0.85, 0.95), 36, 36)
+    agreed = Agreement(0.87, (0.8, 0.9), 0.9, (0.85, 0.95), 36, 36)
     other = Agreement(None, None, None, None, 2, 2)
-    figure = agreement_figure(["mean", "zero", "<x>"], {(0, 1): one, (0, 2): other}, LIGHT, chosen=(1, 0))
+    figure = agreement_figure(["mean", "zero", "<x>"], {(0, 1): agreed, (0, 2): other}, LIGHT, chosen=(1, 0))
     heat = data(figure)[0]
     z = np.asarray(heat["z"])
     assert z[0, 1] == z[1, 0] == 0.87
@@ -204,10 +204,10 @@ def test_the_matrix_is_symmetric_and_says_more_on_hover():
 
 def test_ratios_have_marks_quartiles_median_and_the_paper_where_it_says_something():
     first, second = np.array([0.1, 0.4, 1.0, 900.0]), np.array([1.0, 1.0, 1.0, 1.0])
-    found = ratios(gaps(first), gaps(second))
+    ratios_of_two = ratios(gaps(first), gaps(second))
     rows = [
-        RatioRow("zero", ablation_mark("zero", None, LIGHT), found, 0.111),
-        RatioRow("mean (shared)", ablation_mark("mean", "shared", LIGHT), found),
+        RatioRow("zero", ablation_mark("zero", None, LIGHT), ratios_of_two, 0.111),
+        RatioRow("mean (shared)", ablation_mark("mean", "shared", LIGHT), ratios_of_two),
     ]
     figure = ratio_figure(["a0.h0", "a0.h1", "m0", "m1"], rows, "optimal", LIGHT, ["m0"])
     zero = trace(figure, "zero")
@@ -226,8 +226,10 @@ def test_ratios_have_marks_quartiles_median_and_the_paper_where_it_says_somethin
 
 
 def test_ratios_without_a_number_of_the_paper_do_not_mention_it():
-    found = ratios(gaps(np.array([0.0, 0.5])), gaps(np.array([1.0, 1.0])))
-    figure = ratio_figure(NODES[:2], [RatioRow("x", ablation_mark("x", None, DARK), found)], "optimal", DARK)
+    ratios_of_two = ratios(gaps(np.array([0.0, 0.5])), gaps(np.array([1.0, 1.0])))
+    figure = ratio_figure(
+        NODES[:2], [RatioRow("x", ablation_mark("x", None, DARK), ratios_of_two)], "optimal", DARK
+    )
     assert not [t for t in data(figure) if "paper" in t["name"]]
     assert floats(trace(figure, "x")["x"]) == [FOOT, 0.5]
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.importance.data import Measured, Subject, component, measured, subject_key, subjects
+from app.importance.data import Measured, Subject, component, measured_of, subject_key, subjects
 from app.importance.figures.ratios import PAPER
 from app.importance.pairs import first_pair
 from app.importance.ratios import against, paper_median, summary, verdicts
@@ -37,7 +37,7 @@ def page(**query: str) -> AppTest:
 
 def only_subject() -> tuple[Subject, Measured]:
     (subject,) = subjects(shelf(), []).values()
-    return subject, measured(subject)
+    return subject, measured_of(subject)
 
 
 def table(at: AppTest, alt: str) -> pd.DataFrame:
@@ -104,8 +104,8 @@ def test_the_component_selected_is_shown_under_every_ablation(four):
     names = [trace["name"] for trace in figure(at, "ablations-component")["data"]]
     assert names == ["counterfactual", "mean (per position)", "optimal (per position)", "zero"]
     at.button(key="ablations-clear").click().run()
-    _, found = only_subject()
-    strongest = found.strongest(found.by_key["optimal"], 1)[0]
+    _, measured = only_subject()
+    strongest = measured.strongest(measured.by_key["optimal"], 1)[0]
     assert strongest in [heading.value for heading in at.subheader]
     assert "select" not in at.query_params
 
@@ -114,18 +114,18 @@ def test_several_selected_stand_side_by_side_and_else_those_that_cost_most(four)
     at = page(select="a1.h2,m3,nonsense,a9.h9")
     assert figure(at, "ablations-bars")["data"][0]["customdata"] == ["a1.h2", "m3"]
     at = page(top="5", select="a1.h2")
-    _, found = only_subject()
-    strongest = found.strongest(found.by_key["optimal"], 5)
+    _, measured = only_subject()
+    strongest = measured.strongest(measured.by_key["optimal"], 5)
     nodes = figure(at, "ablations-bars")["data"][0]["customdata"]
     assert nodes[:5] == strongest
     assert set(nodes) == {*strongest, "a1.h2"}
 
 
 def test_the_input_is_shown_apart_and_compared_with_nothing(four):
-    _, found = only_subject()
-    assert found.nodes()[0] == "input"
-    assert "input" not in found.components
-    assert len(found.components) == len(GRAPH.sources) - 1
+    _, measured = only_subject()
+    assert measured.nodes()[0] == "input"
+    assert "input" not in measured.components
+    assert len(measured.components) == len(GRAPH.sources) - 1
     assert component("input") is None
     at = page(select="input")
     assert "input" in [heading.value for heading in at.subheader]
@@ -192,22 +192,22 @@ def test_a_subject_that_is_gone_is_named(four):
 
 def test_both_conditionings_are_named_and_warned_of(store, four):
     write_importance(store, "optimal", settings=SHARED)
-    _, found = only_subject()
-    assert [one.name for one in found.series if one.ablation == "optimal"] == [
+    _, measured = only_subject()
+    assert [series.name for series in measured.series if series.ablation == "optimal"] == [
         "optimal (per position)",
         "optimal (shared)",
     ]
     for view in ("bars", "prompts", "pairs", "ratios"):
-        at = page(view=view, optimal=found.series[-2].key)
+        at = page(view=view, optimal=measured.series[-2].key)
         assert any("Two conditionings in one chart" in warning.value for warning in at.warning), view
 
 
 def test_zero_and_what_has_no_constant_are_of_neither_conditioning(store, four):
-    """Zero's constant is one for all positions by nature."""
+    """Zero's constant is series for all positions by nature."""
     at = page()
     assert not at.warning
-    _, found = only_subject()
-    assert {one.name: one.conditioning for one in found.series} == {
+    _, measured = only_subject()
+    assert {series.name: series.conditioning for series in measured.series} == {
         "counterfactual": None,
         "mean (per position)": "per position",
         "optimal (per position)": "per position",
@@ -217,11 +217,11 @@ def test_zero_and_what_has_no_constant_are_of_neither_conditioning(store, four):
 
 def test_runs_that_differ_in_other_settings_are_told_apart(store, four):
     write_importance(store, "optimal", settings={"steps": 20})
-    _, found = only_subject()
-    names = [one.name for one in found.series if one.ablation == "optimal"]
+    _, measured = only_subject()
+    names = [series.name for series in measured.series if series.ablation == "optimal"]
     assert names[1] == "optimal (per position), steps 20"
     assert len(set(names)) == 2
-    keys = [one.key for one in found.series if one.ablation == "optimal"]
+    keys = [series.key for series in measured.series if series.ablation == "optimal"]
     assert keys[0] == "optimal"
     at = page(view="training", trained=keys[1])
     assert at.selectbox(key="ablations-trained").value == keys[1]
@@ -249,8 +249,8 @@ def test_an_ablation_against_itself_has_one_column(four):
 
 def test_the_first_pair_is_of_two_ablations(store):
     write_subject(store, "optimal", "mean")
-    _, found = only_subject()
-    assert first_pair(found) == ("mean", "optimal")
+    _, measured = only_subject()
+    assert first_pair(measured) == ("mean", "optimal")
 
 
 def test_one_ablation_alone_asks_for_another(store):
@@ -262,10 +262,10 @@ def test_one_ablation_alone_asks_for_another(store):
 
 def test_ratios_say_whichever_way_they_come_out(store, four):
     write_importance(store, "optimal", settings=SHARED, scale=2.0)
-    _, found = only_subject()
-    others = [one for one in found.series if one.ablation != "optimal"]
-    own, shared = [one for one in found.series if one.ablation == "optimal"]
-    good, bad = (" ".join(verdicts(one, others, against(one, others))) for one in (own, shared))
+    _, measured = only_subject()
+    others = [series for series in measured.series if series.ablation != "optimal"]
+    own, shared = [series for series in measured.series if series.ablation == "optimal"]
+    good, bad = (" ".join(verdicts(series, others, against(series, others))) for series in (own, shared))
     assert "no more than under counterfactual" in good
     assert "cost more than" not in good
     assert "more than half of the components cost more than under counterfactual" in bad
@@ -279,8 +279,8 @@ def test_ratios_say_whichever_way_they_come_out(store, four):
 def test_the_paper_stands_only_beside_constants_per_position(store, four):
     write_importance(store, "optimal", settings=SHARED)
     write_importance(store, "mean", settings=SHARED)
-    _, found = only_subject()
-    by_name = {one.name: one for one in found.series}
+    _, measured = only_subject()
+    by_name = {series.name: series for series in measured.series}
     optimal = by_name["optimal (per position)"]
     assert paper_median(optimal, by_name["mean (per position)"]) == 0.33
     assert paper_median(optimal, by_name["zero"]) == 0.111
@@ -321,14 +321,14 @@ def test_an_imported_run_may_lack_components_and_name_others(store):
 
 
 def test_everything_is_saved_as_one_tidy_table(four):
-    subject, found = only_subject()
-    rows = tidy(subject, found)
+    subject, measured = only_subject()
+    rows = tidy(subject, measured)
     assert len(rows) == len(GRAPH.sources) * 4
     assert set(rows["run"]) == set(four.values())
-    one = rows[(rows["component"] == "m1") & (rows["ablation"] == "optimal")].iloc[0]
-    assert one["conditioning"] == "per position"
-    assert one["prompts"] == PROMPTS
-    assert one["low"] <= one["delta_nats"] <= one["high"]
+    row = rows[(rows["component"] == "m1") & (rows["ablation"] == "optimal")].iloc[0]
+    assert row["conditioning"] == "per position"
+    assert row["prompts"] == PROMPTS
+    assert row["low"] <= row["delta_nats"] <= row["high"]
 
 
 def test_the_form_asks_for_one_ablation_with_its_settings(four, asked, monkeypatch):

@@ -100,6 +100,7 @@ def test_a_sweep_is_not_computed_again_and_goes_on_where_it_was_stopped(tiny_fol
     assert experiments.run(asked, stop, store) == run_id
 
 
+@pytest.mark.slow
 def test_under_optimal_ablation_methods_that_train_no_constants_take_those_of_each_node_alone(
     tiny_folder, task, store
 ):

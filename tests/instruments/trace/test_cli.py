@@ -62,6 +62,7 @@ def test_classes_of_tokens_over_a_task(capsys: pytest.CaptureFixture[str]) -> No
     assert found["clean"]["probability"]["mean"] > found["corrupted"]["probability"]["mean"] + 0.3
 
 
+@pytest.mark.slow
 def test_optimal_constants_are_trained_once_for_all_prompts(capsys: pytest.CaptureFixture[str]) -> None:
     """The first prompt traces the task, in a run of its own, whose constants serve every other prompt."""
     options = [
