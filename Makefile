@@ -51,12 +51,16 @@ format: $(STAMP) ## Sort imports and format the code
 	$(BIN)/ruff format .
 
 # A warning is an error. Left out: what draws a page as soon as it is imported. From another folder, where
-# pdoc finds no second `engine` to ask about.
+# pdoc finds no second `engine` to ask about. Of `engine` it takes the names in `__all__` alone, if they are
+# there already, so these are made to be, and the modules are named. networkx's classes have parameters for
+# type checkers alone, which pdoc warns of.
 docs: $(STAMP) ## Write the documentation of the code into build/docs/
 	@rm -rf build/docs && mkdir -p build
-	@cd build && ../$(BIN)/pdoc --docformat google --output-directory docs \
-	  engine app '!app\.shell' '!app\..*\.page' 2>docs.log || { cat docs.log >&2; exit 1; }
-	@if grep Warn build/docs.log >&2; then exit 1; fi
+	@cd build && ../$(BIN)/python -c 'import engine; engine.Answer; from pdoc.__main__ import cli; cli()' \
+	  --docformat google --output-directory docs \
+	  engine $$(cd .. && ls -d engine/[a-z]*/ engine/[a-z]*.py | sed 's|/$$||; s|\.py$$||; s|/|.|') \
+	  app '!app\.shell' '!app\..*\.page' 2>docs.log || { cat docs.log >&2; exit 1; }
+	@if grep Warn build/docs.log | grep -v "'MultiDiGraph' is not subscriptable" >&2; then exit 1; fi
 	@echo "build/docs/index.html is written"
 
 # What an earlier build left in build/lib would come into the wheel too.

@@ -47,7 +47,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'engine' has no attribute '{name}'")
     import importlib
 
-    return getattr(importlib.import_module("engine.api"), name)
+    api = importlib.import_module("engine.api")
+    globals().update({name: getattr(api, name) for name in __all__})
+    return globals()[name]
 
 
 def __dir__() -> list[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs] - it has none
 import torch
@@ -36,9 +36,6 @@ from engine.tasks.base import Split
 from engine.tasks.dataset import Prompts, load_prompts
 from engine.threads import fix_threads
 from engine.workbench.ready import cached_model
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 STEPS = 1000  # of a progress bar
 ABOUT = ("kind", "model", "task", "method", "ablation")  # what a list says of a run
@@ -91,8 +88,8 @@ class Answer:
         """Return the numbers as a table; what its rows are depends on the instrument."""
         return instrument_of(self.run.request).frame(self.run)
 
-    def to_networkx(self) -> "nx.DiGraph[str]":
-        """Return the circuit as a directed graph of nodes, with a score for every edge.
+    def to_networkx(self) -> Any:
+        """Return the circuit as a `networkx.MultiDiGraph` of nodes, with a score for every edge.
 
         Raises:
             RequestError: the run has no graph of its own.
