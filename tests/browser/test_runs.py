@@ -80,6 +80,8 @@ def test_ticked_runs_are_opened_and_compared(page, shelf):
     expect(button(page, "runs-compare")).to_be_disabled()
     tick(page, 1)
     expect(page.get_by_text("2 selected")).to_be_visible()
+    expect(button(page, "runs-compare")).to_be_enabled()
+    settled(page)  # a click while the page is drawn anew is lost
     button(page, "runs-compare").click()
     expect(page).to_have_url(re.compile(r"/compare\?runs=edge-pruning-fake-4l"))
     expect(page.locator(".st-key-compare-runs").get_by_text("Indirect objects")).to_have_count(2)
