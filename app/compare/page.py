@@ -24,6 +24,7 @@ from app.compare.metrics import choose_metric, curves_chart, metrics_table
 from app.compare.overlap import overlap_panel
 from app.figures.style import Look
 from app.parts.jobs import failure_to_read, jobs_panel
+from app.parts.options import choose_option
 from app.presentation import page_look
 from app.requests import queue
 from app.runs import shelf
@@ -65,26 +66,13 @@ def page() -> None:
         st.session_state["compare-sweep"], st.session_state["compare-view"] = done, "methods"
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
         st.title("Compare", anchor=False, width="content")
-        view = _choose_view()
+        view = choose_option(
+            "What to compare", "compare-view", list(VIEWS), VIEWS.__getitem__, label_visibility="collapsed"
+        )
     if view == "methods":
         _methods(scheme)
     else:
         _circuits(scheme)
-
-
-def _choose_view() -> str:
-    if st.session_state.get("compare-view") not in VIEWS:
-        st.session_state["compare-view"] = "circuits"
-    view = st.segmented_control(
-        "What to compare",
-        list(VIEWS),
-        key="compare-view",
-        format_func=VIEWS.__getitem__,
-        required=True,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    return view or "circuits"
 
 
 def _methods(scheme: Look) -> None:

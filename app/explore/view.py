@@ -17,7 +17,6 @@ from app.views import Address, Page, View, circuit_facts, settings_facts, views
 from engine.discovery.base import has_signed_scores
 from engine.instruments.discover.request import Discover
 from engine.instruments.evaluate.request import Evaluate
-from engine.instruments.imported.request import Import
 from engine.instruments.measure.request import Measure
 from engine.instruments.measure.result import MeasureResult
 from engine.instruments.words import title_of
@@ -60,10 +59,6 @@ class DiscoverView(CircuitView):
 @views.register("import")
 class ImportView(CircuitView):
     """An import."""
-
-    def asked(self, run: Run[Import, CurveResult]) -> dict[str, str]:
-        """Return what was asked."""
-        return super().asked(run)
 
 
 @views.register("evaluate")

@@ -15,6 +15,7 @@ from app.importance.ratios import optimal_series, ratios_panel
 from app.importance.tables import everything_button, provenance
 from app.importance.training import trained_series, training_panel
 from app.parts.jobs import jobs_panel
+from app.parts.options import choose_option
 from app.parts.subjects import choose_subject
 from app.presentation import page_look
 from app.runs import shelf
@@ -105,7 +106,9 @@ def _show(subject: Subject, measured: Measured, scheme: Look) -> None:
         provenance([shown])
     with side:
         component_panel(measured, selected, shown, scheme)
-    view = _choose_view()
+    view = choose_option(
+        "Comparison", "ablations-view", list(VIEWS), VIEWS.__getitem__, label_visibility="collapsed"
+    )
     if view == "bars":
         bars_panel(measured, shown, selected, scheme)
     elif view == "prompts":
@@ -117,21 +120,6 @@ def _show(subject: Subject, measured: Measured, scheme: Look) -> None:
     else:
         training_panel(measured, scheme)
     provenance((trained_series(measured) if view == "training" else []) or measured.series)
-
-
-def _choose_view() -> str:
-    if st.session_state.get("ablations-view") not in VIEWS:
-        st.session_state["ablations-view"] = "bars"
-    view = st.segmented_control(
-        "Comparison",
-        list(VIEWS),
-        key="ablations-view",
-        format_func=VIEWS.__getitem__,
-        required=True,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    return view or "bars"
 
 
 def _write_url(subject: Subject, measured: Measured, first: str) -> None:

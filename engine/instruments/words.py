@@ -5,6 +5,8 @@ from typing import Any
 
 from engine.errors import CircuitExplorerError
 from engine.registry import Registry
+from engine.runs.record import Measured
+from engine.runs.request import OfATask
 
 
 def title_of(what: str, name: str) -> str:
@@ -18,6 +20,16 @@ def title_of(what: str, name: str) -> str:
 def model_name(model: str) -> str:
     """Return a model's short name: the last part of a folder or Hugging Face id."""
     return model.rstrip("/").split("/")[-1]
+
+
+def task_line(asked: OfATask) -> str:
+    """Return task, ablation and model of a request in one line."""
+    return f"{title_of('task', asked.task)} · {asked.ablation} · {model_name(asked.model)}"
+
+
+def circuit_size(circuit: Measured) -> str:
+    """Return how many edges of how many a circuit has."""
+    return f"{circuit.n_edges} of {circuit.n_edges_total} edges"
 
 
 def quoted(text: str, longest: int = 44) -> str:

@@ -66,10 +66,11 @@ def request_from_json(content: dict[str, Any]) -> Request:
         elif says_something:
             foreign[name] = content[name]
     request = request_class.model_validate(own)
-    # What other kinds would refuse is refused here too: runs are found by these values, whatever their kind.
-    shapes: dict[str, Any] = {name: (fields[name].annotation, fields[name]) for name in foreign}
-    create_model("Foreign", **shapes).model_validate(foreign)
-    request.keep_foreign(foreign)
+    if foreign:  # of most runs nothing is, and making a class for it takes longer than reading the run
+        # What other kinds would refuse is refused here too: runs of all kinds are found by these values.
+        shapes: dict[str, Any] = {name: (fields[name].annotation, fields[name]) for name in foreign}
+        create_model("Foreign", **shapes).model_validate(foreign)
+        request.keep_foreign(foreign)
     return request
 
 

@@ -7,7 +7,7 @@ from engine.instruments.base import Instrument, instruments
 from engine.instruments.completion import completed_task, graph_of, with_ablation, with_edges, with_scores
 from engine.instruments.discover.request import Discover
 from engine.instruments.frames import edge_frame
-from engine.instruments.words import model_name, title_of
+from engine.instruments.words import circuit_size, task_line
 from engine.progress import Report
 from engine.runs.folder import Run
 from engine.runs.record import CurveResult
@@ -50,11 +50,11 @@ class DiscoverInstrument(Instrument[Discover, CurveResult]):
 
     def line(self, asked: Discover) -> str:
         """Return task, ablation and model."""
-        return f"{title_of('task', asked.task)} · {asked.ablation} · {model_name(asked.model)}"
+        return task_line(asked)
 
     def size(self, run: Run[Discover, CurveResult]) -> str:
         """Return how many edges of how many."""
-        return f"{run.result.summary.n_edges} of {run.result.summary.n_edges_total} edges"
+        return circuit_size(run.result.summary)
 
     def frame(self, run: Run[Discover, CurveResult]) -> "DataFrame":
         """Return every edge of the graph: its name, its score, and whether it is in the circuit."""

@@ -15,7 +15,7 @@ from engine.instruments.completion import (
 )
 from engine.instruments.evaluate.request import Evaluate
 from engine.instruments.frames import metrics_frame
-from engine.instruments.words import model_name, title_of
+from engine.instruments.words import circuit_size, task_line
 from engine.progress import Report
 from engine.runs.folder import Run
 from engine.runs.record import CurveResult
@@ -57,11 +57,11 @@ class EvaluateInstrument(Instrument[Evaluate, CurveResult]):
 
     def line(self, asked: Evaluate) -> str:
         """Return task, ablation and model."""
-        return f"{title_of('task', asked.task)} · {asked.ablation} · {model_name(asked.model)}"
+        return task_line(asked)
 
     def size(self, run: Run[Evaluate, CurveResult]) -> str:
         """Return how many edges of how many."""
-        return f"{run.result.summary.n_edges} of {run.result.summary.n_edges_total} edges"
+        return circuit_size(run.result.summary)
 
     def frame(self, run: Run[Evaluate, CurveResult]) -> "DataFrame":
         """Return a row for every size of circuit: its edges, and every metric with its interval."""

@@ -8,7 +8,7 @@ from engine.instruments.completion import completed_task, constants_are_trained,
 from engine.instruments.frames import estimate_columns, frame
 from engine.instruments.importance.request import Importance
 from engine.instruments.importance.result import ImportanceResult
-from engine.instruments.words import model_name, title_of
+from engine.instruments.words import task_line
 from engine.progress import Report
 from engine.runs.folder import Run
 from engine.runs.request import Request as AnyRequest
@@ -48,7 +48,7 @@ class ImportanceInstrument(Instrument[Importance, ImportanceResult]):
 
     def line(self, asked: Importance) -> str:
         """Return task, ablation and model."""
-        return f"{title_of('task', asked.task)} · {asked.ablation} · {model_name(asked.model)}"
+        return task_line(asked)
 
     def size(self, run: Run[Importance, ImportanceResult]) -> str:
         """Return that every node was ablated."""

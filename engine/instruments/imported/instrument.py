@@ -6,7 +6,7 @@ from engine.instruments.base import Instrument, Lane, instruments
 from engine.instruments.completion import completed_task, constants_are_trained, with_ablation
 from engine.instruments.frames import edge_frame
 from engine.instruments.imported.request import Import
-from engine.instruments.words import model_name, title_of
+from engine.instruments.words import circuit_size, task_line
 from engine.progress import Report
 from engine.runs.folder import Run
 from engine.runs.imports import kept_circuit, ranking
@@ -48,11 +48,11 @@ class ImportInstrument(Instrument[Import, CurveResult]):
 
     def line(self, asked: Import) -> str:
         """Return task, ablation and model."""
-        return f"{title_of('task', asked.task)} · {asked.ablation} · {model_name(asked.model)}"
+        return task_line(asked)
 
     def size(self, run: Run[Import, CurveResult]) -> str:
         """Return how many edges of how many."""
-        return f"{run.result.summary.n_edges} of {run.result.summary.n_edges_total} edges"
+        return circuit_size(run.result.summary)
 
     def frame(self, run: Run[Import, CurveResult]) -> "DataFrame":
         """Return every edge of the graph: its name, its score, and whether it is in the circuit."""

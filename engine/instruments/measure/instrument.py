@@ -8,7 +8,7 @@ from engine.instruments.completion import completed_task, constants_are_trained,
 from engine.instruments.frames import metrics_frame
 from engine.instruments.measure.request import Measure
 from engine.instruments.measure.result import MeasureResult
-from engine.instruments.words import model_name, title_of
+from engine.instruments.words import circuit_size, task_line
 from engine.progress import Report
 from engine.runs.combine import chosen_edges
 from engine.runs.folder import Run
@@ -50,11 +50,11 @@ class MeasureInstrument(Instrument[Measure, MeasureResult]):
 
     def line(self, asked: Measure) -> str:
         """Return task, ablation and model."""
-        return f"{title_of('task', asked.task)} · {asked.ablation} · {model_name(asked.model)}"
+        return task_line(asked)
 
     def size(self, run: Run[Measure, MeasureResult]) -> str:
         """Return how many edges of how many the first circuit has."""
-        return f"{run.result.summary.n_edges} of {run.result.summary.n_edges_total} edges"
+        return circuit_size(run.result.summary)
 
     def frame(self, run: Run[Measure, MeasureResult]) -> "DataFrame":
         """Return a row for every circuit: its name, its edges, and every metric with its interval."""

@@ -16,7 +16,7 @@ from engine.instruments.completion import (
 from engine.instruments.frames import frame, point_columns
 from engine.instruments.stability.request import Stability
 from engine.instruments.stability.result import StabilityResult
-from engine.instruments.words import model_name, title_of
+from engine.instruments.words import task_line
 from engine.runs.folder import Run
 from engine.runs.request import Request as AnyRequest
 from engine.runs.store import RunStore
@@ -71,7 +71,7 @@ class StabilityInstrument(Instrument[Stability, StabilityResult]):
 
     def line(self, asked: Stability) -> str:
         """Return task, ablation and model."""
-        return f"{title_of('task', asked.task)} · {asked.ablation} · {model_name(asked.model)}"
+        return task_line(asked)
 
     def size(self, run: Run[Stability, StabilityResult]) -> str:
         """Return how many repeats there are."""
