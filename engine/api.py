@@ -157,7 +157,7 @@ def discover(
     method: str = "edge-pruning",
     ablation: str = "counterfactual",
     *,
-    runs_dir: Path | None = None,
+    runs_dir: str | Path | None = None,
     **fields: Any,
 ) -> Answer:
     """Score every edge of a model for a task, and measure the circuits of every size.
@@ -175,7 +175,9 @@ def discover(
     return _ask("discover", model, task, runs_dir, method=method, ablation=ablation, **fields)
 
 
-def evaluate(circuit: Answer | str, ablation: str, *, runs_dir: Path | None = None, **fields: Any) -> Answer:
+def evaluate(
+    circuit: Answer | str, ablation: str, *, runs_dir: str | Path | None = None, **fields: Any
+) -> Answer:
     """Measure the circuits of a finished discovery under another ablation, at every size, on its prompts.
 
     Args:
@@ -201,7 +203,7 @@ def importance(
     task: Task | str,
     ablation: str = "mean",
     *,
-    runs_dir: Path | None = None,
+    runs_dir: str | Path | None = None,
     **fields: Any,
 ) -> Answer:
     """Ablate every head and MLP alone: what is lost, and what each writes towards the answer.
@@ -229,7 +231,7 @@ def trace(
     window: int = 1,
     answer: str | None = None,
     wrong_answer: str | None = None,
-    runs_dir: Path | None = None,
+    runs_dir: str | Path | None = None,
     **fields: Any,
 ) -> Answer:
     """Corrupt a prompt's subject, restore one clean state, and see how much of the answer comes back.
@@ -254,7 +256,7 @@ def trace(
 
 
 def read_lens(
-    model: Model | str, text: str, lens: str = "logit", *, runs_dir: Path | None = None, **reading: Any
+    model: Model | str, text: str, lens: str = "logit", *, runs_dir: str | Path | None = None, **reading: Any
 ) -> Answer:
     """Read a text by a lens: what the model would say if it stopped at each layer.
 
@@ -274,7 +276,7 @@ def read_lens(
     return _carry_out(asked, RunStore(runs_dir))
 
 
-def open_run(run: str, *, runs_dir: Path | None = None) -> Answer:
+def open_run(run: str, *, runs_dir: str | Path | None = None) -> Answer:
     """Open a finished run.
 
     Args:
@@ -287,7 +289,7 @@ def open_run(run: str, *, runs_dir: Path | None = None) -> Answer:
     return Answer(open_typed(RunStore(runs_dir), run))
 
 
-def list_runs(kind: str | None = None, *, runs_dir: Path | None = None) -> pd.DataFrame:
+def list_runs(kind: str | None = None, *, runs_dir: str | Path | None = None) -> pd.DataFrame:
     """Return the runs there are, newest first: "run", "kind", "model", "task", "method", "ablation", "size"
     and "created".
 
@@ -306,7 +308,9 @@ def list_runs(kind: str | None = None, *, runs_dir: Path | None = None) -> pd.Da
     return pd.DataFrame(rows, columns=["run", *ABOUT, "size", "created"])
 
 
-def _ask(kind: str, model: Model | str, task: Task | str, runs_dir: Path | None, **fields: Any) -> Answer:
+def _ask(
+    kind: str, model: Model | str, task: Task | str, runs_dir: str | Path | None, **fields: Any
+) -> Answer:
     about = _about(model)
     about |= {"task": task} if isinstance(task, str) else {"task": task.name} | task.fields
     return _carry_out(make_request(kind, **about | fields), RunStore(runs_dir))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # Set before anything imports torch, a tokenizer or a hub client: tests are alike everywhere and offline.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# The command line sets this as well, before anything can draw bars; tests of it come after other imports.
+os.environ.setdefault("TQDM_DISABLE", "1")
 # Tiny models gain nothing from more threads, and lose much on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -66,6 +66,7 @@ def test_the_block_of_the_readme_goes_from_a_model_to_a_picture(tmp_path):
     )
     assert shown.returncode == 0, shown.stderr
     assert "faithfulness" in shown.stdout
+    assert "%|" in shown.stderr, "no progress bar was drawn"
     assert "plotly" in (tmp_path / "circuit.html").read_text(encoding="utf-8")
     assert len(list((tmp_path / "runs").glob("*/result.json"))) == 3
 
@@ -100,7 +101,7 @@ def test_every_shipped_kind_has_a_table_and_a_picture(kind, tmp_path):
 def test_runs_lists_what_lies_there(tmp_path):
     shown = engine.list_runs(runs_dir=tmp_path)
     assert len(shown) == len(list(SHIPPED_RUNS.glob("*/request.json")))
-    assert set(engine.list_runs("trace", runs_dir=tmp_path)["kind"]) == {"trace"}
+    assert set(engine.list_runs("trace", runs_dir=str(tmp_path))["kind"]) == {"trace"}
 
 
 def test_a_finished_run_is_found_not_computed_again(tiny_folder, task_file, tmp_path, monkeypatch):

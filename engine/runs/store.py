@@ -53,8 +53,8 @@ class RunStore:
         shipped_dir: the shipped runs.
     """
 
-    def __init__(self, user_dir: Path | None = None, shipped_dir: Path = SHIPPED_RUNS) -> None:
-        self.user_dir = (user_dir or default_user_dir()).resolve()
+    def __init__(self, user_dir: str | Path | None = None, shipped_dir: Path = SHIPPED_RUNS) -> None:
+        self.user_dir = Path(user_dir or default_user_dir()).expanduser().resolve()
         self.shipped_dir = shipped_dir.resolve()
         self._read: dict[
             Path, tuple[object, AnyRun]

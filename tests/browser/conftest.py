@@ -60,6 +60,38 @@ def choose(page: Page, key: str, label: str) -> None:
     expect(field).to_have_value(label)
 
 
+# In the page: notes whether a view hears a click. While it is redrawn it forgets what is under the pointer.
+LISTEN = """(view) => {
+  const plot = document.querySelector(`.st-key-${view} .plotly-view`);
+  plot.heard = false;
+  plot.once('plotly_click', () => { plot.heard = true; });
+}"""
+HEARD = "(view) => document.querySelector(`.st-key-${view} .plotly-view`).heard"
+
+
+def click_point(page: Page, view: str, place: str, about: object = None, shift: bool = False) -> None:
+    """Click as a person does, on what is under the pointer, and once more if the view did not hear it.
+
+    `place` is JavaScript that returns [x, y] on the screen, a function of `about`.
+    """
+    page.locator(f".st-key-{view}").first.scroll_into_view_if_needed()
+    for _ in range(10):
+        settled(page)
+        x, y = page.evaluate(place, about)
+        page.mouse.move(x - 3, y - 3)
+        page.mouse.move(x, y)
+        expect(page.locator(f".st-key-{view} .plotly-view.pointed")).to_be_attached()
+        page.evaluate(LISTEN, view)
+        if shift:
+            page.keyboard.down("Shift")
+        page.mouse.click(x, y)
+        if shift:
+            page.keyboard.up("Shift")
+        if page.evaluate(HEARD, view):
+            return
+    pytest.fail(f"the view {view} heard no click")
+
+
 def double_click(page: Page, x: float, y: float, done: Callable[[], bool]) -> None:
     """Double-click until it is seen: two clicks that a slow machine sees too far apart are not one."""
     for _ in range(10):

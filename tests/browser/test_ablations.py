@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from engine.runs.store import RunStore
 from tests.app.fake_importance import write_importance, write_subject
-from tests.browser.conftest import Server, serve, settled
+from tests.browser.conftest import Server, click_point, serve, settled
 
 pytestmark = pytest.mark.browser
 JOB = 240_000  # ms, an upper bound: a job starts worker processes that load torch
@@ -80,17 +80,7 @@ def opened(page: Page, url: str, view: str = "Side by side") -> Page:
 
 
 def click(page: Page, node: str, shift: bool = False) -> None:
-    page.locator(".st-key-ablations-grid").scroll_into_view_if_needed()
-    settled(page)
-    x, y = page.evaluate(CELL, node)
-    page.mouse.move(x - 3, y - 3)
-    page.mouse.move(x, y)
-    expect(page.locator(".st-key-ablations-grid .plotly-view.pointed")).to_be_attached()
-    if shift:
-        page.keyboard.down("Shift")
-    page.mouse.click(x, y)
-    if shift:
-        page.keyboard.up("Shift")
+    click_point(page, "ablations-grid", CELL, node, shift)
 
 
 def test_a_cell_clicked_is_shown_beside_and_shift_adds_another_and_esc_clears(page, served):
@@ -133,13 +123,7 @@ def test_a_click_on_the_matrix_shows_these_two_against_each_other(page, served):
       const { left, top } = plot.getBoundingClientRect(), { xaxis, yaxis } = plot._fullLayout;
       return [left + xaxis._offset + xaxis.d2p(0), top + yaxis._offset + yaxis.d2p(4)];
     }"""
-    page.locator(".st-key-ablations-agreement").scroll_into_view_if_needed()
-    settled(page)
-    x, y = page.evaluate(place)
-    page.mouse.move(x - 2, y - 2)
-    page.mouse.move(x, y)
-    expect(page.locator(".st-key-ablations-agreement .plotly-view.pointed")).to_be_attached()
-    page.mouse.click(x, y)
+    click_point(page, "ablations-agreement", place)
     expect(page.locator(".st-key-ablations-x input")).to_have_value("counterfactual")
     expect(page.locator(".st-key-ablations-y input")).to_have_value("zero")
 

@@ -12,7 +12,7 @@ from engine.models import shape_of_folder, weights_hash
 from engine.runs.store import RunStore
 from engine.tasks.user_file import file_hash
 from tests.app.fake_run import write_fake_run
-from tests.browser.conftest import Server, serve, settled
+from tests.browser.conftest import Server, click_point, serve, settled
 
 pytestmark = pytest.mark.browser
 JOB = 240_000  # ms, an upper bound: a job starts worker processes that load torch
@@ -116,11 +116,7 @@ def test_a_node_clicked_in_one_graph_is_selected_in_all_and_esc_clears(page, ser
     compare(page, served)
     both = page.evaluate(NODES, 0).keys() & page.evaluate(NODES, 1).keys()
     name = min(name for name in both if name.startswith("a1."))
-    x, y = page.evaluate(NODES, 1)[name]
-    page.mouse.move(x - 3, y - 3)
-    page.mouse.move(x, y)
-    expect(page.locator(".st-key-compare-graph-1 .plotly-view.pointed")).to_be_attached()
-    page.mouse.click(x, y)
+    click_point(page, "compare-graph-1", f"(name) => ({NODES})(1)[name]", name)
     expect(page.get_by_role("heading", name=name)).to_be_visible()
     settled(page)
     assert [page.evaluate(RINGED, place) for place in (0, 1)] == [[name], [name]]

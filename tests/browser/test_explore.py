@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Server, double_click, settled
+from tests.browser.conftest import Server, click_point, double_click, settled
 
 pytestmark = pytest.mark.browser
 
@@ -46,17 +46,7 @@ def opened(page: Page, server: Server, query: str = "") -> Page:
 
 
 def click_node(page: Page, name: str) -> None:
-    click(page, "graph", f"() => ({NODES})()[{name!r}]")
-
-
-def click(page: Page, view: str, place: str) -> None:
-    """Click as a person does, on what is under the pointer; `place` is JavaScript for [x, y]."""
-    settled(page)
-    x, y = page.evaluate(place)
-    page.mouse.move(x - 3, y - 3)
-    page.mouse.move(x, y)
-    expect(page.locator(f".st-key-{view} .plotly-view.pointed")).to_be_attached()
-    page.mouse.click(x, y)
+    click_point(page, "graph", f"(name) => ({NODES})()[name]", name)
 
 
 def head(page: Page) -> str:
@@ -96,7 +86,7 @@ def test_click_on_a_node_shows_it_and_esc_clears(page, server):
 
 def test_click_on_an_edge_shows_it(page, server):
     opened(page, server)
-    click(page, "graph", STRONGEST_EDGE)
+    click_point(page, "graph", STRONGEST_EDGE)
     expect(page.locator(".st-key-graph .hoverlayer")).to_contain_text("rank")
     expect(page.get_by_role("heading", name=re.compile("→"))).to_be_visible()
     expect(page.get_by_text("In this circuit")).to_be_visible()
@@ -185,7 +175,7 @@ def test_a_pin_and_its_note_are_there_for_the_next_visitor(page, server, browser
 
 def test_click_on_the_curve_moves_the_slider(page, server):
     opened(page, server)
-    click(page, "curve", LAST_BUT_ONE)
+    click_point(page, "curve", LAST_BUT_ONE)
     expect(page).to_have_url(re.compile("edges=700"))
 
 

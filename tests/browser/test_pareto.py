@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from engine.runs.store import RunStore
 from tests.app.fake_composite import write_fake_stability, write_fake_sweep
 from tests.app.fake_run import write_fake_run
-from tests.browser.conftest import Server, serve, settled
+from tests.browser.conftest import Server, click_point, serve, settled
 from tests.browser.test_jobs import JOB, choose
 
 pytestmark = pytest.mark.browser
@@ -61,11 +61,7 @@ def methods(page: Page, swept: Swept, query: str = "") -> Page:
 
 def test_a_point_that_is_clicked_leads_to_its_circuit(page, swept):
     methods(page, swept)
-    x, y = page.evaluate(POINT, "EAP, Counterfactual")
-    page.mouse.move(x - 3, y - 3)
-    page.mouse.move(x, y)
-    expect(page.locator(".st-key-compare-pareto .plotly-view.pointed")).to_be_attached()
-    page.mouse.click(x, y)
+    click_point(page, "compare-pareto", POINT, "EAP, Counterfactual")
     page.wait_for_url(lambda url: "line=eap%2Ccounterfactual" in url)
     expect(page.get_by_role("button", name="Open circuit")).to_be_visible()
     settled(page)

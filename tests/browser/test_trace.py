@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from engine.runs.store import RunStore
 from tests.app.fake_trace import write_trace
-from tests.browser.conftest import Server, choose, serve, settled
+from tests.browser.conftest import Server, choose, click_point, serve, settled
 
 pytestmark = pytest.mark.browser
 JOB = 240_000  # ms, an upper bound: a job starts worker processes that load torch
@@ -46,13 +46,7 @@ def opened(page: Page, url: str, label: str = "â€œThe capital of South Korea isâ
 
 
 def click(page: Page, layer: int, column: int) -> None:
-    page.locator(".st-key-trace-map-gaussian").scroll_into_view_if_needed()
-    settled(page)
-    x, y = page.evaluate(PLACE, [layer, column])
-    page.mouse.move(x - 3, y - 3)
-    page.mouse.move(x, y)
-    expect(page.locator(".st-key-trace-map-gaussian .plotly-view.pointed")).to_be_attached()
-    page.mouse.click(x, y)
+    click_point(page, "trace-map-gaussian", PLACE, [layer, column])
 
 
 def test_a_cell_clicked_is_told_of_and_esc_clears(page, served):
