@@ -81,8 +81,9 @@ def test_measuring_is_short_unless_constants_are_trained_for_it(
     assert ask.lane(ask("evaluate", ablation, circuit=run_id)) == expected
 
 
-def test_a_measurement_that_was_typed_is_short(ask: Asking, run_id: str):
+def test_a_measurement_that_was_typed_is_short_unless_constants_are_trained_for_it(ask: Asking, run_id: str):
     assert ask.lane(ask("measure", "mean", circuits=CIRCUITS, pairs=[PAIR])) == "short"
+    assert ask.lane(ask("measure", "optimal", circuits=CIRCUITS, pairs=[PAIR])) == "long"
     clicked = {"name": "clicked", "parts": [{"run": run_id, "edges": 60}], "without": ["a0.h1"]}
     assert ask.lane(ask("measure", "mean", circuits=[clicked])) == "short"
 
