@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,29 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What a shell starts in the background ignores Ctrl-C, which the programs that tests start would inherit.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let every worker begin with modules that take long, so that short tests are left to share at the end.
+
+    At first the workers get one stretch each of the list; who is done takes from the end of another's.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    browser, slow = (
+        {item.path for item in items if item.get_closest_marker(mark)} for mark in ("browser", "slow")
+    )
+
+    def shortness(item: pytest.Item) -> tuple[bool, bool]:
+        return item.path not in browser, item.path not in slow
+
+    groups = [list(group) for _, group in groupby(sorted(items, key=shortness), shortness)]
+    items[:] = [
+        item
+        for worker in range(workers)
+        for group in groups
+        for item in group[len(group) * worker // workers : len(group) * (worker + 1) // workers]
+    ]
+
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from engine.circuits.graph import Graph
 from engine.runs.store import RunStore
@@ -29,8 +29,9 @@ PATIENCE = 90_000  # ms, an upper bound: machines that test are slow and do othe
 expect.set_options(timeout=PATIENCE)
 
 
-# In the page: true once no script runs and no figure has moved or been redrawn for half a second, which is
-# longer than Plotly waits before it follows a change of width.
+# In the page: true once no script has run and no figure has moved or been redrawn for a third of a second
+# since `FROM_NOW`, which is three times as long as Plotly waits before it follows a change of width.
+FROM_NOW = "() => { window.stillSince = performance.now(); }"
 STILL = """() => {
   const boxes = [...document.querySelectorAll('.plotly-view')].map((view) => {
     const { x, y, width, height } = view.getBoundingClientRect();
@@ -41,12 +42,13 @@ STILL = """() => {
     window.lastSeen = now;
     window.stillSince = performance.now();
   }
-  return performance.now() - window.stillSince > 500;
+  return performance.now() - window.stillSince > 330;
 }"""
 
 
 def settled(page: Page) -> None:
     """Wait until the page is complete and stands still."""
+    page.evaluate(FROM_NOW)  # what was clicked just now may not have begun
     page.wait_for_function(STILL)
 
 
@@ -191,14 +193,23 @@ def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
     started.close()
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A fresh visitor at 1280 x 800 who fails the test when the page's own JavaScript fails."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
+@pytest.fixture(scope="module")
+def visitors(browser: Browser) -> Iterator[BrowserContext]:
+    """What the pages of one module have in common: the browser's cache. They are 1280 x 800, and light."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800}, color_scheme="light", reduced_motion="reduce"
+    )
     context.set_default_timeout(PATIENCE)
-    visitor = context.new_page()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(visitors: BrowserContext) -> Iterator[Page]:
+    """A new visitor, who fails the test when the page's own JavaScript fails."""
+    visitor = visitors.new_page()
     failures: list[str] = []
     visitor.on("pageerror", lambda error: failures.append(str(error)))
     yield visitor
-    context.close()
+    visitor.close()
     assert not failures

@@ -79,6 +79,7 @@ def test_click_on_a_node_shows_it_and_esc_clears(page, server):
     expect(page.get_by_text("Attention pattern")).to_be_visible()
     expect(page.locator(".st-key-attention .main-svg").first).to_be_visible()
     page.wait_for_url(lambda url: f"select={name}" in url)
+    settled(page)
     page.keyboard.press("Escape")
     expect(page.get_by_text("Strongest edges")).to_be_visible()
     page.wait_for_url(lambda url: "select" not in url)
@@ -228,17 +229,19 @@ def test_a_box_selects_several_nodes(page, server):
     page.wait_for_url(lambda url: all(name in url for name in inside))
 
 
-def test_the_exported_page_opens_offline_with_hover(page, server, tmp_path):
+def test_the_exported_page_opens_offline_with_hover(page, server, browser: Browser, tmp_path):
     opened(page, server)
     with page.expect_download() as saved:
         page.get_by_role("button", name="HTML").click()
     path = tmp_path / "circuit.html"
     saved.value.save_as(path)
-    page.context.set_offline(True)
-    page.goto(path.as_uri())
-    expect(page.locator(".main-svg").first).to_be_visible()
-    page.locator(".nodes, .scatterlayer .trace .points path").last.hover(force=True)
-    expect(page.locator(".hoverlayer")).to_contain_text("edges in")
+    offline = browser.new_context(offline=True)
+    exported = offline.new_page()
+    exported.goto(path.as_uri())
+    expect(exported.locator(".main-svg").first).to_be_visible()
+    exported.locator(".nodes, .scatterlayer .trace .points path").last.hover(force=True)
+    expect(exported.locator(".hoverlayer")).to_contain_text("edges in")
+    offline.close()
 
 
 def test_every_export_downloads(page, server):

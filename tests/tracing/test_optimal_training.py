@@ -16,7 +16,7 @@ from engine.tracing.optimal import Constants, Settings, _Training
 from engine.tracing.prompts import Traced
 from engine.tracing.traces import known, traces
 from tests.reference import open_hooks
-from tests.tracing.test_traces import naive_values, noise
+from tests.tracing.test_traces import clean_states, naive_values, noise
 
 SETTINGS = Settings.model_validate({"steps": 40, "batch_size": 4, "rate": 0.3})
 
@@ -60,17 +60,17 @@ def test_the_loss_is_the_mean_of_naive_passes(tiny_model: Model, state: State, w
     group = make_group(tiny_model.transformer, some)
     corrupter = Constants(tiny_model.transformer, values)
     streams = corrupter.streams(some, group.clean.streams[0], range(len(values)))
+    clean = [clean_states(tiny_model, prompt, state) for prompt in some]
     naive: dict[int, list[float]] = {}
     for cell in map(Cell._make, looked_at.tolist()):
         first = cell.layer - window // 2
         layers = range(max(first, 0), min(first + window, tiny_model.shape.n_layers))
         stream = streams[cell.prompt, cell.version]
-        value = naive_values(tiny_model, some[cell.prompt], stream, state, cell.position, layers, cell.head)[
-            0
-        ]
+        prompt, states = some[cell.prompt], clean[cell.prompt]
+        value = naive_values(tiny_model, prompt, states, stream, state, cell.position, layers, cell.head)[0]
         naive.setdefault(cell.version, []).append(max(0.0, float(group.values[cell.prompt, 0]) - value))
     for i, prompt in enumerate(some):
-        value = naive_values(tiny_model, prompt, streams[i, -1], state, 0, range(0), 0)[0]
+        value = naive_values(tiny_model, prompt, clean[i], streams[i, -1], state, 0, range(0), 0)[0]
         naive.setdefault(len(values) - 1, []).append(max(0.0, float(group.values[i, 0]) - value))
     assert count.tolist() == [len(naive.get(version, [])) for version in range(len(values))]
     for version, each in naive.items():

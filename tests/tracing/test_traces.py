@@ -59,14 +59,29 @@ HOOKS = {
 }
 
 
+def clean_states(model: Model, prompt: Traced, state: State) -> Any:
+    """Return the states of the clean prompt by name of hook: the same for all cells."""
+    names = [HOOKS[state].format(layer) for layer in range(model.shape.n_layers)]
+    _, clean = model.bridge.run_with_cache(
+        torch.tensor([prompt.tokens + prompt.answer[:-1]]), names_filter=names
+    )
+    return clean
+
+
 def naive_values(
-    model: Model, prompt: Traced, stream: Tensor, state: State, position: int, layers: range, head: int
+    model: Model,
+    prompt: Traced,
+    clean: Any,
+    stream: Tensor,
+    state: State,
+    position: int,
+    layers: range,
+    head: int,
 ) -> list[float]:
     """Return probability, log-probability and logit difference of the answer in one cell, by hooks."""
     bridge = model.bridge
     tokens = torch.tensor([prompt.tokens + prompt.answer[:-1]])
     names = [HOOKS[state].format(layer) for layer in layers]
-    _, clean = bridge.run_with_cache(tokens)
 
     def corrupt(x: Tensor, hook: Any) -> Tensor:
         return stream[None].to(x)
@@ -103,8 +118,9 @@ def test_every_cell_equals_a_whole_forward_with_hooks(model: Model, state: State
     corrupter, shape = noise(model), model.shape
     for trace in traced(model, state, window, corrupter, prompts(answer=(7, 21))):
         prompt = trace.prompt
-        clean = model.transformer.embed(torch.tensor([prompt.tokens + prompt.answer[:-1]]))
-        streams = corrupter.streams([prompt], clean, range(DRAWS))[0]
+        embedded = model.transformer.embed(torch.tensor([prompt.tokens + prompt.answer[:-1]]))
+        streams = corrupter.streams([prompt], embedded, range(DRAWS))[0]
+        clean = clean_states(model, prompt, state)
         heads = shape.n_heads if state == "head" else 1
         for position in range(len(prompt.tokens)):
             for column in range(shape.n_layers * heads):
@@ -112,7 +128,7 @@ def test_every_cell_equals_a_whole_forward_with_hooks(model: Model, state: State
                 first = layer - window // 2
                 layers = range(max(first, 0), min(first + window, shape.n_layers))
                 for draw in range(DRAWS):
-                    naive = naive_values(model, prompt, streams[draw], state, position, layers, head)
+                    naive = naive_values(model, prompt, clean, streams[draw], state, position, layers, head)
                     ours = trace.restored[position, column, draw]
                     assert ours.tolist() == pytest.approx(naive, rel=2e-4, abs=2e-4)
 
