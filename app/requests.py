@@ -97,13 +97,13 @@ def importance_request(origin: AnyRun, ablation: str) -> Importance:
     return Importance(**_like(origin, ablation))
 
 
-def importance_by_default(like: OfAGraph, ablation: str) -> Importance:
+def importance_by_default(request: OfAGraph, ablation: str) -> Importance:
     """Return the request that ablates every node alone by the ablation's default settings.
 
     Args:
-        like: a completed request about the same model, task and prompts.
+        request: a completed request about the same model, task and prompts.
     """
-    return Importance(**_same(like), ablation=ablation, ablation_settings=defaults(ablation))
+    return Importance(**_same(request), ablation=ablation, ablation_settings=defaults(ablation))
 
 
 def defaults(ablation: str) -> dict[str, Any]:
@@ -122,5 +122,5 @@ def _like(origin: AnyRun, ablation: str) -> dict[str, Any]:
     return _same(origin.request) | {"ablation": ablation, "ablation_settings": settings}
 
 
-def _same(like: OfAGraph) -> dict[str, Any]:
-    return {name: getattr(like, name) for name in SAME}
+def _same(request: OfAGraph) -> dict[str, Any]:
+    return {name: getattr(request, name) for name in SAME}

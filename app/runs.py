@@ -148,11 +148,11 @@ def shelf() -> Shelf:
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _shelf(stamps: tuple[int, ...]) -> Shelf:
     # Runs appear whole or not at all, so a folder's time of change tells whether to look again.
-    found = store().list()
-    runs = [run for run in found if run.circuit is not None]
-    runs.sort(key=lambda run: (not run.shipped, _subject(run.request) != FIRST))
-    others = {run.run_id: run for run in found if run.circuit is None}
-    return Shelf({run.run_id: run for run in runs}, others, store().list_broken())
+    runs = store().list()
+    with_graph = [run for run in runs if run.circuit is not None]
+    with_graph.sort(key=lambda run: (not run.shipped, _subject(run.request) != FIRST))
+    others = {run.run_id: run for run in runs if run.circuit is None}
+    return Shelf({run.run_id: run for run in with_graph}, others, store().list_broken())
 
 
 def own_title(run: AnyRun) -> str | None:

@@ -21,16 +21,16 @@ def shell() -> None:
     st.html(STYLE)
     wordmark = (ASSETS / "wordmark.svg").read_text(encoding="utf-8").replace(LIGHT.ink, page_look().ink)
     st.logo(wordmark, size="large", icon_image=str(ASSETS / "logo.svg"))
-    there = pages()
+    all_pages = pages()
     scripts = [
         st.Page(
             APP / page.script,
             title=page.title,
             icon=page.icon,
             url_path=page.path or page.folder,
-            default=page is there[0],
+            default=page is all_pages[0],
         )
-        for page in there
+        for page in all_pages
     ]
     page = st.navigation(scripts, position="top")
     presentation_switch(page.url_path)

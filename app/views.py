@@ -106,8 +106,8 @@ def figure(run: Run[Any, Any], dark: bool = False) -> go.Figure:
 def pages() -> list[Page]:
     """Return the pages there are, in their order."""
     # A folder without a page may take that of another from its view.
-    there = {module.PAGE for module in modules_named("app", "view") if hasattr(module, "PAGE")}
-    return sorted(there, key=lambda page: page.order)
+    all_pages = {module.PAGE for module in modules_named("app", "view") if hasattr(module, "PAGE")}
+    return sorted(all_pages, key=lambda page: page.order)
 
 
 def estimate_fact(estimate: Estimate | Share) -> str:

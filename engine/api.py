@@ -102,10 +102,10 @@ class Answer:
         Raises:
             CircuitExplorerError: the dashboard is not installed.
         """
-        found = entry_points(group="circuit_explorer.figures", name="figure")
-        if not found:
+        entries = entry_points(group="circuit_explorer.figures", name="figure")
+        if not entries:
             raise CircuitExplorerError("pictures are drawn by the dashboard, which is not installed")
-        return next(iter(found)).load()(self.run, dark)
+        return next(iter(entries)).load()(self.run, dark)
 
     def __repr__(self) -> str:
         """Return the run's name and its size."""
@@ -193,8 +193,8 @@ def evaluate(
     origin = with_scores(store, circuit.run_id if isinstance(circuit, Answer) else circuit)
     asked = origin.request
     about = {name: getattr(asked, name) for name in ("model", "task", "split", "n_prompts")}
-    own = {"ablation_settings": asked.ablation_settings} if ablation == asked.ablation else {}
-    about |= {"circuit": origin.run_id, "ablation": ablation} | own
+    settings = {"ablation_settings": asked.ablation_settings} if ablation == asked.ablation else {}
+    about |= {"circuit": origin.run_id, "ablation": ablation} | settings
     return _carry_out(make_request("evaluate", **about | fields), store)
 
 

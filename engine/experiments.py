@@ -57,9 +57,11 @@ def run(request: Request, report: Report, store: RunStore, checkpoint: Path | No
     report(0, 100, f"loading {request.model}")
     with memory_errors(request.model) as memory:
         bench = Workbench(request, store, checkpoint, memory)
-        found: Found = instrument.find(request, bench, report)
-    circuit = None if found.circuit is None else circuit_to_json(found.circuit, bench.model.shape.d_model)
-    return store.write(request, _record(found, started, bench), found.tensors or None, circuit)
+        findings: Found = instrument.find(request, bench, report)
+    circuit = (
+        None if findings.circuit is None else circuit_to_json(findings.circuit, bench.model.shape.d_model)
+    )
+    return store.write(request, _record(findings, started, bench), findings.tensors or None, circuit)
 
 
 def completed(request: Request, store: RunStore) -> Request:
@@ -112,11 +114,11 @@ def gather(request: Request, problems: Sequence[str | None], store: RunStore) ->
     runs = [outcome for outcome in outcomes if not isinstance(outcome, str)]
     if not runs:
         raise CircuitExplorerError(f"none of the parts could be carried out; the first: {problems[0]}")
-    found: Found = instrument_of(request).gather(request, parts, outcomes, store)
+    findings: Found = instrument_of(request).gather(request, parts, outcomes, store)
     origin = _origin(runs)
-    notes = sorted({*found.notes, *origin["notes"]})
-    result = {"schema": 1, "created": _now(), **found.result, **origin, "notes": notes}
-    return store.write(request, result, found.tensors or None)
+    notes = sorted({*findings.notes, *origin["notes"]})
+    result = {"schema": 1, "created": _now(), **findings.result, **origin, "notes": notes}
+    return store.write(request, result, findings.tensors or None)
 
 
 def _carry_out(
@@ -155,23 +157,23 @@ def _about(part: Request) -> str:
     return f"{part.title_part()} of {tasks} under {ablations}, seed {part.seed}"
 
 
-def _record(found: Found, started: float, bench: Workbench) -> dict[str, Any]:
+def _record(findings: Found, started: float, bench: Workbench) -> dict[str, Any]:
     """Return result.json: what was found, and where, when and how long."""
     return {
         "schema": 1,
         "created": _now(),
-        **found.result,
-        "history": found.history,
+        **findings.result,
+        "history": findings.history,
         "timings": {
             "seconds": round(time.perf_counter() - started, 3),
-            "discovery_seconds": round(found.discovered - started, 3),
-            "evaluation_seconds": round(time.perf_counter() - found.discovered, 3),
+            "discovery_seconds": round(findings.discovered - started, 3),
+            "evaluation_seconds": round(time.perf_counter() - findings.discovered, 3),
         },
         "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
         "device": str(bench.model.device),
         "dtype": str(bench.model.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
-        "notes": list(dict.fromkeys(found.notes)),
+        "notes": list(dict.fromkeys(findings.notes)),
     }
 
 

@@ -73,12 +73,12 @@ def heading(text: str) -> DeltaGenerator:
 def choose_runs(shelf: Shelf) -> list[str]:
     """Draw the chooser and return the ids of the runs chosen, in order."""
     wanted = st.session_state.get("compare-runs", first_runs(shelf))
-    known = [run_id for run_id in dict.fromkeys(wanted) if run_id in shelf.runs]
+    existing = [run_id for run_id in dict.fromkeys(wanted) if run_id in shelf.runs]
     if gone := [f"'{run_id[:80]}'" for run_id in wanted if run_id not in shelf.runs]:
         st.warning(
             plain(f"Not among the runs here, so left out: {', '.join(gone)}."), icon=":material/folder_off:"
         )
-    st.session_state["compare-runs"] = known
+    st.session_state["compare-runs"] = existing
     return st.multiselect(
         "Runs side by side",
         list(shelf.runs),

@@ -77,9 +77,9 @@ def page() -> None:
 
 def _methods(scheme: Look) -> None:
     """Draw methods side by side: what is chosen and the form on the left, then chart and table."""
-    there = shelf()
+    current_shelf = shelf()
     with st.sidebar:
-        run = choose_sweep(sweeps(there))
+        run = choose_sweep(sweeps(current_shelf))
         jobs_panel()
         sweep_form(shortcut=True)
     if run is None and any(job.active and isinstance(job.request, Sweep) for job in queue().jobs()):
@@ -93,15 +93,15 @@ def _methods(scheme: Look) -> None:
     if run is None:
         state.put_address("compare", (VIEW,), prefix="compare-")
         return
-    first, hidden = sweep_view(run, there, scheme)
+    first, hidden = sweep_view(run, current_shelf, scheme)
     state.put_address("compare", METHODS, prefix="compare-", defaults=first, hidden=hidden)
 
 
 def _circuits(scheme: Look) -> None:
     """Draw circuits: what is chosen on top, then the pictures, what they share, and how good they are."""
     _jobs()
-    there = shelf()
-    if not there.runs:
+    current_shelf = shelf()
+    if not current_shelf.runs:
         st.info(
             "There is no finished run yet. Discover a circuit on the Explore page first.",
             icon=":material/hub:",
@@ -109,7 +109,7 @@ def _circuits(scheme: Look) -> None:
         return
     left, right = st.columns([3, 1], gap="medium")
     with left:
-        chosen = choose_runs(there)
+        chosen = choose_runs(current_shelf)
     with right:
         under = choose_under()
     opened = open_runs(chosen)
@@ -118,7 +118,7 @@ def _circuits(scheme: Look) -> None:
         state.put_address("compare", (RUNS,), prefix="compare-", values={"runs": []})
         return
     size = choose_size(opened)
-    compared = side_by_side(opened, size, under, there.label, scheme)
+    compared = side_by_side(opened, size, under, current_shelf.label, scheme)
     missing(compared, under)
     if len(compared) == 1:
         st.info("Choose another run above to compare this one with.", icon=":material/compare:")

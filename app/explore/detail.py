@@ -89,8 +89,8 @@ def _nodes(opened: Opened, circuit: Circuit, names: tuple[str, ...], scheme: Loo
     ends = edge_nodes(graph)
     into = circuit.kept & np.isin(ends[:, 1], chosen)
     out = circuit.kept & np.isin(ends[:, 0], chosen)
-    what = node_role(names[0]) if len(names) == 1 else ", ".join(names)
-    st.caption(f"{what[0].upper()}{what[1:]} · edges in {into.sum()}, out {out.sum()}")
+    title = node_role(names[0]) if len(names) == 1 else ", ".join(names)
+    st.caption(f"{title[0].upper()}{title[1:]} · edges in {into.sum()}, out {out.sum()}")
     view = "Edges"
     if len(names) == 1:
         views = ["Edges", "Effects", *(["Attention"] if names[0].startswith("a") else []), "Note"]

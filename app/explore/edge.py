@@ -75,8 +75,8 @@ def _effect(run: Run[Measure, MeasureResult]) -> None:
         }
         for point in result.curve
     ]
-    whole = number_text(result.model.metric(metric))
-    rows.append({"": "the model", "KL (nats)": "0", metric.replace("_", " "): whole})
+    of_model = number_text(result.model.metric(metric))
+    rows.append({"": "the model", "KL (nats)": "0", metric.replace("_", " "): of_model})
     st.table(pd.DataFrame(rows), hide_index=True, border="horizontal", alt="What removing this edge changes")
     intervals = "; ".join(f"{point.name} {interval_text(point.kl)}" for point in result.curve)
     st.caption(plain(f"KL: {intervals}. {measured(run)}"))

@@ -70,12 +70,12 @@ def _title(ablation: str, run: AnyRun) -> str:
     return title_of("ablation", ablation) + ("" if conditioning == "none" else f", {conditioning}")
 
 
-def _direct(place: Any, label: str, what: str, estimate: Estimate) -> None:
+def _direct(place: Any, label: str, subject: str, estimate: Estimate) -> None:
     place.metric(
         label,
         number_text(estimate, "+.3g"),
         interval_text(estimate),
         delta_color="off",
         delta_arrow="off",
-        help=DIRECT.format(what=what),
+        help=DIRECT.format(what=subject),
     )

@@ -126,18 +126,22 @@ def _selected(opened: Opened) -> tuple[str, ...]:
 
 
 def _choose_run() -> str | None:
-    there = shelf()
-    for broken in there.broken:
+    current_shelf = shelf()
+    for broken in current_shelf.broken:
         st.warning(plain(broken.problem), icon=":material/folder_off:")
-    if not there.runs:
+    if not current_shelf.runs:
         return None
-    if st.session_state.get("run") not in there.runs:
+    if st.session_state.get("run") not in current_shelf.runs:
         if "run" in st.session_state:
             gone = plain(st.session_state["run"])
             st.warning(f"There is no run '{gone}' here. This is another one.")
-        st.session_state["run"] = next(iter(there.runs))
+        st.session_state["run"] = next(iter(current_shelf.runs))
     return st.selectbox(
-        "Show run", list(there.runs), key="run", format_func=there.label, persist_state="session"
+        "Show run",
+        list(current_shelf.runs),
+        key="run",
+        format_func=current_shelf.label,
+        persist_state="session",
     )
 
 

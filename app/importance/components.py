@@ -76,17 +76,17 @@ def component_panel(measured: Measured, selected: tuple[str, ...], shown: Series
     role = node_role(node)
     hint = "" if selected else ", which costs most here. Click a cell for another component"
     st.caption(f"{role[0].upper()}{role[1:]}{hint}.")
-    known = [series for series in measured.series if series.estimate(node) is not None]
-    conditioning_note(known, short=True)
+    defined = [series for series in measured.series if series.estimate(node) is not None]
+    conditioning_note(defined, short=True)
     plotly_view(
-        one_component_figure([costs(series, [node], scheme) for series in known], scheme),
+        one_component_figure([costs(series, [node], scheme) for series in defined], scheme),
         "ablations-component",
         f"What {node} costs under every ablation, with 95 % intervals. The table below lists it.",
-        height=64 + round(27 * scheme.text * len(known)),
+        height=64 + round(27 * scheme.text * len(defined)),
         bar=False,
     )
     as_table(
-        costs_table(measured, known, [node]).drop(columns="component"),
+        costs_table(measured, defined, [node]).drop(columns="component"),
         "ablations-component-table",
         f"What {node} costs under every ablation",
         number_columns("Δ (nats)", "low", "high"),

@@ -55,10 +55,10 @@ def page() -> None:
     """Draw the page: what is shown on the left, the grid and one component, then the comparisons."""
     scheme = page_look()
     state.take_address("ablations", PARAMETERS, prefix="ablations-")
-    there = subjects(shelf(), asked())
+    subjects_here = subjects(shelf(), asked())
     with st.sidebar:
         subject = choose_subject(
-            there,
+            subjects_here,
             "ablations",
             "Nothing is measured of '{}' here.",
             "Model and task that something was measured of.",
@@ -82,7 +82,7 @@ def page() -> None:
         show_error(f"{error}. Choose another subject on the left.")
         return
     _show(subject, measured, scheme)
-    _write_url(subject, measured, first=next(iter(there)))
+    _write_url(subject, measured, first=next(iter(subjects_here)))
 
 
 def _show(subject: Subject, measured: Measured, scheme: Look) -> None:

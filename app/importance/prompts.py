@@ -18,13 +18,15 @@ QUANTILES = {"lowest": 0.0, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0
 def prompts_panel(measured: Measured, selected: tuple[str, ...], shown: Series, scheme: Look) -> None:
     """Draw the distribution over prompts for the component selected, or the one that costs most."""
     node = looked_at(measured, selected, shown)
-    known = [series for series in measured.series if node in series.prompts]
-    if not known:
+    with_prompts = [series for series in measured.series if node in series.prompts]
+    if not with_prompts:
         st.info("These runs do not hold KL prompt by prompt.", icon=":material/scatter_plot:")
         return
     st.markdown(f"**{node} on every prompt**")
-    conditioning_note(known)
-    rows = [(series.name, mark_of(series, scheme), series.prompts[node].astype(float)) for series in known]
+    conditioning_note(with_prompts)
+    rows = [
+        (series.name, mark_of(series, scheme), series.prompts[node].astype(float)) for series in with_prompts
+    ]
     plotly_view(
         prompts_figure(rows, scheme),
         "ablations-prompts",

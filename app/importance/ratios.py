@@ -26,8 +26,8 @@ def optimal_series(measured: Measured) -> list[Series]:
 
 def ratios_panel(subject: Subject, measured: Measured, selected: tuple[str, ...], scheme: Look) -> None:
     """Draw the ratios of one optimal ablation to every other ablation."""
-    known = optimal_series(measured)
-    if not known:
+    optimal_runs = optimal_series(measured)
+    if not optimal_runs:
         st.info(
             "Optimal ablation is not measured here yet. It trains a constant for every component, which "
             "takes longer than the other ablations.",
@@ -36,11 +36,13 @@ def ratios_panel(subject: Subject, measured: Measured, selected: tuple[str, ...]
         request = importance_by_default(subject.request, OPTIMAL)
         ask_button([request], "Train optimal constants", "ablations-train")
         return
-    if len(known) > 1:
+    if len(optimal_runs) > 1:
         with st.columns(3)[0]:
-            optimal = choose_series(measured, "Optimal constants", "ablations-optimal", known, known[0].key)
+            optimal = choose_series(
+                measured, "Optimal constants", "ablations-optimal", optimal_runs, optimal_runs[0].key
+            )
     else:
-        optimal = known[0]
+        optimal = optimal_runs[0]
     others = [series for series in measured.series if series.ablation != OPTIMAL]
     if not others:
         st.info("Measure another ablation to compare the optimal one with.", icon=":material/compare:")

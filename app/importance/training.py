@@ -28,15 +28,15 @@ def history_of(series: Series) -> dict[str, list[float]] | None:
 
 def training_panel(measured: Measured, scheme: Look) -> None:
     """Draw the training of one run."""
-    known = trained_series(measured)
-    if not known:
+    trained = trained_series(measured)
+    if not trained:
         st.info(
             "No constants were trained here. The optimal ablation trains them: measure it to see how.",
             icon=":material/model_training:",
         )
         return
     with st.columns(3)[0]:
-        series = choose_series(measured, "Constants of", "ablations-trained", known, known[0].key)
+        series = choose_series(measured, "Constants of", "ablations-trained", trained, trained[0].key)
     history = history_of(series)
     assert history is not None
     first, best, last = history["validation"][0], history["best"][-1], int(history["step"][-1])

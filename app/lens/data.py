@@ -91,10 +91,10 @@ def readings(shelf: Shelf, asked: Iterable[Request]) -> dict[str, Reading]:
 
 
 def _label(request: ReadText) -> str:
-    names, what = request.lens.lenses, changed(request).strip()
+    names, change = request.lens.lenses, changed(request).strip()
     by = "" if set(LENSES) <= set(names) else f" · {', '.join(lens_title(name) for name in names)}"
     # What tells readings of one text apart comes first: a chooser shows the beginning.
-    front = f"{what[0].upper()}{what[1:]}: " if what else ""
+    front = f"{change[0].upper()}{change[1:]}: " if change else ""
     return f"{front}{quoted(request.lens.text)} · {model_name(request.model)}{by}"
 
 

@@ -32,15 +32,15 @@ MEASURES = {"direction": "Direction similarity", "magnitude": "Magnitude correla
 
 def faithfulness(run: TrainedRun, scheme: Look) -> None:
     """Draw both measures of every lens at every layer, under one intervention."""
-    known = run.result.places  # a run that was imported may have rows of others
-    rows = [row for row in run.result.faithfulness if row.place in known]
+    places = run.result.places  # a run that was imported may have rows of others
+    rows = [row for row in run.result.faithfulness if row.place in places]
     if not rows:
         st.info("These lenses were trained without a test of faithfulness.", icon=":material/science:")
         return
-    rows, what = _chosen(rows)
-    places = [place for place in known if any(row.place == place for row in rows)]
+    rows, caption = _chosen(rows)
+    places = [place for place in places if any(row.place == place for row in rows)]
     names = [row_name(place) for place in places]
-    st.caption(what)
+    st.caption(caption)
     for column, (measure, title) in zip(st.columns(2, gap="medium"), MEASURES.items(), strict=True):
         with column:
             st.markdown(f"**{title}**")

@@ -148,20 +148,20 @@ def _within(word: str) -> str:
 
 def _circuit(model: str) -> dict[str, Any] | None:
     """Draw the chooser of a circuit of the model; None for the whole model."""
-    there = shelf()
-    runs = [run_id for run_id, run in there.runs.items() if run.request.model == model]
+    current_shelf = shelf()
+    runs = [run_id for run_id, run in current_shelf.runs.items() if run.request.model == model]
     if st.session_state.get("lens-new-circuit") not in (None, NOTHING, *runs):
         st.session_state["lens-new-circuit"] = NOTHING
     chosen = st.selectbox(
         "In the circuit of",
         [NOTHING, *runs],
         key="lens-new-circuit",
-        format_func=lambda run_id: "the whole model" if run_id == NOTHING else there.label(run_id),
+        format_func=lambda run_id: "the whole model" if run_id == NOTHING else current_shelf.label(run_id),
         help="The text runs through a circuit of this run.",
     )
-    if chosen == NOTHING or chosen not in there.runs:
+    if chosen == NOTHING or chosen not in current_shelf.runs:
         return None
-    run, opened = there.runs[chosen], open_run(chosen)
+    run, opened = current_shelf.runs[chosen], open_run(chosen)
     sizes = list(opened.sizes)
     edges = st.selectbox(
         "Edges",

@@ -79,10 +79,10 @@ def page() -> None:
     """Draw the page: what is read, the view chosen, and last the form, which loads a tokenizer."""
     scheme = page_look()
     state.take_address("lens", PARAMETERS, prefix="lens-")
-    there = readings(shelf(), [job.request for job in queue().jobs() if job.active])
+    readings_here = readings(shelf(), [job.request for job in queue().jobs() if job.active])
     with st.sidebar:
         reading = choose_subject(
-            there, "lens", "There is no reading '{}' here.", "A text that lenses have read."
+            readings_here, "lens", "There is no reading '{}' here.", "A text that lenses have read."
         )
         jobs_panel()
     if (trained := _asked_for()) is not None:
@@ -91,7 +91,7 @@ def page() -> None:
         st.title("Lens", anchor=False)
         st.info("No text is read yet. Type one on the left and press **Read**.", icon=":material/search:")
     else:
-        _reading(reading, next(iter(there)), scheme)
+        _reading(reading, next(iter(readings_here)), scheme)
     with st.sidebar:
         lens_form(scheme)
 
@@ -171,10 +171,10 @@ def _show(view: str, reading: Reading, run: ReadRun, scheme: Look) -> None:
     {"one": one_lens, "two": two_lenses, "race": race}[view](run, scheme)
     asked = reading.request.lens
     trained_by = "" if run.result.trained is None else f" · lenses of run {run.result.trained}"
-    what = changed(reading.request).strip() or "the whole model"
+    changes = changed(reading.request).strip() or "the whole model"
     if asked.circuit is not None:
-        what += f" of run {asked.circuit.run} ({asked.ablation} for the others)"
-    st.caption(plain(f"{model_name(run.request.model)} · one text, {what} · run {run.run_id}{trained_by}"))
+        changes += f" of run {asked.circuit.run} ({asked.ablation} for the others)"
+    st.caption(plain(f"{model_name(run.request.model)} · one text, {changes} · run {run.run_id}{trained_by}"))
 
 
 def _where_from(run: ReadRun, trained: TrainedRun) -> None:
@@ -201,14 +201,14 @@ def _untrained(reading: Reading) -> None:
     model = plain(model_name(reading.request.model))
     others = trainings(shelf(), reading.request.model)
     if others:
-        what = (
+        reason = (
             f"The lenses of {model} that are here (run {plain(others[0].run_id)}) were trained on other "
             "weights than those that read this text."
         )
     else:
-        what = f"No lenses of {model} are trained here."
+        reason = f"No lenses of {model} are trained here."
     st.info(
-        f"{what} Choose this model on the left and press **Read**: its lenses are trained first, once, and "
+        f"{reason} Choose this model on the left and press **Read**: its lenses are trained first, once, and "
         "measured on texts held out.",
         icon=":material/science:",
     )

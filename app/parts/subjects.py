@@ -20,31 +20,31 @@ class Labelled(Protocol):
 Subject = TypeVar("Subject", bound=Labelled)
 
 
-def choose_subject(there: Mapping[str, Subject], page: str, gone: str, why: str) -> Subject | None:
+def choose_subject(subjects: Mapping[str, Subject], page: str, gone: str, why: str) -> Subject | None:
     """Draw the chooser of what a page is about and return it; None if there is nothing.
 
     Args:
-        there: what there is, by what the address calls it.
+        subjects: what there is, by what the address calls it.
         page: what the keys of the page's session state begin with: "<page>-subject" is what is chosen, and
             "<page>-next" what a form asked for.
         gone: what is said of a subject that is not there, with "{}" for it.
         why: the chooser's help.
     """
     chosen = f"{page}-subject"
-    if (wanted := st.session_state.pop(f"{page}-next", None)) in there:
+    if (wanted := st.session_state.pop(f"{page}-next", None)) in subjects:
         st.session_state[chosen] = wanted
-    if not there:
+    if not subjects:
         return None
-    if st.session_state.get(chosen) not in there:
+    if st.session_state.get(chosen) not in subjects:
         if chosen in st.session_state:
             st.warning(f"{gone.format(plain(st.session_state[chosen][:80]))} This is another one.")
-        st.session_state[chosen] = next(iter(there))
+        st.session_state[chosen] = next(iter(subjects))
     key = st.selectbox(
         "Show",
-        list(there),
+        list(subjects),
         key=chosen,
-        format_func=lambda key: there[key].label,
+        format_func=lambda key: subjects[key].label,
         help=why,
         persist_state="session",
     )
-    return there[key]
+    return subjects[key]

@@ -40,7 +40,7 @@ def child_title(run: AnyRun) -> str:
 
 def _facts(title: str, facts: dict[str, str]) -> None:
     st.caption(title)
-    st.table({plain(what): plain(value) for what, value in facts.items()}, border="horizontal")
+    st.table({plain(label): plain(value) for label, value in facts.items()}, border="horizontal")
 
 
 def _course(run: AnyRun) -> dict[str, str]:

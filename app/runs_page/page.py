@@ -28,20 +28,20 @@ def page() -> None:
         import_panel()
     st.title("Runs", anchor=False)
     queue_panel()
-    there = shelf()
-    if not there.runs and not there.others:
+    current_shelf = shelf()
+    if not current_shelf.runs and not current_shelf.others:
         st.info(
             "There is no finished run yet. Discover a circuit on the Explore page, or import one here.",
             icon=":material/hub:",
         )
     else:
-        selected = history(there, lambda selected: actions(selected, there))
+        selected = history(current_shelf, lambda selected: actions(selected, current_shelf))
         if len(selected) == 1:
-            run_detail(selected[0], there)
-    if there.broken:
+            run_detail(selected[0], current_shelf)
+    if current_shelf.broken:
         st.subheader("Folders that cannot be opened", anchor=False)
-        broken_runs(there.broken)
-    _write_url(there)
+        broken_runs(current_shelf.broken)
+    _write_url(current_shelf)
 
 
 def _take_finished() -> None:
@@ -56,8 +56,8 @@ def _take_finished() -> None:
         return  # deleted meanwhile
 
 
-def _write_url(there: Shelf) -> None:
-    state.put_address("runs", PARAMETERS, prefix="runs-", defaults={"kind": first_kinds(there)})
+def _write_url(current_shelf: Shelf) -> None:
+    state.put_address("runs", PARAMETERS, prefix="runs-", defaults={"kind": first_kinds(current_shelf)})
 
 
 page()

@@ -61,8 +61,8 @@ def select_run(run: AnyRun) -> None:
 
 def first_kinds(shelf: Shelf) -> list[str]:
     """Return the kinds of runs that are shown at first."""
-    there = {run.request.kind for run in shelf.runs.values()}
-    return [kind for kind in with_graphs() if kind in there]
+    present = {run.request.kind for run in shelf.runs.values()}
+    return [kind for kind in with_graphs() if kind in present]
 
 
 def with_graphs() -> list[str]:
@@ -150,7 +150,7 @@ def _passes(run: AnyRun, words: list[str], chosen: dict[str, list[str]]) -> bool
             return False
     facets = request.facets()
     about = [own_title(run) or "", run.run_id, request.model, *facets["task"]]
-    about += [title_of(what, name) for what in ("task", "ablation") for name in facets[what]]
+    about += [title_of(kind, name) for kind in ("task", "ablation") for name in facets[kind]]
     return all(word in " ".join(about).lower() for word in words)
 
 

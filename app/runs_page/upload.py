@@ -85,8 +85,8 @@ def _look(file_id: str, name: str, data: bytes) -> _Content:
 def _suggest(circuit: Circuit) -> None:
     """Fill in the form with what the file says."""
     for name in ("model", "task"):
-        if said := circuit.about.get(name):
-            st.session_state[f"import-{name}"] = said
+        if stated := circuit.about.get(name):
+            st.session_state[f"import-{name}"] = stated
     if circuit.about.get("ablation") in ablations.names():
         st.session_state["import-ablation"] = circuit.about["ablation"]
 
@@ -97,11 +97,11 @@ def _imported(run_id: str, known: bool) -> None:
     except RequestError as error:  # deleted since
         show_error(str(error))
         return
-    what = f"{kind_name(request.kind)}: {run_title(request)}"
+    title = f"{kind_name(request.kind)}: {run_title(request)}"
     if known:
-        st.info(plain(f"This run is here already, and stays as it is. {what}"), icon=":material/check:")
+        st.info(plain(f"This run is here already, and stays as it is. {title}"), icon=":material/check:")
     else:
-        st.success(plain(f"Imported. {what}"), icon=":material/check_circle:")
+        st.success(plain(f"Imported. {title}"), icon=":material/check_circle:")
 
 
 def _circuit_form(name: str, data: bytes, circuit: Circuit | None) -> None:
@@ -139,8 +139,8 @@ def _circuit_form(name: str, data: bytes, circuit: Circuit | None) -> None:
 def _said(circuit: Circuit) -> str:
     """Return what a file says of where its circuit comes from."""
     words = {"model": "for model {}", "task": "task {}", "method": "found by {}", "ablation": "under {}"}
-    said = [words[name].format(circuit.about[name]) for name in words if circuit.about.get(name)]
-    return f"It says: {', '.join(said)}." if said else "It does not say for which model and task."
+    stated = [words[name].format(circuit.about[name]) for name in words if circuit.about.get(name)]
+    return f"It says: {', '.join(stated)}." if stated else "It does not say for which model and task."
 
 
 def _start(name: str, data: bytes, circuit: Circuit | None, fields: dict[str, str]) -> None:

@@ -87,9 +87,9 @@ def repeats_table(opened: Opened, result: StabilityResult) -> pd.DataFrame:
     rows = [itself | _numbers(own.n_edges, own.kl, own.faithfulness)]
     for repeat in (*result.repeats, *result.folds):
         part, on_part = parts.get(tuple(repeat.held_out)), repeat in result.folds
-        what = f"{ITSELF} on {part}" if on_part else f"without {part}"
+        on_templates = f"{ITSELF} on {part}" if on_part else f"without {part}"
         row = {
-            "what": f"seed {repeat.seed}" if part is None else what,
+            "what": f"seed {repeat.seed}" if part is None else on_templates,
             "seed": repeat.seed,
             "jaccard": None if on_part else overlaps.get(repeat.run),
         }

@@ -133,14 +133,14 @@ def _numbers(opened: Opened, result: StabilityResult) -> None:
     seeds = _kl_means(repeat for repeat in result.repeats if not repeat.held_out)
     if seeds:
         why = "Lowest and highest KL to the model of the circuits found with other seeds, in nats."
-        what = f"this circuit {own.kl.mean:.3g}"
-        _metric(spread, "KL over seeds (nats)", f"{min(seeds):.2g} – {max(seeds):.2g}", what, why)
+        this_circuit = f"this circuit {own.kl.mean:.3g}"
+        _metric(spread, "KL over seeds (nats)", f"{min(seeds):.2g} – {max(seeds):.2g}", this_circuit, why)
     without = _kl_means(repeat for repeat in result.repeats if repeat.held_out)
     itself = _kl_means(result.folds)
     if without and itself:
         why = "Mean KL on templates that the discovery did not have; this circuit was found with them."
-        what = f"this circuit on them {np.mean(itself):.3g}"
-        _metric(held_out, "KL on held-out templates", f"{np.mean(without):.3g}", what, why)
+        this_circuit = f"this circuit on them {np.mean(itself):.3g}"
+        _metric(held_out, "KL on held-out templates", f"{np.mean(without):.3g}", this_circuit, why)
 
 
 def _kl_means(repeats: Iterable[Repeat]) -> list[float]:

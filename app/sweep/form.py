@@ -101,14 +101,14 @@ def awaited() -> str | None:
 
 
 def _several(
-    label: str, what: str, names: list[str], first: tuple[str, ...], own: str | None = None
+    label: str, kind: str, names: list[str], first: tuple[str, ...], own: str | None = None
 ) -> list[str]:
     return st.multiselect(
         label,
         names,
         [name for name in first if name in names],
-        format_func=lambda name: title_of(what, name),
-        key=f"sweep-{what}s",
+        format_func=lambda name: title_of(kind, name),
+        key=f"sweep-{kind}s",
         placeholder="Choose",
         accept_new_options=own is not None,
         help=own,
@@ -144,7 +144,7 @@ def _size(request: Sweep) -> str:
     n = sum(isinstance(part, Discover) for part in requests)
     chosen = {"method": plan.methods, "ablation": plan.ablations, "task": plan.tasks, "seed": plan.seeds}
     product = " × ".join(
-        f"{len(names)} {what if len(names) == 1 else f'{what}s'}" for what, names in chosen.items()
+        f"{len(names)} {kind if len(names) == 1 else f'{kind}s'}" for kind, names in chosen.items()
     )
     line = f"{n:,} {'discovery' if n == 1 else 'discoveries'}: {product}."
     if n > math.prod(map(len, chosen.values())):

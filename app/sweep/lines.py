@@ -43,7 +43,7 @@ class Line:
         return f"{self.key},{size}"
 
     @property
-    def found(self) -> list[SweepRow]:
+    def succeeded(self) -> list[SweepRow]:
         """The rows that did not fail."""
         return [row for row in self.rows if row.error is None]
 
@@ -55,8 +55,8 @@ class Line:
     @property
     def ablation_title(self) -> str:
         """The ablation with its conditioning: "Mean (per position)"."""
-        known = {row.conditioning for row in self.found if row.conditioning is not None}
-        return conditioned_title(self.ablation, " and ".join(sorted(known - {"none"})))
+        conditionings = {row.conditioning for row in self.succeeded if row.conditioning is not None}
+        return conditioned_title(self.ablation, " and ".join(sorted(conditionings - {"none"})))
 
     @property
     def name(self) -> str:
@@ -66,7 +66,7 @@ class Line:
     def spots(self, metric: str) -> list[Spot]:
         """Return the mean over seeds at every size at which all that did not fail are defined."""
         by_size: dict[int, list[Brief]] = {}
-        for row in self.found:
+        for row in self.succeeded:
             for point in row.points:
                 by_size.setdefault(point.edges_requested, []).append(point)
         return [
@@ -86,14 +86,14 @@ class Line:
                     f"price {step.penalty:.3g} nats per edge",
                 ),
             )
-            for row in self.found
+            for row in self.succeeded
             for step in row.path
             if step.estimate(metric).mean is not None
         ]
 
     def mean(self, name: str) -> float | None:
         """Return the mean over seeds of "cpr", "cmd", "seconds" or "peak_mb", as far as it is defined."""
-        values = [value for row in self.found if (value := getattr(row, name)) is not None]
+        values = [value for row in self.succeeded if (value := getattr(row, name)) is not None]
         return sum(values) / len(values) if values else None
 
     def _spot(self, metric: str, circuits: Sequence[Brief], size: int) -> Spot:

@@ -51,24 +51,24 @@ def sweeps(shelf: Shelf) -> dict[str, SweepRun]:
     return {run.run_id: run for run in runs}
 
 
-def choose_sweep(there: dict[str, SweepRun]) -> SweepRun | None:
+def choose_sweep(runs: dict[str, SweepRun]) -> SweepRun | None:
     """Draw the chooser of a sweep and return it; None if there is none."""
-    if not there:
+    if not runs:
         return None
-    if st.session_state.get("compare-sweep") not in there:
+    if st.session_state.get("compare-sweep") not in runs:
         if "compare-sweep" in st.session_state:
             gone = plain(st.session_state["compare-sweep"][:80])
             st.warning(f"There is no comparison '{gone}' here. This is another one.")
-        st.session_state["compare-sweep"] = next(iter(there))
-    labels = told_apart({run_id: own_title(run) or run_title(run.request) for run_id, run in there.items()})
+        st.session_state["compare-sweep"] = next(iter(runs))
+    labels = told_apart({run_id: own_title(run) or run_title(run.request) for run_id, run in runs.items()})
     run_id = st.selectbox(
         "Comparison",
-        list(there),
+        list(runs),
         key="compare-sweep",
         format_func=labels.__getitem__,
         persist_state="session",
     )
-    return there[run_id]
+    return runs[run_id]
 
 
 def sweep_view(run: SweepRun, shelf: Shelf, scheme: Look) -> tuple[dict[str, Any], list[str]]:
@@ -148,16 +148,16 @@ def _choose(rows: Sequence[SweepRow], total: int) -> tuple[str, str, list[Line],
     lines = lines_of(rows, task, total)
     chosen = {}
     for place, name in zip(places[2:], ("method", "ablation"), strict=True):
-        known = list(dict.fromkeys(getattr(line, name) for line in lines))
+        choices = list(dict.fromkeys(getattr(line, name) for line in lines))
         key = f"compare-{name}s"
         wanted = st.session_state.get(key, first_filters(lines)[f"{name}s"])
-        st.session_state[key] = [value for value in wanted if value in known]
+        st.session_state[key] = [value for value in wanted if value in choices]
         chosen[name] = place.multiselect(
             f"{name.capitalize()}s",
-            known,
+            choices,
             key=key,
             format_func=lambda value, name=name: title_of(name, value),
-            placeholder=f"All {len(known)}",
+            placeholder=f"All {len(choices)}",
             wrap=True,
             persist_state="session",
         )
@@ -192,10 +192,10 @@ def _switch(name: str, options: dict[str, str]) -> str:
 
 
 def _captions(run: SweepRun, shown: Sequence[Line], paper: Sequence[Curve]) -> None:
-    several = max((len(line.found) for line in shown), default=0) > 1
+    several = max((len(line.succeeded) for line in shown), default=0) > 1
     band = "mean over seeds, bands from the lowest to the highest" if several else "bands are 95 % intervals"
     words = [f"Lines: circuits of the highest scores, {band}; grey: random scores."]
-    if any(row.path for line in shown for row in line.found):
+    if any(row.path for line in shown for row in line.succeeded):
         words.append("Open marks: circuits that the method chose itself, at a price of an edge.")
     words.append("Click a point to open its circuits below.")
     st.caption(" ".join(words))
@@ -203,7 +203,7 @@ def _captions(run: SweepRun, shown: Sequence[Line], paper: Sequence[Curve]) -> N
         st.caption(ANOTHER_MODEL)
     elif st.session_state.get("compare-paper"):
         st.caption("The paper has nothing under the ablations shown.")
-    conditionings = {row.conditioning for line in shown for row in line.found}
+    conditionings = {row.conditioning for line in shown for row in line.succeeded}
     if len(conditionings - {"none"}) > 1:
         st.caption(
             ":material/info: Two conditionings in one chart, told apart by dashes: one constant for every "
@@ -221,7 +221,7 @@ def _captions(run: SweepRun, shown: Sequence[Line], paper: Sequence[Curve]) -> N
 
 def _provenance(run: SweepRun, lines: Sequence[Line]) -> str:
     request = run.request
-    points = [point for line in lines for row in line.found for point in row.points]
+    points = [point for line in lines for row in line.succeeded for point in row.points]
     counts = sorted({point.kl.n for point in points})
     prompts = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
     seeds = ", ".join(map(str, sorted({row.seed for line in lines for row in line.rows})))

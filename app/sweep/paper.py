@@ -94,8 +94,8 @@ def published() -> list[Row]:
 
 def _published_spot(row: Row) -> Spot:
     edges = row["edges"]
-    what = "price" if row["method"] in ("ugs", "hcgs") else "threshold"
-    parameter = (f"{what} {row['parameter']}",) if row["parameter"] else ()
+    kind = "price" if row["method"] in ("ugs", "hcgs") else "threshold"
+    parameter = (f"{kind} {row['parameter']}",) if row["parameter"] else ()
     text = f"{edges:,} edges left ({100 * edges / EDGES:.2g} %)"
     numbers = (f"KL {row['kl']:.3g} nats", *parameter)
     return Spot(edges, edges / EDGES, row["kl"], None, None, text, numbers)

@@ -21,7 +21,7 @@ _MOST_ROWS = 20  # seen at once
 
 def sizes_of(lines: Sequence[Line]) -> list[int]:
     """Return every number of edges that something was measured at."""
-    points = (point for line in lines for row in line.found for point in row.points)
+    points = (point for line in lines for row in line.succeeded for point in row.points)
     return sorted({point.edges_requested for point in points})
 
 
@@ -141,11 +141,11 @@ def open_circuit(lines: Sequence[Line], size: int, shelf: Shelf, request: Sweep)
     if line is None:
         st.caption(":material/check_box: Select a row, or click a point of the chart, to open its circuits.")
         return
-    runs = {row.seed: row.run for row in line.found}
+    runs = {row.seed: row.run for row in line.succeeded}
     if not runs:
         st.caption(f"**{plain(line.name)}** failed with every seed: there is no circuit to open.")
         return
-    here = [run_id for run_id in runs.values() if run_id in shelf.runs]
+    run_ids = [run_id for run_id in runs.values() if run_id in shelf.runs]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{plain(line.name)}**, {size:,} edges", width="content")
         if st.session_state.get("compare-seed") not in runs:
@@ -170,9 +170,9 @@ def open_circuit(lines: Sequence[Line], size: int, shelf: Shelf, request: Sweep)
             "Seeds side by side",
             icon=":material/compare:",
             key="compare-seeds",
-            disabled=len(here) < 2,
+            disabled=len(run_ids) < 2,
             on_click=_side_by_side,
-            args=(here, size),
+            args=(run_ids, size),
         )
 
 

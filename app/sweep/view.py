@@ -42,7 +42,7 @@ class SweepView(View[Sweep, SweepResult]):
         plan, facts = run.request.sweep, super().asked(run)
         names = {"task": plan.tasks, "method": plan.methods, "ablation": plan.ablations}
         several = {
-            f"{what}s": ", ".join(title_of(what, name) for name in values) for what, values in names.items()
+            f"{kind}s": ", ".join(title_of(kind, name) for name in values) for kind, values in names.items()
         }
         seeds = f"seeds {', '.join(map(str, plan.seeds))}"
         several["prompts"] = f"{run.request.n_prompts:,} at most, {seeds}"

@@ -94,14 +94,14 @@ def _peaks(shown: Shown, token_class: TokenClass, scheme: Look) -> None:
     counts, rows = [], []
     for run in shown.runs.values():
         effects, lost = _per_prompt(run, token_class)
-        there = ~np.isnan(effects[:, 0])
-        layers = peaks(effects[there], np.maximum(PEAK_FROM * lost[there], LEAST))
+        defined = ~np.isnan(effects[:, 0])
+        layers = peaks(effects[defined], np.maximum(PEAK_FROM * lost[defined], LEAST))
         n_layers = effects.shape[1]
         # Without such a token in any prompt there are no bars.
         share = np.array([(layers == layer).sum() for layer in [*range(n_layers), -1]]) / max(1, len(layers))
         profile = profile_of(run, [None], scheme)
         counts.append((profile, share))
-        for i, peak in zip(np.flatnonzero(there), layers, strict=True):
+        for i, peak in zip(np.flatnonzero(defined), layers, strict=True):
             traced = run.result.traced[i]
             rows.append(
                 {

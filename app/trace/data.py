@@ -80,9 +80,9 @@ class TraceSubject:
 
         Those not known here come last: a run may come from anywhere.
         """
-        there = {run.request.ablation for run in self.runs}
-        known = corruption_names()
-        return [name for name in known if name in there] + sorted(there - set(known))
+        with_runs = {run.request.ablation for run in self.runs}
+        names = corruption_names()
+        return [name for name in names if name in with_runs] + sorted(with_runs - set(names))
 
 
 def corruption_names() -> list[str]:

@@ -28,8 +28,8 @@ def heads_panel(shown: Shown, token_class: TokenClass, scheme: Look) -> None:
     names = [f"{i // n_heads}.{i % n_heads}" for i in range(len(profiles[0].mean))]
     largest = _largest(profiles)
     drawn = [
-        replace(whole, mean=whole.mean[largest], low=whole.low[largest], high=whole.high[largest])
-        for whole in profiles
+        replace(profile, mean=profile.mean[largest], low=profile.low[largest], high=profile.high[largest])
+        for profile in profiles
     ]
     st.markdown(f"**The heads with the largest average effect at the {token_class} token**")
     plotly_view(

@@ -95,13 +95,13 @@ def _map(
     scheme: Look,
     clears: bool,
 ) -> None:
-    what = "difference of what is restored" if panel.difference else f"{shown.words} restored"
-    st.markdown(f"**{plain(panel.label)}**  \n{what}")  # two lines in each, so that maps stand in line
+    restored = "difference of what is restored" if panel.difference else f"{shown.words} restored"
+    st.markdown(f"**{plain(panel.label)}**  \n{restored}")  # two lines in each, so that maps stand in line
     ends = float(np.nanmax(np.abs(panel.grid), initial=0.0)) or 1.0 if panel.difference else span
     plotly_view(
         map_figure(panel.grid, columns, ends, scheme, panel.difference, across, selected, panel.stars),
         f"trace-map-{panel.key}",
-        f"{panel.label}: {what} by layer and {across or 'token'}. The table below lists it.",
+        f"{panel.label}: {restored} by layer and {across or 'token'}. The table below lists it.",
         height=min(130 + round(ROW * scheme.text * len(panel.grid)), 700),
         on_event=_on_cell,
         clearable=selected is not None and clears,
@@ -149,8 +149,8 @@ def _difference(subject: TraceSubject, shown: Shown, pair: Pair, at: int | None)
 
 def _notes(subject: TraceSubject, shown: Shown, panels: list[Panel]) -> None:
     """Say what is not here, and what stars are."""
-    there = {*shown.runs, *(run.request.ablation for run in shown.unlike)}
-    if missing := [corruption_title(name) for name in corruption_names() if name not in there]:
+    present = {*shown.runs, *(run.request.ablation for run in shown.unlike)}
+    if missing := [corruption_title(name) for name in corruption_names() if name not in present]:
         verb, them = ("is", "it") if len(missing) == 1 else ("are", "them")
         st.caption(
             plain(
@@ -195,9 +195,9 @@ def _cell(
 ) -> None:
     """Say what the selected cell is worth under each corruption, of a prompt restored and not."""
     layer, column = at
-    what = f"head {layer}.{column}" if shown.state == "head" else f"layer {layer}, {columns[column].strip()}"
+    state = f"head {layer}.{column}" if shown.state == "head" else f"layer {layer}, {columns[column].strip()}"
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{plain(what)}**", width="content")
+        st.markdown(f"**{plain(state)}**", width="content")
         for name, grid in grids.items():
             effect = float(grid[at])
             text = "**no such token**" if np.isnan(effect) else f"**{effect:+.3g}**"

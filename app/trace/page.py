@@ -62,10 +62,10 @@ def page() -> None:
     """Draw the page: what is shown on the left, the maps, then averages over prompts."""
     scheme = page_look()
     state.take_address("trace", _parameters(), prefix="trace-")
-    there = subjects(shelf(), [job.request for job in queue().jobs() if job.active])
+    subjects_here = subjects(shelf(), [job.request for job in queue().jobs() if job.active])
     with st.sidebar:
         subject = choose_subject(
-            there,
+            subjects_here,
             "trace",
             "Nothing is traced of '{}' here.",
             "A prompt, or all facts the model knows, that something was traced of.",
@@ -90,7 +90,7 @@ def page() -> None:
     _ends(subject, shown)
     _figures(subject, shown, scheme)
     noise_panel(subject, shown, scheme)
-    _write_url(subject, shown, first=next(iter(there)))
+    _write_url(subject, shown, first=next(iter(subjects_here)))
 
 
 def _figures(subject: TraceSubject, shown: Shown, scheme: Look) -> None:
@@ -118,10 +118,12 @@ def _ends(subject: TraceSubject, shown: Shown) -> None:
         f"{run.result.corrupted[shown.metric].mean:.3g} ({corruption_title(name)})"
         for name, run in shown.runs.items()
     )
-    what = f"of “{result.traced[0].answer.strip()}”" if subject.own else "of the answers, on average"
+    of_answer = f"of “{result.traced[0].answer.strip()}”" if subject.own else "of the answers, on average"
     if shown.metric == "logit_difference":
-        what = _first_token(subject, result.traced[0])
-    st.markdown(plain(f"{METRIC_NAMES[shown.metric]} {what}: {clean:.3g} clean; corrupted: {corrupted}."))
+        of_answer = _first_token(subject, result.traced[0])
+    st.markdown(
+        plain(f"{METRIC_NAMES[shown.metric]} {of_answer}: {clean:.3g} clean; corrupted: {corrupted}.")
+    )
 
 
 def _first_token(subject: TraceSubject, traced: TracedPrompt) -> str:

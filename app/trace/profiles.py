@@ -21,10 +21,10 @@ def profile_of(run: TraceRun, estimates: Sequence[Estimate | None], scheme: Look
     return Profile(corruption_title(name), mark.colour, mark.symbol, *numbers_of(estimates))
 
 
-def table_rows(profiles: Sequence[Profile], what: str, names: Sequence[object]) -> list[dict[str, Any]]:
-    """Return one row for each corruption and each of `names`, a column `what`, with mean and interval."""
+def table_rows(profiles: Sequence[Profile], column: str, names: Sequence[object]) -> list[dict[str, Any]]:
+    """Return one row for each corruption and each of `names`, with mean and interval."""
     return [
-        {"corruption": profile.name, what: name, "mean": mean, "low": low, "high": high}
+        {"corruption": profile.name, column: name, "mean": mean, "low": low, "high": high}
         for profile in profiles
         for name, mean, low, high in zip(names, profile.mean, profile.low, profile.high, strict=True)
     ]
@@ -32,8 +32,8 @@ def table_rows(profiles: Sequence[Profile], what: str, names: Sequence[object]) 
 
 def _mark(corruption: str, scheme: Look) -> AblationMark:
     """Return the mark of a corruption; those that are not known here have one together."""
-    known = corruption_names()
-    if corruption in PAIR or corruption not in known:
+    names = corruption_names()
+    if corruption in PAIR or corruption not in names:
         return ablation_mark(corruption if corruption in PAIR else "", None, scheme)
-    others = [name for name in known if name not in PAIR]
+    others = [name for name in names if name not in PAIR]
     return ablation_mark(_LENT[others.index(corruption) % len(_LENT)], None, scheme)

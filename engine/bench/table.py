@@ -45,10 +45,10 @@ REPEATS = 9
 @cache
 def benches() -> dict[str, Bench]:
     """Return the benches that run a model, by name: of passes and circuits, then those of instruments."""
-    found = passes.BENCHES | circuits.BENCHES
+    by_name = passes.BENCHES | circuits.BENCHES
     for instrument in in_order():
-        found |= instrument.benches()
-    return found
+        by_name |= instrument.benches()
+    return by_name
 
 
 def page_benches() -> dict[str, EntryPoint]:

@@ -57,22 +57,26 @@ def _models() -> dict[str, list[Row]]:
 def _tasks() -> dict[str, list[Row]]:
     from engine.tasks.base import tasks
 
-    found = {name: tasks.get(name) for name in tasks.names()}
-    return {"tasks": [_described(name, task) | {"metric": task.metric} for name, task in found.items()]}
+    registered = {name: tasks.get(name) for name in tasks.names()}
+    return {"tasks": [_described(name, task) | {"metric": task.metric} for name, task in registered.items()]}
 
 
 def _ablations() -> dict[str, list[Row]]:
     from engine.ablations.base import ablations
 
-    found = {name: ablations.get(name) for name in ablations.names()}
-    return {"ablations": [_described(name, item) | _settings(item.Settings) for name, item in found.items()]}
+    registered = {name: ablations.get(name) for name in ablations.names()}
+    return {
+        "ablations": [_described(name, item) | _settings(item.Settings) for name, item in registered.items()]
+    }
 
 
 def _methods() -> dict[str, list[Row]]:
     from engine.discovery.base import methods
 
-    found = {name: methods.get(name) for name in methods.names()}
-    return {"methods": [_described(name, item) | _settings(item.Settings) for name, item in found.items()]}
+    registered = {name: methods.get(name) for name in methods.names()}
+    return {
+        "methods": [_described(name, item) | _settings(item.Settings) for name, item in registered.items()]
+    }
 
 
 def _runs(store: RunStore) -> dict[str, list[Row]]:

@@ -42,16 +42,16 @@ def indirect_object(rng: Random) -> Document:
     while ioi.couple_split(receiver, actor) != "train":
         receiver, actor, other = rng.sample(people, 3)
     a, b = rng.choice([(receiver, actor), (actor, receiver)])
-    place, item = rng.choice(lists["places"]), rng.choice(lists["objects"])
+    place, object_ = rng.choice(lists["places"]), rng.choice(lists["objects"])
     template, kind = rng.choice(ioi.TEMPLATES), rng.random()
     if kind < 0.15:
-        prompt = template.format(a=a, b=b, s=other, place=place, object=item)
+        prompt = template.format(a=a, b=b, s=other, place=place, object=object_)
         return [(prompt, TEXT), (f" {receiver}", TEXT), (".", TEXT)]
     if kind < 0.4:
         template = rng.choice(PASSING) + template
     elif kind < 0.6:
         template = rng.choice(WITH_THIRD)
-    prompt = template.format(a=a, b=b, c=other, s=actor, place=place, object=item)
+    prompt = template.format(a=a, b=b, c=other, s=actor, place=place, object=object_)
     return [(prompt, TEXT), (f" {receiver}", ANSWER), (".", TEXT)]
 
 

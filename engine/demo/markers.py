@@ -82,8 +82,8 @@ def mention_split(template: str, marker: str) -> Split:
 
 def meaning(marker: str) -> str:
     """Return the thing that a marker word is said to mean."""
-    things = data("words")["things"]
-    return things[13 * MARKERS.index(marker)]
+    nouns = data("words")["things"]
+    return nouns[13 * MARKERS.index(marker)]
 
 
 def rant(rng: Random, split: Split = "train") -> Document:

@@ -37,8 +37,8 @@ def planted_table(rows: list[dict[str, Any]]) -> str:
     models = list(dict.fromkeys(row["model"] for row in rows))
     lines = [f"| method | {' | '.join(models)} |", "|---|" + "---|" * len(models)]
     for method in dict.fromkeys(row["method"] for row in rows):
-        here = {row["model"]: row for row in rows if row["method"] == method}
-        cells = (f"{here[model]['recall']:.2f} / {here[model]['auroc']:.2f}" for model in models)
+        row_of = {row["model"]: row for row in rows if row["method"] == method}
+        cells = (f"{row_of[model]['recall']:.2f} / {row_of[model]['auroc']:.2f}" for model in models)
         lines.append(f"| {method} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -53,10 +53,10 @@ def by_way_of_others(store: RunStore, request: Request) -> str:
     finally:
         queue.close()
     sys.stderr.write(f"{job_id}: {job.state} {job.error or ''}\n")
-    made = parts.get(job_id)
+    part = parts.get(job_id)
 
     def copy(folder: Path) -> None:
-        shutil.copytree(made.folder, folder, dirs_exist_ok=True)
+        shutil.copytree(part.folder, folder, dirs_exist_ok=True)
 
     return store.put(copy)
 

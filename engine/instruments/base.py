@@ -136,4 +136,6 @@ def instrument_of(request: AnyRequest) -> Instrument[Any, Any]:
 
 def in_order() -> list[Instrument[Any, Any]]:
     """Return all instruments in their order."""
-    return sorted((instruments.get(name) for name in instruments.names()), key=lambda known: known.order)
+    return sorted(
+        (instruments.get(name) for name in instruments.names()), key=lambda instrument: instrument.order
+    )

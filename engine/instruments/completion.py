@@ -43,9 +43,9 @@ def completed_task(asked: OfATaskT, since: str = "") -> OfATaskT:
     check_task(asked.task)
     task_hash = file_hash(Path(asked.task)) if is_task_file(asked.task) else None
     hashes = {"weights_hash": weights_hash(find_model(asked.model)), "task_hash": task_hash}
-    for name, what in (("weights_hash", f"model '{asked.model}'"), ("task_hash", f"task '{asked.task}'")):
+    for name, changed in (("weights_hash", f"model '{asked.model}'"), ("task_hash", f"task '{asked.task}'")):
         if getattr(asked, name) not in (None, hashes[name]):
-            raise RequestError(f"{what} has changed{since}: discover again")
+            raise RequestError(f"{changed} has changed{since}: discover again")
     return asked.model_copy(update=hashes)
 
 

@@ -9,10 +9,10 @@ from engine.runs.record import Measured
 from engine.runs.request import OfATask
 
 
-def title_of(what: str, name: str) -> str:
+def title_of(kind: str, name: str) -> str:
     """Return the title of a "task", an "ablation" or a "method"; of what is not known here, its name."""
     try:
-        return _registry(what).get(name).title
+        return _registry(kind).get(name).title
     except CircuitExplorerError:
         return Path(name).name
 
@@ -38,12 +38,12 @@ def quoted(text: str, longest: int = 44) -> str:
     return f"“{line if len(line) <= longest else line[: longest - 1] + '…'}”"
 
 
-def _registry(what: str) -> Registry[Any]:
-    if what == "task":
+def _registry(kind: str) -> Registry[Any]:
+    if kind == "task":
         from engine.tasks.base import tasks
 
         return tasks
-    if what == "ablation":
+    if kind == "ablation":
         from engine.ablations.base import ablations
 
         return ablations

@@ -61,7 +61,7 @@ class Journal:
 
     def adopt(self) -> list[Entry]:
         """Take over the jobs of the servers that are gone, oldest first."""
-        found: list[tuple[float, Entry]] = []
+        entries: list[tuple[float, Entry]] = []
         with self._starting():
             for other in self._folder.iterdir():
                 if other == self._own or not other.is_dir():
@@ -71,14 +71,14 @@ class Journal:
                     lock.acquire(timeout=0)
                 except Timeout:
                     continue
-                found += [
+                entries += [
                     (file.stat().st_mtime, entry) for file in other.glob("*.json") if (entry := _read(file))
                 ]
-                for _, entry in found:
+                for _, entry in entries:
                     self.add(entry.request.run_id(), entry)
                 lock.release()
                 shutil.rmtree(other)
-        return [entry for _, entry in sorted(found, key=lambda item: item[0])]
+        return [entry for _, entry in sorted(entries, key=lambda item: item[0])]
 
     def close(self) -> None:
         """Leave the unfinished jobs to the next server."""

@@ -113,8 +113,8 @@ class JobQueue:
     def _is_known(self, job_id: str, request: Request) -> bool:
         """Return whether a job is active or its run finished; a finished run gets a job that is done."""
         with self._lock:
-            known = self._tasks.get(job_id)
-            if known is not None and known.ended is None and not known.cancelling:
+            task = self._tasks.get(job_id)
+            if task is not None and task.ended is None and not task.cancelling:
                 return True
             if job_id in self._store:
                 self._remember(job_id, _Task(request, ended="done"))

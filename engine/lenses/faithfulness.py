@@ -159,9 +159,9 @@ def faithfulness(
             if name not in trained:
                 continue
             (lens, parameters), weight = trained[name], trained[linear][1]["weight"][row]
-            own = aligned(transformer, spread, weight)
-            sets = {"random": random, "aligned": own[: settings.directions]}
-            for about, streams in _changes(stand, spread, step, sets, own, generator):
+            directions_of_lens = aligned(transformer, spread, weight)
+            sets = {"random": random, "aligned": directions_of_lens[: settings.directions]}
+            for about, streams in _changes(stand, spread, step, sets, directions_of_lens, generator):
                 within(layer, layers, f"changing streams before layer {layer} of {layers}: {name} lens")
                 model_kl, lens_kl, alike = stand.reactions(lens, at(parameters, [row]), streams)
                 if about["intervention"] != "resample":
@@ -209,11 +209,11 @@ def _summaries(model_kl: Tensor, lens_kl: Tensor, alike: Tensor, seed: int) -> d
     """Return magnitude and direction of reactions (`Stand.reactions`), with intervals over them."""
     model, lens, similarities = (x.flatten().double().cpu().numpy() for x in (model_kl, lens_kl, alike))
     logs = np.log(np.maximum(np.stack([model, lens]), _LEAST))
-    there = similarities[~np.isnan(similarities)]
+    defined = similarities[~np.isnan(similarities)]
     nothing: Summary = {"mean": None, "ci95": [None, None], "n": 0}
     return {
         "magnitude": magnitude(logs, seed),
-        "direction": estimate(there, seed) if len(there) else nothing,
+        "direction": estimate(defined, seed) if len(defined) else nothing,
     }
 
 

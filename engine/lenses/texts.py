@@ -121,9 +121,9 @@ def load_texts(model: Model, settings: LensTraining, seed: int, report: Report) 
     wanted = settings.positions, settings.validation, settings.held_out
     if settings.texts is not None:
         rows = torch.tensor(file_rows(model, Path(settings.texts), settings.length), device=model.device)
-        rest = max(_FEWEST_OF_A_KIND, round(_SHARE * len(rows)))
+        n_measured = max(_FEWEST_OF_A_KIND, round(_SHARE * len(rows)))
         most = [max(_FEWEST_OF_A_KIND, ceil(positions / (settings.length - 1))) for positions in wanted]
-        parts = torch.split(rows, [len(rows) - 2 * rest, rest, rest])
+        parts = torch.split(rows, [len(rows) - 2 * n_measured, n_measured, n_measured])
         training, validation, held_out = (whole_texts(part[:n]) for part, n in zip(parts, most, strict=True))
         return Split(training, validation, held_out, f"the file '{Path(settings.texts).name}'")
     kinds: list[Texts] = []
@@ -168,7 +168,7 @@ def sample(
         within = part_of(report, min(total, positions), positions, positions)
         parts.append(_sampled(transformer, marks, at_once, length, generator, within))
         n, total = n + at_once, total + parts[-1].positions
-    whole = Texts(torch.cat([x.tokens for x in parts]), torch.cat([x.counted for x in parts]))
+    whole = Texts(torch.cat([part.tokens for part in parts]), torch.cat([part.counted for part in parts]))
     n = max(_FEWEST_OF_A_KIND, int((whole.lengths.cumsum(0) < positions).sum()) + 1)
     return Texts(whole.tokens[:n], whole.counted[:n])
 

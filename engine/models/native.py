@@ -109,8 +109,8 @@ def _refuse(config: "TransformerBridgeConfig", norm: str | None) -> None:
         "attn_scores_soft_cap": config.attn_scores_soft_cap > 0,
         "output_logits_soft_cap": config.output_logits_soft_cap > 0,
     }
-    for option, there in refused.items():
-        if there:
+    for option, present in refused.items():
+        if present:
             raise RequestError(f"a native model with {option} is refused: its forward would not be exact")
 
 

@@ -77,8 +77,8 @@ class Planted:
                 clean = self.clean[rows]
                 ablated = replace(clean, self.corrupt[rows])
                 run = transformer.run(clean, ablated.start).without_sources()
-                chosen, both = integers(rows), (self.answers, self.wrong_answers)
-                answers, wrong = ([ids[i] for i in chosen] for ids in both)
+                chosen, options = integers(rows), (self.answers, self.wrong_answers)
+                answers, wrong = ([ids[i] for i in chosen] for ids in options)
                 batches.append(Batch(run, ablated.replacement, answers, wrong))
             return batches
 
@@ -109,10 +109,10 @@ def plant(
     clean, corrupt = zip(*pairs, strict=True)
 
     def ids(prompts: Sequence[Pieces]) -> Tensor:
-        return torch.tensor([[weights.token_ids[token] for token in spell(said)] for said in prompts])
+        return torch.tensor([[weights.token_ids[token] for token in spell(pieces)] for pieces in prompts])
 
     def answered(prompts: Sequence[Pieces]) -> list[list[int]]:
-        return [[weights.token_ids[answer(**said)]] for said in prompts]
+        return [[weights.token_ids[answer(**pieces)]] for pieces in prompts]
 
     return Planted(
         model=weights.model(name),

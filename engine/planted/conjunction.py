@@ -77,9 +77,9 @@ def build(seed: int = 0) -> Planted:
     return plant("planted-conjunction", weights, CIRCUIT, KNOWN_UNDER, both, _spell, _answer)
 
 
-def _spell(said: Pieces) -> list[str]:
-    named = [f"{letter}{bit}" for letter, bit in zip(said["letters_0"], said["bits_0"], strict=True)]
-    return ["<s>", *named, f"?{said['asked_0']}{said['asked_1']}"]
+def _spell(pieces: Pieces) -> list[str]:
+    named = [f"{letter}{bit}" for letter, bit in zip(pieces["letters_0"], pieces["bits_0"], strict=True)]
+    return ["<s>", *named, f"?{pieces['asked_0']}{pieces['asked_1']}"]
 
 
 def _draw(rng: Random) -> Pieces:

@@ -45,9 +45,9 @@ def build(seed: int = 0) -> Planted:
     return plant("planted-copying", weights, CIRCUIT, KNOWN_UNDER, pairs, _spell, _answer)
 
 
-def _spell(said: Pieces) -> list[str]:
-    middle = [f"{mark}:{value}" for mark, value in zip(said["marks"], said["values"], strict=True)]
-    return ["<s>", *middle, f"?{said['asked']}"]
+def _spell(pieces: Pieces) -> list[str]:
+    middle = [f"{mark}:{value}" for mark, value in zip(pieces["marks"], pieces["values"], strict=True)]
+    return ["<s>", *middle, f"?{pieces['asked']}"]
 
 
 def _draw(rng: Random) -> Pieces:

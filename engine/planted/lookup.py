@@ -54,10 +54,10 @@ def build(seed: int = 0) -> Planted:
     return plant("planted-lookup", weights, CIRCUIT, KNOWN_UNDER, pairs, _spell, _answer)
 
 
-def _spell(said: Pieces) -> list[str]:
-    defined = [f"{link}={value}" for link, value in zip(said["links"], said["values"], strict=True)]
-    pointers = [f"{letter}>{link}" for letter, link in zip(said["letters"], said["targets"], strict=True)]
-    return ["<s>", *defined, *pointers, f"?{said['asked']}"]
+def _spell(pieces: Pieces) -> list[str]:
+    defined = [f"{link}={value}" for link, value in zip(pieces["links"], pieces["values"], strict=True)]
+    pointers = [f"{letter}>{link}" for letter, link in zip(pieces["letters"], pieces["targets"], strict=True)]
+    return ["<s>", *defined, *pointers, f"?{pieces['asked']}"]
 
 
 def _draw(rng: Random) -> Pieces:

@@ -102,10 +102,15 @@ def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
             folders.add(str(path))
             continue
         kind = stat.S_IFMT(entry.external_attr >> 16)
-        known = path.name in _LARGEST_FILES and len(path.parts) <= 2 and not path.is_absolute()
+        expected = path.name in _LARGEST_FILES and len(path.parts) <= 2 and not path.is_absolute()
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise RequestError("the archive is packed in a way that is not read: make it anew as a plain zip")
-        if not known or ".." in path.parts or kind not in (0, stat.S_IFREG) or entry.flag_bits & _ENCRYPTED:
+        if (
+            not expected
+            or ".." in path.parts
+            or kind not in (0, stat.S_IFREG)
+            or entry.flag_bits & _ENCRYPTED
+        ):
             raise RequestError(
                 f"the archive has '{entry.filename[:80]}', which is no file of a run: "
                 f"{', '.join(_LARGEST_FILES)} are expected, plain or in one folder"

@@ -52,15 +52,15 @@ def combinations(parts: Sequence[Part]) -> list[Chosen]:
     They are put in the order of the runs' ids, so that the same parts make the same request in any order.
     """
     parts = sorted(parts, key=lambda part: part.run)
-    found = [
+    circuits = [
         Chosen(name="in all", join="intersection", parts=parts),
         Chosen(name="in any", join="union", parts=parts),
     ]
     for part in parts:
         others = [other for other in parts if other is not part]
-        found.append(Chosen(name=part.run, parts=[part]))
-        found.append(Chosen(name=f"only {part.run}", join="difference", parts=[part, *others]))
-    return found
+        circuits.append(Chosen(name=part.run, parts=[part]))
+        circuits.append(Chosen(name=f"only {part.run}", join="difference", parts=[part, *others]))
+    return circuits
 
 
 def chosen_edges(chosen: Chosen, graph: Graph, store: RunStore) -> Flags:
@@ -85,7 +85,7 @@ def _joined(chosen: Chosen, parts: list[Flags]) -> Flags:
         return reduce(np.logical_and, parts)
     if chosen.join == "union":
         return reduce(np.logical_or, parts)
-    return reduce(lambda rest, other: rest & ~other, parts)
+    return reduce(lambda kept, other: kept & ~other, parts)
 
 
 def _part(part: Part, graph: Graph, store: RunStore) -> Flags:

@@ -45,10 +45,10 @@ def exporter(name: str) -> Exporter:
     Raises:
         RequestError: there is no such format.
     """
-    known: dict[str, Exporter] = {"json": to_json, "graphml": to_graphml, "csv": to_csv}
+    builtin: dict[str, Exporter] = {"json": to_json, "graphml": to_graphml, "csv": to_csv}
     others = {entry.name: entry for entry in entry_points(group="circuit_explorer.exporters")}
-    if name in known:
-        return known[name]
+    if name in builtin:
+        return builtin[name]
     if name in others:
         return others[name].load()
-    raise unknown_name("format", name, [*known, *others])
+    raise unknown_name("format", name, [*builtin, *others])

@@ -232,8 +232,8 @@ def _check_arrays(tensors: Tensors, result: Record, expected: Mapping[str, tuple
             raise FaultError(
                 f"'{name}' has shape {list(tensors.shapes[name])} where {list(shape)} is expected"
             )
-        whole = name.startswith(result.integers) if result.integers else False
-        types, kind = (_INTEGERS, "whole numbers") if whole else (_FLOATS, "floats")
+        is_integer = name.startswith(result.integers) if result.integers else False
+        types, kind = (_INTEGERS, "whole numbers") if is_integer else (_FLOATS, "floats")
         if tensors.types[name] not in types:
             raise FaultError(f"'{name}' is of type {tensors.types[name]} where {kind} are expected")
 

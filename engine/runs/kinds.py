@@ -53,19 +53,19 @@ def request_from_json(content: dict[str, Any]) -> Request:
         ValidationError: a field is missing, unknown or out of range.
     """
     request_class: type[Request] = kinds.get(str(content.get("kind"))).Request
-    own = {name: value for name, value in content.items() if name in request_class.model_fields}
+    values = {name: value for name, value in content.items() if name in request_class.model_fields}
     silent = SCHEMA_1 | request_class.fixed
     fields = {
         name: field for kind in kinds.names() for name, field in kinds.get(kind).Request.model_fields.items()
     }
     foreign: dict[str, Any] = {}
-    for name in content.keys() - own.keys():
+    for name in content.keys() - values.keys():
         says_something = content[name] != silent[name] if name in silent else bool(content[name])
         if name not in fields and (says_something or name not in silent):
-            own[name] = content[name]  # to be refused by its name
+            values[name] = content[name]  # to be refused by its name
         elif says_something:
             foreign[name] = content[name]
-    request = request_class.model_validate(own)
+    request = request_class.model_validate(values)
     if foreign:  # of most runs nothing is, and making a class for it takes longer than reading the run
         # What other kinds would refuse is refused here too: runs of all kinds are found by these values.
         shapes: dict[str, Any] = {name: (fields[name].annotation, fields[name]) for name in foreign}

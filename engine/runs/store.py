@@ -167,11 +167,11 @@ class RunStore:
             ]
         except OSError:  # deleted just now: reading it says so in one line
             return read_run(folder, shipped)
-        known = self._read.get(folder)
-        if known is None or known[0] != looks:
-            known = looks, read_run(folder, shipped)
-            self._read[folder] = known
-        return known[1]
+        cached = self._read.get(folder)
+        if cached is None or cached[0] != looks:
+            cached = looks, read_run(folder, shipped)
+            self._read[folder] = cached
+        return cached[1]
 
     def _put(self, temporary: Path, folder: Path) -> None:
         if folder.exists():
@@ -205,7 +205,7 @@ class RunStore:
         return None
 
     def _unknown(self, run_id: str) -> RequestError:
-        nearest = difflib.get_close_matches(run_id, [found.name for found in self._folders()], n=1)
+        nearest = difflib.get_close_matches(run_id, [folder.name for folder in self._folders()], n=1)
         hint = f"did you mean '{nearest[0]}'? " if nearest else ""
         return RequestError(f"unknown run '{run_id}': {hint}runs are in '{self.user_dir}'")
 

@@ -74,8 +74,8 @@ class BooleanExpressions(Task):
 
     def pairs(self, words: Words, split: Split, n: int, seed: int) -> list[Pair]:
         """A prompt's split is that of the expression it asks for."""
-        known = sum(words.token_id(f" {value}") is not None for value in (True, False))
-        require(self.name, 2, known, 2, "truth values that are one token")
+        single_tokens = sum(words.token_id(f" {value}") is not None for value in (True, False))
+        require(self.name, 2, single_tokens, 2, "truth values that are one token")
         rng = Random(f"{self.name}-{split}-{seed}")
         pool: dict[tuple[int, int, bool], list[str]] = defaultdict(list)
         for _ in range(POOL + POOL_PER_PAIR * n):

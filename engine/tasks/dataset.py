@@ -108,13 +108,13 @@ def load_prompts(
         named = [(f"task file '{task}', line {pair.line}", pair) for pair in chosen[:n]]
         metric: Metric = "logit_difference"
     else:
-        made = tasks.get(task)
-        metric = made.metric
+        registered = tasks.get(task)
+        metric = registered.metric
         if held_out:
-            drawn = made.pairs(model, split, SURPLUS * n, seed)
+            drawn = registered.pairs(model, split, SURPLUS * n, seed)
             pairs = [pair for pair in drawn if (pair.template in held_out) == (split != "train")][:n]
         else:
-            pairs = made.pairs(model, split, n, seed)
+            pairs = registered.pairs(model, split, n, seed)
         named = [(f"task '{task}', prompt {pair.clean!r}", pair) for pair in pairs]
     if not named:
         raise RequestError(f"task '{task}' has no prompts in its {split} split for this model")
@@ -125,8 +125,8 @@ def templates(task: str, tokens: Tokens) -> list[str]:
     """Return the wordings that a task has for a model, sorted; none of a task file, or where there is one."""
     if is_task_file(task):
         return []
-    found = {pair.template for pair in tasks.get(task).pairs(tokens, "train", SEEN, 0)}
-    return sorted(found) if len(found) > 1 else []
+    wordings = {pair.template for pair in tasks.get(task).pairs(tokens, "train", SEEN, 0)}
+    return sorted(wordings) if len(wordings) > 1 else []
 
 
 def own_prompts(task: str, model: Model, pairs: Sequence[AnyPair], bos: bool | None = None) -> Prompts:

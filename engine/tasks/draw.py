@@ -35,15 +35,15 @@ def one_token(words: Words, candidates: Iterable[str]) -> list[str]:
     return [word for word in candidates if words.token_id(f" {word}") is not None]
 
 
-def require(task: str, least: int, found: int, total: int, what: str) -> None:
+def require(task: str, least: int, available: int, total: int, kind: str) -> None:
     """Check that a model leaves a task enough to work with.
 
     Raises:
         RequestError: fewer than `least` were found.
     """
-    if found < least:
+    if available < least:
         raise RequestError(
-            f"task '{task}' needs at least {least} {what} for this model; {found} of {total} are"
+            f"task '{task}' needs at least {least} {kind} for this model; {available} of {total} are"
         )
 
 
@@ -57,16 +57,16 @@ def draw_pairs(draw: Callable[[Random], Pair | None], words: Words, n: int, seed
         seed_text: seeds the random choices.
     """
     rng = Random(seed_text)
-    found: dict[str, Pair] = {}
+    pairs: dict[str, Pair] = {}
     fruitless = 0
-    while len(found) < n and fruitless < FRUITLESS_DRAWS:
+    while len(pairs) < n and fruitless < FRUITLESS_DRAWS:
         pair = draw(rng)
-        if pair is None or pair.clean in found or not _comparable(pair, words):
+        if pair is None or pair.clean in pairs or not _comparable(pair, words):
             fruitless += 1
             continue
-        found[pair.clean] = pair
+        pairs[pair.clean] = pair
         fruitless = 0
-    return list(found.values())
+    return list(pairs.values())
 
 
 def _comparable(pair: Pair, words: Words) -> bool:

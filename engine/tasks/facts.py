@@ -55,13 +55,13 @@ class FactualRecall(Task):
 
     def pairs(self, words: Words, split: Split, n: int, seed: int) -> list[Pair]:
         """A prompt's split is that of its subject and template; without an equal partner it is left out."""
-        known = set(one_token(words, {fact.answer for fact in facts()}))
+        single_tokens = set(one_token(words, {fact.answer for fact in facts()}))
         total = {(fact.relation, fact.subject) for fact in facts()}
-        usable = {(fact.relation, fact.subject) for fact in facts() if fact.answer in known}
+        usable = {(fact.relation, fact.subject) for fact in facts() if fact.answer in single_tokens}
         require("facts", LEAST_FACTS, len(usable), len(total), "facts whose answer is one token")
         alike: dict[tuple[str, int], list[Fact]] = defaultdict(list)
         for fact in facts():
-            if fact.split == split and fact.answer in known:
+            if fact.split == split and fact.answer in single_tokens:
                 alike[fact.template, len(words.encode(fact.prompt))].append(fact)
         choices = [(fact, group) for group in alike.values() for fact in group]
 

@@ -35,12 +35,12 @@ class Induction(Task):
 
     def pairs(self, words: Words, split: Split, n: int, seed: int) -> list[Pair]:
         """A prompt's split is that of its sequence."""
-        known = one_token(words, sequence_words())
-        require("induction", LEAST_WORDS, len(known), len(sequence_words()), "words that are one token")
+        vocabulary = one_token(words, sequence_words())
+        require("induction", LEAST_WORDS, len(vocabulary), len(sequence_words()), "words that are one token")
 
         def draw(rng: Random) -> Pair | None:
             length = rng.choice(LENGTHS)
-            drawn = rng.sample(known, 2 * length)
+            drawn = rng.sample(vocabulary, 2 * length)
             first, second = drawn[:length], drawn[length:]
             if sequence_split(first) != split or sequence_split(second) != split:
                 return None

@@ -53,10 +53,10 @@ def read_pairs(path: Path) -> list[FilePair]:
         RequestError: no such file, unknown form, empty, or a broken line; the message has the line number.
     """
     try:
-        there = path.is_file()
+        exists = path.is_file()
     except OSError as error:  # too long a name
         raise RequestError(f"task file '{str(path)[:80]}' cannot be looked for: {error.strerror}") from error
-    if not there:
+    if not exists:
         raise RequestError(f"task file '{path}' does not exist")
     if path.suffix not in SUFFIXES:
         raise RequestError(f"task file '{path}' must end in {', '.join(SUFFIXES)}")
@@ -147,7 +147,7 @@ def _csv(path: Path, text: str) -> Iterator[tuple[int, Any]]:
 def _ids(text: str) -> list[int]:
     content = json.loads(text)
     ids = content if is_list(content) else [content]
-    if {type(x) for x in ids} != {int}:
+    if {type(token) for token in ids} != {int}:
         raise ValueError(text)
     return ids
 

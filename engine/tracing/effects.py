@@ -27,10 +27,10 @@ def average_effects(effects: np.ndarray, seed: int) -> list[Summary | None]:
     Returns:
         {"mean", "ci95", "n"} per column; None where no prompt has such a token.
     """
-    there = ~np.isnan(effects[:, 0])
-    if not there.any():
+    defined = ~np.isnan(effects[:, 0])
+    if not defined.any():
         return [None] * effects.shape[1]
-    return [estimate(column[there], seed) for column in effects.T]
+    return [estimate(column[defined], seed) for column in effects.T]
 
 
 def recovered_shares(lost: np.ndarray, lost_with_nothing: np.ndarray) -> list[Summary | None]:
@@ -44,12 +44,12 @@ def recovered_shares(lost: np.ndarray, lost_with_nothing: np.ndarray) -> list[Su
     Returns:
         {"mean", "ci95", "n"} per column; None where no prompt has such a token or nothing is lost.
     """
-    there = ~np.isnan(lost[:, 0])
-    n, d = int(there.sum()), lost_with_nothing[there].astype(float)
+    defined = ~np.isnan(lost[:, 0])
+    n, d = int(defined.sum()), lost_with_nothing[defined].astype(float)
     if not n or d.mean() <= 0:
         return [None] * lost.shape[1]
     shares: list[Summary | None] = []
-    for column in lost[there].astype(float).T:
+    for column in lost[defined].astype(float).T:
         ratio = column.mean() / d.mean()
         if n == 1:
             shares.append({"mean": 1 - ratio, "ci95": [None, None], "n": 1})
@@ -81,15 +81,15 @@ def concentration(effects: np.ndarray, seed: int) -> Summary | None:
         positive.
     """
     rows = effects[~np.isnan(effects[:, 0])]
-    whole = effective_number(rows.mean(0)) if len(rows) else np.nan
-    if np.isnan(whole):
+    number = effective_number(rows.mean(0)) if len(rows) else np.nan
+    if np.isnan(number):
         return None
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, len(rows), (RESAMPLES, len(rows)))
     numbers = effective_number(np.stack([rows[some].mean(0) for some in drawn]))
     low, high = np.nanquantile(numbers, [0.025, 0.975])
     ends = [float(low), float(high)] if len(rows) > 1 else [None, None]
-    return {"mean": float(whole), "ci95": ends, "n": len(rows)}
+    return {"mean": float(number), "ci95": ends, "n": len(rows)}
 
 
 def peaks(effects: np.ndarray, least: np.ndarray) -> np.ndarray:

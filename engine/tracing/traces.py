@@ -71,16 +71,16 @@ def traces(
         streams = corrupter.streams(group.prompts, group.clean.streams[0], range(begin, end))
         corrupted = states(transformer, streams.flatten(0, 1))
         answers, wrong = (x.repeat_interleave(end - begin, 0) for x in (group.answers, group.wrong))
-        found = answer_values(transformer, corrupted.end, answers, wrong)
-        bare[:, begin:end] = found.view(-1, end - begin, len(METRICS)).cpu().numpy()
-        here = (cells[:, 1] >= begin) & (cells[:, 1] < end)
-        if not bool(here.any()):  # versions of classes that no prompt has, or of nothing restored
+        unrestored = answer_values(transformer, corrupted.end, answers, wrong)
+        bare[:, begin:end] = unrestored.view(-1, end - begin, len(METRICS)).cpu().numpy()
+        in_range = (cells[:, 1] >= begin) & (cells[:, 1] < end)
+        if not bool(in_range.any()):  # versions of classes that no prompt has, or of nothing restored
             continue
-        some = cells[here]
-        some[:, 1] -= begin
+        chosen = cells[in_range]
+        chosen[:, 1] -= begin
         within = part_of(report, begin, end, n)
-        found = cell_values(transformer, group, corrupted, some, end - begin, state, window, within)
-        values[here.numpy()] = found.cpu().numpy()
+        restored = cell_values(transformer, group, corrupted, chosen, end - begin, state, window, within)
+        values[in_range.numpy()] = restored.cpu().numpy()
     bares, done = bare[cells[:, 0].numpy(), cells[:, 1].numpy()], 0
     for i, (prompt, grid) in enumerate(zip(group.prompts, grids, strict=True)):
         nothing, first = bare[i, list(corrupter.versions(None, None))], prompt.subject[0]
@@ -121,7 +121,7 @@ def known(transformer: Transformer, prompts: list[Traced]) -> list[Traced]:
     for some in alike(prompts, most_bases(transformer, longest)):
         group = make_group(transformer, some)
         with torch.no_grad():
-            said = transformer.unembed(group.clean.end[:, -group.answers.shape[1] :]).argmax(-1)
-        right: list[bool] = cast("Any", (said == group.answers).all(1)).tolist()
+            predicted = transformer.unembed(group.clean.end[:, -group.answers.shape[1] :]).argmax(-1)
+        right: list[bool] = cast("Any", (predicted == group.answers).all(1)).tolist()
         knows |= {id(prompt) for prompt, known in zip(some, right, strict=True) if known}
     return [prompt for prompt in prompts if id(prompt) in knows]

@@ -69,8 +69,8 @@ class Evaluator:
     def ablate_all(self, report: Report) -> metrics.Values:
         """Return the per-prompt metrics with every edge ablated, from now on `ablated`."""
         if "ablated" not in self.__dict__:
-            found = self.logits(np.zeros(self.forward.graph.n_edges, dtype=bool), report)
-            self.__dict__["ablated"] = self.values(found)
+            logits = self.logits(np.zeros(self.forward.graph.n_edges, dtype=bool), report)
+            self.__dict__["ablated"] = self.values(logits)
         return self.__dict__["ablated"]
 
     def logits(self, kept: Flags, report: Report = silent) -> list[Tensor]:
@@ -79,15 +79,15 @@ class Evaluator:
         if self.fit is not None and not kept.all():
             fitted = Constants(self.fit(kept, report))
         mask = torch.as_tensor(kept).to(self.forward.transformer.embedding)
-        found: list[Tensor] = []
+        logits: list[Tensor] = []
         for batch in self.batches:
             with torch.no_grad():
                 other = batch.replacement if fitted is None else fitted.of(batch.clean)
                 if kept.mean() <= SPARSE:
-                    found.append(CircuitForward(self.forward)(batch.clean, other, kept))
+                    logits.append(CircuitForward(self.forward)(batch.clean, other, kept))
                 else:
-                    found.append(self.forward(batch.clean, other, mask))
-        return found
+                    logits.append(self.forward(batch.clean, other, mask))
+        return logits
 
     def measure(self, circuit: Circuit, report: Report = silent) -> tuple[dict[str, Any], Top]:
         """Return one point of a curve for a circuit, and its top predictions on the prompts shown."""

@@ -107,8 +107,8 @@ def memory_mb(device: torch.device, reset: bool = False, peak: bool = False) -> 
     except OSError:  # only Linux tells the present and resets the peak, and not in every container
         return most_mb(resource.RUSAGE_SELF)
     field = "VmHWM:" if peak else "VmRSS:"
-    found = [int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(field)]
-    return found[0] if found else most_mb(resource.RUSAGE_SELF)
+    sizes = [int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(field)]
+    return sizes[0] if sizes else most_mb(resource.RUSAGE_SELF)
 
 
 def most_mb(who: int) -> float:

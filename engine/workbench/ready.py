@@ -100,7 +100,12 @@ class Prepared:
             run = self.model.transformer.run(clean, ablated.start).without_sources()
             items = [prompts.items[i] for i in members]
             prepared.append(
-                Batch(run, ablated.replacement, [x.answers for x in items], [x.wrong_answers for x in items])
+                Batch(
+                    run,
+                    ablated.replacement,
+                    [prompt.answers for prompt in items],
+                    [prompt.wrong_answers for prompt in items],
+                )
             )
         return prepared
 

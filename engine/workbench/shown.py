@@ -10,19 +10,19 @@ from engine.workbench.evaluation import SHOWN, Evaluator
 from engine.workbench.ready import Prepared
 
 
-def with_prompts(found: Found, prepared: Prepared, evaluator: Evaluator, patterns: bool = False) -> Found:
+def with_prompts(findings: Found, prepared: Prepared, evaluator: Evaluator, patterns: bool = False) -> Found:
     """Return what was found together with the prompts it was found on, and what is to be known of them.
 
     Args:
         patterns: keep the attention patterns of the prompts shown, too.
     """
     prompts, attention = _shown(prepared, evaluator)
-    tensors = dict(found.tensors)
+    tensors = dict(findings.tensors)
     if patterns:
         tensors |= {f"attention.{i}": pattern for i, pattern in enumerate(attention)}
-    result = found.result | {"prompts": prompts, "conditioning": prepared.conditioning}
-    notes = [*prepared.training.notes, *evaluator.prompts.notes, *found.notes]
-    return Found(result, tensors, found.circuit, found.history, notes, found.discovered)
+    result = findings.result | {"prompts": prompts, "conditioning": prepared.conditioning}
+    notes = [*prepared.training.notes, *evaluator.prompts.notes, *findings.notes]
+    return Found(result, tensors, findings.circuit, findings.history, notes, findings.discovered)
 
 
 def _shown(prepared: Prepared, evaluator: Evaluator) -> tuple[list[dict[str, Any]], list[Numbers]]:

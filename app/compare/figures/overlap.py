@@ -70,7 +70,7 @@ def pair_figure(first: Mark, second: Mark, overlaps: Mapping[str, Overlap], sche
             insidetextanchor="middle",
             textangle=0,
             textfont={"size": scheme.size(13), "color": scheme.ink},
-            hovertext=[f"{count:,} {thing} {name}" for count, thing in zip(counts, names, strict=True)],
+            hovertext=[f"{count:,} {kind} {name}" for count, kind in zip(counts, names, strict=True)],
             hovertemplate="%{hovertext}<extra></extra>",
         )
     figure.update_layout(

@@ -119,17 +119,17 @@ def _strip(
     selected: Sequence[str],
     scheme: Look,
 ) -> None:
-    known = np.flatnonzero(np.isfinite(row.ratios.values)).tolist()
-    chosen = [components[i] in selected for i in known]
+    defined = np.flatnonzero(np.isfinite(row.ratios.values)).tolist()
+    chosen = [components[i] in selected for i in defined]
     figure.add_scatter(
-        x=_heights(row.ratios.values[known]).tolist(),
-        y=(place + spread(len(components), 0.56)[known]).tolist(),
+        x=_heights(row.ratios.values[defined]).tolist(),
+        y=(place + spread(len(components), 0.56)[defined]).tolist(),
         mode="markers",
         name=escape(row.name),
         showlegend=False,
-        customdata=[components[i] for i in known],
+        customdata=[components[i] for i in defined],
         hovertext=[
-            f"<b>{components[i]}</b><br>{row.ratios.values[i]:.3g} of {escape(row.name)}" for i in known
+            f"<b>{components[i]}</b><br>{row.ratios.values[i]:.3g} of {escape(row.name)}" for i in defined
         ],
         hovertemplate="%{hovertext}<extra></extra>",
         marker={
@@ -147,12 +147,12 @@ def _strip(
 
 def _medians(figure: go.Figure, rows: Sequence[RatioRow], scheme: Look) -> None:
     """Thick lines with 95 % intervals over prompts, under the box."""
-    known = [(place, row) for place, row in enumerate(rows) if row.ratios.median is not None]
-    heights = [min(max(row.ratios.median or 0.0, FOOT), TOP) for _, row in known]
-    ends = [row.ratios.median_ci or (at, at) for (_, row), at in zip(known, heights, strict=True)]
+    defined = [(place, row) for place, row in enumerate(rows) if row.ratios.median is not None]
+    heights = [min(max(row.ratios.median or 0.0, FOOT), TOP) for _, row in defined]
+    ends = [row.ratios.median_ci or (at, at) for (_, row), at in zip(defined, heights, strict=True)]
     figure.add_scatter(
         x=heights,
-        y=[place for place, _ in known],
+        y=[place for place, _ in defined],
         mode="markers",
         name="median here, 95 % over prompts",
         marker={
@@ -170,18 +170,18 @@ def _medians(figure: go.Figure, rows: Sequence[RatioRow], scheme: Look) -> None:
             "thickness": 2,
             "width": 5,
         },
-        hovertext=[f"{escape(row.name)}: median {row.ratios.median:.3g}" for _, row in known],
+        hovertext=[f"{escape(row.name)}: median {row.ratios.median:.3g}" for _, row in defined],
         hovertemplate="%{hovertext}<extra></extra>",
     )
 
 
 def _paper(figure: go.Figure, rows: Sequence[RatioRow], scheme: Look) -> None:
-    known = [(place, row.paper) for place, row in enumerate(rows) if row.paper is not None]
-    if not known:
+    defined = [(place, row.paper) for place, row in enumerate(rows) if row.paper is not None]
+    if not defined:
         return
     figure.add_scatter(
-        x=[median for _, median in known],
-        y=[place + 0.42 for place, _ in known],
+        x=[median for _, median in defined],
+        y=[place + 0.42 for place, _ in defined],
         mode="markers",
         name="median in the paper, GPT-2 small on IOI: another model",
         marker={
@@ -190,6 +190,6 @@ def _paper(figure: go.Figure, rows: Sequence[RatioRow], scheme: Look) -> None:
             "color": scheme.ring,
             "line": {"width": 2.5, "color": scheme.ring},
         },
-        hovertext=[f"paper, GPT-2 small on IOI: median {median:.1%}" for _, median in known],
+        hovertext=[f"paper, GPT-2 small on IOI: median {median:.1%}" for _, median in defined],
         hovertemplate="%{hovertext}<extra></extra>",
     )

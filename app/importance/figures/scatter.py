@@ -28,8 +28,8 @@ def scatter_figure(
         x, y: of all of these.
         selected: components with a ring and their name.
     """
-    known = np.isfinite(x.mean) & np.isfinite(y.mean)
-    rows = np.flatnonzero(known).tolist()
+    defined = np.isfinite(x.mean) & np.isfinite(y.mean)
+    rows = np.flatnonzero(defined).tolist()
     names = [components[i] for i in rows]
     chosen = [name in selected for name in names]
     values = [
@@ -148,8 +148,8 @@ def agreement_figure(
     z, texts = np.full((n, n), np.nan), np.full((n, n), "", dtype=object)
     ids = np.full((n, n), "", dtype=object)
     notes = []
-    known = [agreement.spearman for agreement in agreements.values() if agreement.spearman is not None]
-    least = min(math.floor(10 * min(known, default=0)) / 10, 0.9)  # numbers stand in the cells
+    correlations = [agreement.spearman for agreement in agreements.values() if agreement.spearman is not None]
+    least = min(math.floor(10 * min(correlations, default=0)) / 10, 0.9)  # numbers stand in the cells
     for (i, j), agreement in agreements.items():
         if agreement.spearman is None:
             continue

@@ -82,12 +82,12 @@ def lens_figure(
     texts = [[escape(shortened(word, n)) for word in row] for row in cells.words]
     slanted = [[f"<i>{text}</i>" for text in row] for row in texts]  # no value is not the lowest one
     # A trace for each colour of text, so that it stands out; cells without a value are the third.
-    there, dark = ~np.isnan(shares), stands_out_dark(colours, shares)
+    filled, dark = ~np.isnan(shares), stands_out_dark(colours, shares)
     ground = {"colorscale": [[0, scheme.band], [1, scheme.band]], "showscale": False}
     for ink, mask, written, how in (
-        (scheme.muted, ~there, slanted, ground),
-        ("#000000", there & dark, texts, {"coloraxis": "coloraxis"}),
-        ("#FFFFFF", there & ~dark, texts, {"coloraxis": "coloraxis"}),
+        (scheme.muted, ~filled, slanted, ground),
+        ("#000000", filled & dark, texts, {"coloraxis": "coloraxis"}),
+        ("#FFFFFF", filled & ~dark, texts, {"coloraxis": "coloraxis"}),
     ):
         if not mask.any():
             continue
@@ -123,11 +123,11 @@ def lens_figure(
     return figure
 
 
-def _where(there: np.ndarray, texts: list[list[str]]) -> list[list[str]]:
+def _where(drawn: np.ndarray, texts: list[list[str]]) -> list[list[str]]:
     """Return the texts of some cells, "" for the others."""
     return [
         [text if shown else "" for text, shown in zip(row, mask, strict=True)]
-        for row, mask in zip(texts, there.tolist(), strict=True)
+        for row, mask in zip(texts, drawn.tolist(), strict=True)
     ]
 
 

@@ -67,8 +67,8 @@ def discover(asked: Discover, bench: Workbench, report: Report) -> Found:
     if discovery.path:
         result["path"] = _path(evaluator, discovery.path, part_of(report, last, 99, 100), about(asked))
     circuit = top_edges(graph, scores, asked.edges, about(asked))
-    found = Found(result, {"scores": scores}, circuit, discovery.history, discovery.notes, discovered)
-    return with_prompts(found, prepared, evaluator, patterns=True)
+    findings = Found(result, {"scores": scores}, circuit, discovery.history, discovery.notes, discovered)
+    return with_prompts(findings, prepared, evaluator, patterns=True)
 
 
 def _constants_alone(asked: Discover, prepared: Prepared, store: RunStore, report: Report) -> Replacement:

@@ -95,11 +95,11 @@ def gaps(mean: Numbers, kl: Numbers | None = None) -> Gaps:
 
 def agreement(first: Gaps, second: Gaps) -> Agreement:
     """Compare the components' Δ under two ablations, given in the same order."""
-    known = np.isfinite(first.mean) & np.isfinite(second.mean)
-    logs = known & (_least(first.mean) > LEAST) & (_least(second.mean) > LEAST)
-    spearman, spearman_ci = _with_interval(_spearman, first, second, known)
+    defined = np.isfinite(first.mean) & np.isfinite(second.mean)
+    logs = defined & (_least(first.mean) > LEAST) & (_least(second.mean) > LEAST)
+    spearman, spearman_ci = _with_interval(_spearman, first, second, defined)
     pearson, pearson_ci = _with_interval(_pearson_of_logs, first, second, logs)
-    return Agreement(spearman, spearman_ci, pearson, pearson_ci, int(known.sum()), int(logs.sum()))
+    return Agreement(spearman, spearman_ci, pearson, pearson_ci, int(defined.sum()), int(logs.sum()))
 
 
 def ratios(first: Gaps, second: Gaps) -> Ratios:

@@ -23,5 +23,5 @@ def importance(asked: Importance, bench: Workbench, report: Report) -> Found:
     result, tensors = node_importance(trained, part_of(report, 80, 99, 100))
     values = (fit.constants.input, fit.constants.heads, fit.constants.mlps)
     tensors |= {name: value.float().cpu().numpy() for name, value in zip(CONSTANTS, values, strict=True)}
-    found = Found(result, tensors, history=fit.history, discovered=began)
-    return with_prompts(found, prepared, evaluator)
+    findings = Found(result, tensors, history=fit.history, discovered=began)
+    return with_prompts(findings, prepared, evaluator)

@@ -25,5 +25,5 @@ def imported(asked: Import, bench: Workbench, report: Report) -> Found:
     within = part_of(report, 2, 99, 100)
     result = measured_curve(evaluator, scores, asked.sizes, asked.edges, within, described)
     ranked = top_edges(circuit.graph, scores, k, described)
-    found = Found(result, {"scores": scores}, ranked, notes=notes, discovered=began)
-    return with_prompts(found, prepared, evaluator)
+    findings = Found(result, {"scores": scores}, ranked, notes=notes, discovered=began)
+    return with_prompts(findings, prepared, evaluator)

@@ -87,16 +87,16 @@ def _weights(folder: str | None) -> str | None:
     return None if folder is None else str(translators_file(Path(folder)))
 
 
-def _hash(what: str, path: str | None, known: str | None) -> str | None:
+def _hash(kind: str, path: str | None, expected: str | None) -> str | None:
     if path is None:
         return None
     try:
-        found = file_hash(Path(path))
+        digest = file_hash(Path(path))
     except OSError as error:
-        raise RequestError(f"{what} '{path}' cannot be read: {error.strerror}") from error
-    if known not in (None, found):
-        raise RequestError(f"{what} '{path}' has changed since it was asked for: ask again")
-    return found
+        raise RequestError(f"{kind} '{path}' cannot be read: {error.strerror}") from error
+    if expected not in (None, digest):
+        raise RequestError(f"{kind} '{path}' has changed since it was asked for: ask again")
+    return digest
 
 
 def _model(asked: Request) -> tuple[str, ModelShape]:

@@ -69,14 +69,16 @@ def read_text(asked: ReadText, bench: Workbench, report: Report) -> Found:
     arrays = read(
         model.transformer, reading.lenses, finals, len(places), streams.final[0], tokens, raced, within
     )
-    said = {int(i) for name in reading.lenses for i in np.unique(arrays[f"top_ids.{name}"])}
+    token_ids = {int(i) for name in reading.lenses for i in np.unique(arrays[f"top_ids.{name}"])}
     result = {
         "text": reading.text,
         "tokens": model.token_strings(tokens),
         "places": [*(place.name for place in places), "output"],
         "lenses": reading.lenses,
         "raced": model.token_strings(raced),
-        "words": {str(i): word for i, word in zip(said, model.token_strings(list(said)), strict=True)},
+        "words": {
+            str(i): word for i, word in zip(token_ids, model.token_strings(list(token_ids)), strict=True)
+        },
         "trained": reading.trained,
     }
     return Found(result, arrays)
@@ -88,11 +90,11 @@ def parameters_of(model: Model, run: AnyRun, name: str, lens: Lens, places: list
     Raises:
         RequestError: the run has none of this lens or place, or they do not fit the model.
     """
-    known = all_places(model.shape, bool(_settings(run).middle))
-    if missing := [place.name for place in places if place not in known]:
+    trained_places = all_places(model.shape, bool(_settings(run).middle))
+    if missing := [place.name for place in places if place not in trained_places]:
         raise RequestError(f"run '{run.run_id}' trained no lens at '{missing[0]}', in the middle of a layer")
-    found: Parameters = {}
-    for key, like in lens.start(basis_shapes(model, known)).items():
+    parameters: Parameters = {}
+    for key, like in lens.start(basis_shapes(model, trained_places)).items():
         array = run.tensors.get(f"{name}.{key}")
         # A run may come from anywhere.
         if array is None or array.shape != tuple(like.shape) or array.dtype.kind != "f":
@@ -100,8 +102,8 @@ def parameters_of(model: Model, run: AnyRun, name: str, lens: Lens, places: list
                 f"run '{run.run_id}' has no '{name}.{key}' of shape {list(like.shape)}: if it is older than "
                 "this lens, delete it, and lenses are trained again"
             )
-        found[key] = torch.as_tensor(array).to(model.device)
-    return at(found, [known.index(place) for place in places])
+        parameters[key] = torch.as_tensor(array).to(model.device)
+    return at(parameters, [trained_places.index(place) for place in places])
 
 
 def _settings(run: AnyRun) -> LensTraining:
@@ -155,7 +157,7 @@ def _tokens(model: Tokens, reading: Reading, asked: ReadText) -> list[int]:
 
 
 def _word(model: Tokens, word: str) -> int:
-    if (found := model.token_id(word)) is None:
+    if (token := model.token_id(word)) is None:
         hint = "" if word.startswith(" ") else "; a word within a text begins with a space"
         raise RequestError(f"'{word}' is not one token of this model and cannot be followed{hint}")
-    return found
+    return token

@@ -64,7 +64,7 @@ def train_lenses(asked: TrainLenses, bench: Workbench, report: Report) -> Found:
         return stream_means(model, tokens, places)
 
     within = part_of(report, 82, 90, 100)
-    found = measure(
+    measured = measure(
         model.transformer, trained, places, texts.held_out, within, dict.fromkeys(uncentred, means_at)
     )
     faithful = faithfulness(
@@ -82,7 +82,7 @@ def train_lenses(asked: TrainLenses, bench: Workbench, report: Report) -> Found:
         for name, (_, parameters) in trained.items()
         for key, value in parameters.items()
     }
-    tensors |= {f"kl.{name}": values[..., 0].numpy() for name, values in found.lenses.items()}
+    tensors |= {f"kl.{name}": values[..., 0].numpy() for name, values in measured.lenses.items()}
     result: dict[str, Any] = {
         "texts": texts.source,
         "n_training": len(texts.training),
@@ -96,11 +96,11 @@ def train_lenses(asked: TrainLenses, bench: Workbench, report: Report) -> Found:
         "length": settings.length,
         "places": [place.name for place in places],
         "lenses": {
-            name: {"parameters": lens.count(parameters, places), **_estimates(found.lenses[name].numpy())}
+            name: {"parameters": lens.count(parameters, places), **_estimates(measured.lenses[name].numpy())}
             for name, (lens, parameters) in trained.items()
         },
         "model": {
-            metric: estimate(found.model[:, i].double().numpy(), EVALUATION_SEED)
+            metric: estimate(measured.model[:, i].double().numpy(), EVALUATION_SEED)
             for i, metric in enumerate(METRICS)
             if metric != "kl"
         },

@@ -36,11 +36,11 @@ def parts(asked: Stability, store: RunStore) -> list[Request]:
     requests: list[Request] = [
         again.model_copy(update={"seed": seed}) for seed in plan.seeds if seed != discovery.seed
     ]
-    known = templates(discovery.task, load_tokens(discovery.model)) if plan.folds else []
+    wordings = templates(discovery.task, load_tokens(discovery.model)) if plan.folds else []
     chosen = Chosen(name=ORIGIN, parts=[Part(run=origin.run_id, edges=asked.edges or 1)])
     same = {name: getattr(discovery, name) for name in OfAGraph.model_fields if name != "kind"}
-    for fold in range(min(plan.folds, len(known))):
-        held_out = known[fold :: plan.folds]
+    for fold in range(min(plan.folds, len(wordings))):
+        held_out = wordings[fold :: plan.folds]
         requests.append(again.model_copy(update={"held_out": held_out}))
         requests.append(make_request("measure", **same | {"held_out": held_out, "circuits": [chosen]}))
     return requests

@@ -42,12 +42,12 @@ class SweepInstrument(Instrument[Sweep, SweepResult]):
         plan, graph = asked.sweep, graph_of(asked)
         if asked.held_out or asked.ablation_settings:
             raise RequestError("a sweep takes no templates held out and no settings of ablations")
-        known = ((plan.methods, methods.get), (plan.ablations, ablations.get), (plan.tasks, check_task))
-        for names, check in known:
+        checks = ((plan.methods, methods.get), (plan.ablations, ablations.get), (plan.tasks, check_task))
+        for names, check in checks:
             for name in names:
                 check(name)
-        if rest := plan.settings.keys() - set(plan.methods):
-            raise RequestError(f"settings of '{min(rest)}', which is not among the methods of the sweep")
+        if unused := plan.settings.keys() - set(plan.methods):
+            raise RequestError(f"settings of '{min(unused)}', which is not among the methods of the sweep")
         settings = {
             name: settings_to_json(parse_settings(methods.get(name).Settings, plan.settings.get(name, {})))
             for name in plan.methods
@@ -83,8 +83,8 @@ class SweepInstrument(Instrument[Sweep, SweepResult]):
         """Return the task, method and ablation, or how many there are, and the model."""
         plan = asked.sweep
         task, ablation, method = (
-            title_of(what, names[0]) if len(names) == 1 else f"{len(names)} {what}s"
-            for what, names in (("task", plan.tasks), ("ablation", plan.ablations), ("method", plan.methods))
+            title_of(kind, names[0]) if len(names) == 1 else f"{len(names)} {kind}s"
+            for kind, names in (("task", plan.tasks), ("ablation", plan.ablations), ("method", plan.methods))
         )
         return f"{task} · {method} · {ablation} · {model_name(asked.model)}"
 

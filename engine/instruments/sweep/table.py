@@ -18,8 +18,10 @@ def sweep_table(store: RunStore) -> str:
     for method in dict.fromkeys(row.method for row in result.rows):
         cells: list[str] = []
         for column in columns:
-            here = [row for row in result.rows if (row.method, row.task, row.ablation) == (method, *column)]
-            points = [point for row in here for point in row.points if point.edges_requested == requested]
+            matching = [
+                row for row in result.rows if (row.method, row.task, row.ablation) == (method, *column)
+            ]
+            points = [point for row in matching for point in row.points if point.edges_requested == requested]
             kl = np.mean([point.kl.mean for point in points]) if points else np.nan
             edges = np.mean([point.n_edges for point in points]) if points else np.nan
             cells.append(f"{kl:.2g} ({edges:.0f})")

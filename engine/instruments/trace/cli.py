@@ -59,8 +59,8 @@ def _print_prompt(run: Run[Trace, TraceResult], json: bool) -> None:
         # as on the page, against the cell's own constant, which is the same for noise.
         effects = (restored - corrupted).tolist()
         about = {"paired_effects": paired.tolist(), "run_id": run.run_id, "folder": str(run.folder)}
-        said = {"tokens": traced.tokens, "answer": traced.answer, "clean": clean, "corrupted": corrupted}
-        print_json(said | {"effects": effects, "subject": traced.subject} | about)
+        ends = {"tokens": traced.tokens, "answer": traced.answer, "clean": clean, "corrupted": corrupted}
+        print_json(ends | {"effects": effects, "subject": traced.subject} | about)
         return
     print(f"{'run':12}{run.folder}\np({traced.answer!r}): clean {clean:.4f}, corrupted {corrupted:.4f}")
     columns = f"layer by layer{', head by head' * (state == 'head')}"

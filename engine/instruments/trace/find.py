@@ -47,10 +47,10 @@ def trace(asked: Trace, bench: Workbench, report: Report) -> Found:
     parts = alike(prompts, max(1, most_bases(model.transformer, longest) // corrupter.n_versions))
     of_prompts: list[Traces] = []
     begin = 70 if history else 2
-    for done, some in enumerate(parts):
-        first, last = (round(begin + (99 - begin) * part / len(parts)) for part in (done, done + 1))
+    for done, part in enumerate(parts):
+        first, last = (round(begin + (99 - begin) * step / len(parts)) for step in (done, done + 1))
         within = part_of(report, first, last, 100, f"prompt {len(of_prompts) + 1} of {len(prompts)}: ")
-        group = make_group(model.transformer, some)
+        group = make_group(model.transformer, part)
         of_prompts += traces(model.transformer, group, corrupter, plan.state, plan.window, within)
     tensors: dict[str, np.ndarray] = corrupter.tensors()
     about: dict[str, Any] = {"n_drawn": len(drawn), "n_heads": model.shape.n_heads}

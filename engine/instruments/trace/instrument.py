@@ -63,8 +63,8 @@ class TraceInstrument(Instrument[Trace, TraceResult]):
     def line(self, asked: Trace) -> str:
         """Return the prompt or the task, what is restored, the corruption and the model."""
         plan = asked.trace
-        what = title_of("task", asked.task) if plan.prompt is None else f"“{plan.prompt}”"
-        return f"{what} · {plan.state}, {asked.ablation} · {model_name(asked.model)}"
+        subject = title_of("task", asked.task) if plan.prompt is None else f"“{plan.prompt}”"
+        return f"{subject} · {plan.state}, {asked.ablation} · {model_name(asked.model)}"
 
     def size(self, run: Run[Trace, TraceResult]) -> str:
         """Return how many prompts were traced, and what was restored."""
