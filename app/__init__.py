@@ -1,1 +1,1 @@
-"""The dashboard: Streamlit pages over the runs of the engine. It computes nothing itself."""
+"""The dashboard: Streamlit pages over the runs of the engine. The pages compute no results themselves."""

@@ -1,8 +1,8 @@
 """Benches of the dashboard, server side; `circuit-explorer bench` finds them as entry points.
 
-Each prepares what it needs and gives a function that does the work once. What is not about the demo model is
-about runs of GPT-2 small's shape, 32,491 edges: a shipped run's results with made-up scores, for which no
-model is needed.
+Each bench is a context manager that prepares its pages and yields a function that does the work once.
+Benches whose names end in `_demo` use runs of the demo model, and `first_page` uses the shipped runs. The
+others use runs of GPT-2 small's shape, 32,491 edges: results of a shipped run with made-up scores.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What the user sees of an error that nobody foresaw; foreseen ones are shown where they happen."""
+"""Messages for errors: unforeseen ones are shown here, foreseen ones where they happen."""
 
 import logging
 
@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 
 def show_unforeseen(error: Exception) -> bool:
-    """Show one line instead of a traceback, which goes to the log; True means that was all."""
+    """Show one line instead of the traceback, which goes to the log; return True: the error is handled."""
     logger.error("a page failed", exc_info=error)
     first = (str(error).splitlines() or [""])[0]
     show_error(
@@ -21,5 +21,5 @@ def show_unforeseen(error: Exception) -> bool:
 
 
 def show_error(message: str) -> None:
-    """Show what went wrong and what to do, as the engine says it: text of others is not read as markdown."""
+    """Show an error message of the engine as it is, without reading it as markdown."""
     st.error(plain(message), icon=":material/error:")

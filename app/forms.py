@@ -1,4 +1,4 @@
-"""Turns a pydantic model of settings into widgets.
+"""Widgets for the fields of a pydantic model of settings.
 
 A field's title is the widget's label, its description the help, its bounds the widget's bounds.
 """
@@ -22,7 +22,7 @@ def fields_form(
         settings: the pydantic model.
         key: prefix of the widgets' keys.
         names: which fields; None draws all.
-        columns: how many stand side by side.
+        columns: number of widgets side by side.
     """
     fields = settings.model_fields
     chosen = list(fields) if names is None else list(names)
@@ -39,7 +39,7 @@ def fields_form(
 
 
 def problems(error: ValidationError, settings: type[BaseModel]) -> list[str]:
-    """Return one line for each value that `settings` does not take."""
+    """Return one line for each value that `settings` rejects."""
     lines = []
     for detail in error.errors():
         name = str(detail["loc"][0]) if detail["loc"] else ""
@@ -85,7 +85,7 @@ def _kind(annotation: Any) -> tuple[Any, bool]:
 
 
 def _bounds(field: FieldInfo, kind: type) -> tuple[Any, Any]:
-    """Return the lowest and highest value a number input may offer; open bounds are left to the model."""
+    """Return the lowest and highest value of a number input; the model itself checks open bounds."""
     low: Any = None
     high: Any = None
     for rule in field.metadata:

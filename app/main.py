@@ -1,4 +1,4 @@
-"""What `streamlit run` serves: the dashboard, and plotly.js out of the installed package."""
+"""The script that `streamlit run` serves: the dashboard, and plotly.js from the installed package."""
 
 import gc
 import importlib

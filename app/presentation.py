@@ -1,6 +1,6 @@
 """Presentation mode: the form is hidden and type is large, for a beamer.
 
-It is a matter of the session that the URL shares (`present=1`): the pages' own navigation empties the URL.
+The mode is kept in the session, since navigation empties the URL; the parameter `present=1` shares it.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _PLACE = f"""
 
 @dataclass
 class Presentation:
-    """What this session knows of the mode.
+    """State of presentation mode in this session.
 
     Attributes:
         on: whether it is on.
@@ -44,12 +44,12 @@ def presenting() -> bool:
 
 
 def page_look() -> Look:
-    """Return how the figures of the page look: light or dark as the page is, large where it is presented."""
+    """Return the look of the page's figures: light or dark as the page, large in presentation mode."""
     return look(st.context.theme.type or "light", large=presenting())
 
 
 def presentation_switch(page: str) -> None:
-    """Draw the button that enters or leaves the mode, and what the mode changes in every page.
+    """Draw the button that enters or leaves the mode, and apply the mode to the page.
 
     Args:
         page: path of the page that is about to be drawn.

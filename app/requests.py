@@ -1,4 +1,4 @@
-"""The pages' view of the queue, one for the whole server and all sessions, and of what is asked of it."""
+"""The job queue, one for the whole server and all sessions, and the requests that pages submit."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -46,13 +46,13 @@ def finished(request: Request) -> AnyRun | None:
 
 
 def being_made(request: Request) -> bool:
-    """Return whether a job is at work on a request, or waits to be."""
+    """Return whether a request has a job that runs or waits."""
     job = job_of(request.run_id())
     return job is not None and job.active
 
 
 def start(requests: Sequence[Request]) -> None:
-    """Put requests into the queue; the first that is refused is shown, and no other tried."""
+    """Put requests into the queue; if one is refused, show the error and skip the remaining ones."""
     try:
         for request in requests:
             queue().submit(request)
@@ -72,15 +72,15 @@ def measure_request(
 
     Args:
         origin: the run whose model, task, split, number of prompts and seed are taken.
-        ablation: what stands in for what is outside the circuits.
+        ablation: the ablation of the edges outside the circuits.
         circuits: the circuits.
-        pairs: measured on these instead of the task's prompts.
+        pairs: prompts to measure on, instead of the task's.
     """
     return Measure(**_like(origin, ablation), circuits=list(circuits), pairs=list(pairs))
 
 
 def stability_request(origin: AnyRun, seeds: Sequence[int], folds: int = 2) -> Stability:
-    """Return the request that repeats a run's discovery, complete as the engine would make it.
+    """Return the completed request that repeats a run's discovery.
 
     Args:
         origin: a discovery.
@@ -107,15 +107,15 @@ def importance_by_default(request: OfAGraph, ablation: str) -> Importance:
 
 
 def defaults(ablation: str) -> dict[str, Any]:
-    """Return the settings that an ablation has by default, all of them, as a completed request has them."""
+    """Return all settings of an ablation with their defaults, as JSON values."""
     return settings_to_json(parse_settings(ablations.get(ablation).Settings, {}))
 
 
 def _like(origin: AnyRun, ablation: str) -> dict[str, Any]:
-    """Return what a request under an ablation has in common with a run, complete as the engine would make it.
+    """Return the fields of a completed request on a run's model, task and prompts, under an ablation.
 
-    Nothing but the run is looked at: its model may be gone, or on the hub, and a page only asks whether
-    the answer is there. When it is submitted, a model or task that has changed since is refused.
+    They are read from the run alone, not from its model, which may be missing or on the hub: a page only
+    looks for the finished run. A request is refused at submission if its model or task has changed since.
     """
     own = ablation == origin.request.ablation
     settings = origin.request.ablation_settings if own else defaults(ablation)

@@ -1,4 +1,4 @@
-"""What pages read: runs, opened once and kept, and the words to show them with."""
+"""Runs for the pages: opened once and cached, with their labels and descriptions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ FIRST = ("explorer-4l", "ioi", "counterfactual")  # the run a first visitor sees
 
 @dataclass(frozen=True)
 class Opened:
-    """A finished run that has a graph of its own, with what every picture of it needs.
+    """A finished run that has a graph of its own, with the data of its figures.
 
     Attributes:
         run: the run.
@@ -33,8 +33,8 @@ class Opened:
         scores: of every edge, float [n_edges].
         about: model, task, method and ablation, for exports.
         signed: the scores are signed effects.
-        sizes: what the slider offers: edges requested -> edges left after pruning dangling ones, ascending.
-        size: the one among them nearest to the size that was asked for.
+        sizes: the slider's sizes, ascending: edges requested -> edges left after pruning dangling ones.
+        size: the size among `sizes` nearest to the size that was asked for.
     """
 
     run: Run[OfACircuit, CurveResult]
@@ -63,11 +63,11 @@ def store() -> RunStore:
 
 @dataclass(frozen=True)
 class Shelf:
-    """The runs that are there.
+    """All runs in the store.
 
     Attributes:
         runs: those with a graph of their own, by id.
-        others: what was measured of them, or made of several.
+        others: runs without a graph of their own, such as evaluations and sweeps, by id.
         broken: the folders that could not be opened.
     """
 
@@ -102,14 +102,14 @@ class Shelf:
 def told_apart(
     labels: Mapping[str, str], further: Sequence[Mapping[str, str]] = (), between: str = " · "
 ) -> dict[str, str]:
-    """Return labels of which no two are alike: what ends the key is added to those that would be.
+    """Return labels of which no two are alike: equal ones get the end of their key as a suffix.
 
-    A chooser takes the text for the thing: with two alike it would open the wrong one.
+    A chooser identifies options by their labels: with two alike, the wrong one would be opened.
 
     Args:
         labels: by key.
-        further: words by key, added before that, in turn, to labels that are alike and have different words.
-        between: stands before what is added.
+        further: suffixes by key, tried before the end of the key, in turn, on labels that are alike.
+        between: separator before a suffix.
     """
     apart = dict(labels)
     for words in (*further, {key: key.rsplit("-", 1)[-1] for key in labels}):
@@ -198,12 +198,12 @@ def read_opened(run_id: str, stamp: int) -> Opened:
 
 
 def run_title(request: Request) -> str:
-    """Return one line that tells runs apart."""
+    """Return a one-line description of a request."""
     return instrument_of(request).line(request)
 
 
 def kind_name(kind: str) -> str:
-    """Return what runs of a kind are called."""
+    """Return the title of a kind of runs."""
     return instruments.get(kind).title
 
 
@@ -221,7 +221,7 @@ def provenance(opened: Opened, shown: AnyRun | None) -> str:
 
 
 def found_by(opened: Opened) -> str:
-    """Return how a run's circuit came about: the method and its ablation, or that it was imported."""
+    """Return the origin of a run's circuit: its method and ablation, or "imported"."""
     method = opened.request.facets()["method"]
     if not method:
         foreign = opened.about.get("method")
@@ -230,12 +230,12 @@ def found_by(opened: Opened) -> str:
 
 
 def measured(run: AnyRun) -> str:
-    """Return where the numbers of a measurement come from, as `provenance` does for a circuit's."""
+    """Return the source of a measurement's numbers in one line; for a circuit's see `provenance`."""
     return f"{_about(run.request)} · {evaluated(run)} · seed {run.request.seed} · run {run.run_id}"
 
 
 def measured_under_several(runs: Sequence[AnyRun], n: int) -> str:
-    """Return where numbers under several ablations come from, all on the same `n` prompts."""
+    """Return the source of numbers under several ablations, all on the same `n` prompts, in one line."""
     request = runs[0].request
     ids = ", ".join(run.run_id for run in runs)
     return f"{_about(request)} · {n} prompts of the {request.split} split · seed {request.seed} · runs {ids}"

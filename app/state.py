@@ -1,4 +1,4 @@
-"""What a page remembers of its user: one typed place in the session, and the same in the URL.
+"""The state of pages: kept in the session, and in the URL so that it can be shared.
 
 The session state is the truth while a page is open. The URL is read when it is opened (or when the user
 goes back in the browser's history) and written after every run of the page, so that it can be shared. A
@@ -25,7 +25,7 @@ class Explore:
 
 @dataclass
 class Jobs:
-    """What this session knows of the server's jobs."""
+    """State of the jobs panel in this session."""
 
     active: set[str] = field(default_factory=set)  # when the page last looked
     dismissed: set[str] = field(default_factory=set)  # failures the user has read
@@ -47,10 +47,10 @@ class Parameter:
     """One parameter of a page's address, whose value lies in the session state.
 
     Attributes:
-        name: in the address; in the session state with the page's prefix before it.
-        read: makes a value of its text; ValueError drops it.
-        write: makes a text of its value.
-        default: what the address leaves out; a page can say another one where it depends on what is shown.
+        name: its name in the address; in the session state the page's prefix stands before it.
+        read: converts text to a value; the parameter is dropped on a ValueError.
+        write: converts a value to text.
+        default: the value that the address leaves out; a page can override it by what it shows.
     """
 
     name: str
@@ -60,12 +60,12 @@ class Parameter:
 
 
 def take_address(page: str, parameters: Sequence[Parameter], prefix: str = "") -> bool:
-    """Take the values of the address into the session, if the page did not write them itself.
+    """Copy the values of the address into the session, unless the page wrote them itself.
 
     Args:
-        page: name of the page, for which what it last wrote is remembered.
-        parameters: of the page.
-        prefix: of their names in the session state.
+        page: name of the page.
+        parameters: parameters of the page.
+        prefix: prefix of their names in the session state.
 
     Returns:
         Whether the address was taken.
@@ -96,9 +96,9 @@ def put_address(
 
     Args:
         page, parameters, prefix: as `take_address`.
-        defaults: that depend on what is shown, by name.
-        values: of parameters that have another value than the session state says, by name.
-        hidden: names of parameters that say nothing about what is shown.
+        defaults: defaults that depend on the run shown, by name.
+        values: values that differ from those of the session state, by name.
+        hidden: names of parameters that the present view does not use.
     """
     url: dict[str, str] = {}
     for parameter in parameters:
@@ -121,10 +121,10 @@ def _written(page: str) -> dict[str, str] | None:
 
 
 def take_next_run(forget: bool) -> None:
-    """Put a run that a job or the form asked for into the chooser, before that is drawn.
+    """Select the run that a job or the form asked for, before its chooser is drawn.
 
     Args:
-        forget: do not, since the address asks for another one.
+        forget: drop that run instead, since the address names another one.
     """
     run_id = st.session_state.pop("open-next", None)
     if run_id is not None and not forget:
@@ -152,6 +152,6 @@ def text_of(names: Iterable[str]) -> str:
 
 
 def open_run(run_id: str) -> None:
-    """Show another run from the next drawing of the page on: its chooser may be drawn already in this one."""
+    """Select another run at the next redraw, since its chooser may already be drawn."""
     st.session_state["open-next"] = run_id
     st.rerun()

@@ -1,4 +1,4 @@
-"""Text of others in places that read markdown."""
+"""Text from users and files in places that read markdown."""
 
 import re
 

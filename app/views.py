@@ -1,7 +1,7 @@
-"""How runs are shown: each instrument has a view, and some of the views have a page.
+"""Views: how runs of each kind are shown. Some views have a page of their own.
 
-A folder of `app/` with a module `view.py` is found by itself. The module registers a `View` for every kind of
-run that the folder shows, and where the folder has a page of its own, its `PAGE` says so:
+A folder of `app/` with a module `view.py` needs no further registration. The module registers a `View` for
+every kind of run that the folder shows. If the folder has a page of its own, the module defines `PAGE`:
 
     PAGE = Page("trace", "Causal tracing", ":material/timeline:", order=40)
 
@@ -31,10 +31,10 @@ class Page:
     """A page of the dashboard: the script `page.py` of a folder.
 
     Attributes:
-        folder: of `app/`.
-        title, icon: in the navigation.
-        order: where it stands there; the first page is what a visitor sees first.
-        path: of its address; the folder's name if not given.
+        folder: name of the folder in `app/`.
+        title, icon: title and icon in the navigation.
+        order: position in the navigation, ascending; the first page is the start page.
+        path: path in the address; the folder's name if not given.
     """
 
     folder: str
@@ -51,12 +51,12 @@ class Page:
 
 @dataclass(frozen=True)
 class Address:
-    """Where a run is shown.
+    """The address of a page that shows a run.
 
     Attributes:
         page: the page.
-        query: parameters of its address.
-        what: what is shown there, in words.
+        query: parameters of the address.
+        what: description of what the page shows, for the help of a button.
     """
 
     page: Page
@@ -69,18 +69,18 @@ class View(ABC, Generic[Asked, Answer]):
 
     @abstractmethod
     def address(self, run: Run[Asked, Answer], shelf: Shelf) -> Address | None:
-        """Return where a run can be looked at; None if it cannot."""
+        """Return the address of a page that shows a run; None if no page can."""
 
     @abstractmethod
     def good(self, run: Run[Asked, Answer]) -> dict[str, str]:
-        """Return how good a run is: its numbers, by what they are called."""
+        """Return the main numbers of a run as text, by name."""
 
     @abstractmethod
     def figure(self, run: Run[Asked, Answer], scheme: Look) -> go.Figure:
-        """Return the picture of a run that stands for all of it, for notebooks."""
+        """Return the main figure of a run, for notebooks."""
 
     def asked(self, run: Run[Asked, Answer]) -> dict[str, str]:
-        """Return what was asked beside the model, by what it is called."""
+        """Return the fields of the request other than the model as text, by name."""
         request, facts = run.request, {}
         if isinstance(request, OfATask):
             conditioning = run.result.conditioning if isinstance(run.result, MeasuredResult) else "none"
@@ -99,24 +99,24 @@ views: Registry[View[Any, Any]] = Registry("view", "app", "view")
 
 
 def figure(run: Run[Any, Any], dark: bool = False) -> go.Figure:
-    """Return the picture of a run; `engine.api` finds this as an entry point."""
+    """Return the main figure of a run; `engine.api` calls this function through an entry point."""
     return views.get(run.request.kind).figure(run, look("dark" if dark else "light"))
 
 
 def pages() -> list[Page]:
-    """Return the pages there are, in their order."""
+    """Return all pages in order."""
     # A folder without a page may take that of another from its view.
     all_pages = {module.PAGE for module in modules_named("app", "view") if hasattr(module, "PAGE")}
     return sorted(all_pages, key=lambda page: page.order)
 
 
 def estimate_fact(estimate: Estimate | Share) -> str:
-    """Return an estimate with its interval, in words."""
+    """Return an estimate with its interval as text."""
     return f"{number_text(estimate)}  ({interval_text(estimate)})"
 
 
 def settings_facts(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return settings that have a value, by their names in words."""
+    """Return settings that have a value as text, by name."""
     return {
         f"{prefix}{name}".replace("_", " "): str(value)
         for name, value in settings.items()
@@ -125,7 +125,7 @@ def settings_facts(settings: dict[str, Any], prefix: str = "") -> dict[str, str]
 
 
 def circuit_facts(run: Run[Any, Any]) -> dict[str, str]:
-    """Return how good the circuit is that a run is about."""
+    """Return the metrics of a run's circuit as text, by name."""
     result = run.result
     assert isinstance(result, MeasuredResult)
     summary = result.circuit()

@@ -1,4 +1,4 @@
-"""One circuit under every ablation: how much of its quality is the ablation's own doing."""
+"""The panel of one circuit under every ablation: how much its metrics depend on the ablation."""
 
 import streamlit as st
 
@@ -68,7 +68,7 @@ def _choose(compared: list[Compared]) -> Compared:
 
 
 def _title(run: CurveRun, own: bool) -> str:
-    """Name an ablation with its conditioning: a constant per position is not one that all share."""
+    """Return the title of an ablation with its conditioning (constants per position or shared)."""
     title, conditioning = ablations.get(run.request.ablation).title, run.result.conditioning
     notes = [*([] if conditioning == "none" else [conditioning]), *(["as found"] if own else [])]
     return f"{title} ({', '.join(notes)})" if notes else title

@@ -1,4 +1,4 @@
-"""What is compared: the runs chosen, the size of their circuits, and the ablation their metrics are under."""
+"""The choosers of Compare: the runs, the size of their circuits, and the ablation of their metrics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ class Compared:
 
     Attributes:
         mark: its letter, colour and shape.
-        label: what tells it apart, in words.
+        label: text that tells the run apart from the others.
         opened: the run.
-        size: the size shown, among its own sizes the one nearest to the slider's.
+        size: the size shown, in edges requested: the run's own size nearest to the slider's.
         circuit: its circuit of that size.
         evaluation: where its metrics come from.
     """
@@ -42,7 +42,7 @@ class Compared:
 
     @property
     def name(self) -> str:
-        """Its letter and what tells it apart: "A  Indirect objects · mean"."""
+        """The run's letter and label: "A  Indirect objects · mean"."""
         return f"{self.mark.letter}  {self.label}"
 
     @property
@@ -58,7 +58,7 @@ class Compared:
 
 
 def heading(text: str) -> DeltaGenerator:
-    """Draw the heading of a part of the page; what is drawn into what it returns stands at its right."""
+    """Draw the heading of a part of the page and return the container at its right."""
     line = st.container(
         horizontal=True,
         horizontal_alignment="distribute",
@@ -91,7 +91,7 @@ def choose_runs(shelf: Shelf) -> list[str]:
 
 
 def first_runs(shelf: Shelf) -> list[str]:
-    """Return the runs a first visitor sees: the first one and others of its model and task, else any two."""
+    """Return the runs shown by default: the first one and others of its model and task, else any two."""
     runs = list(shelf.runs.values())
     alike = [
         run.run_id
@@ -102,7 +102,7 @@ def first_runs(shelf: Shelf) -> list[str]:
 
 
 def open_runs(run_ids: list[str]) -> list[Opened]:
-    """Open the runs; what cannot be opened is named and left out."""
+    """Open the runs; name on the page those that cannot be opened, and leave them out."""
     opened = []
     for run_id in run_ids:
         try:
@@ -113,7 +113,7 @@ def open_runs(run_ids: list[str]) -> list[Opened]:
 
 
 def choose_under() -> str:
-    """Draw the switch of the ablation that all are evaluated under and return it, or `OWN`."""
+    """Draw the chooser of the ablation that all circuits are evaluated under; return its name, or `OWN`."""
     names = [OWN, *ablations.names()]
     if st.session_state.get("compare-under") not in names:
         st.session_state["compare-under"] = OWN
@@ -129,7 +129,7 @@ def choose_under() -> str:
 
 
 def choose_size(opened: list[Opened]) -> int:
-    """Draw the slider that all circuits follow and return the size asked for."""
+    """Draw the slider of the size of all circuits and return the size asked for, in edges."""
     sizes = sorted({size for run in opened for size in run.sizes})
     own, before = opened[0].size, st.session_state.get("compare-own-size")
     wanted = st.session_state.get("compare-edges")
@@ -153,7 +153,7 @@ def choose_size(opened: list[Opened]) -> int:
 def side_by_side(
     opened: list[Opened], size: int, under: str, label: Callable[[str], str], scheme: Look
 ) -> list[Compared]:
-    """Return the runs with all that every part of the page needs."""
+    """Return the runs with their marks, circuits of the size asked for, and evaluations."""
     sides = []
     for place, run in enumerate(opened):
         mark, own_size = run_mark(place, scheme), _nearest(list(run.sizes), size)
@@ -163,13 +163,13 @@ def side_by_side(
 
 
 def missing(compared: list[Compared], under: str) -> None:
-    """Name what is not evaluated under the common ablation, with the button that starts it."""
+    """Name the runs not evaluated under the common ablation, and draw the button that evaluates them."""
     if under != OWN:
         missing_evaluations([side.evaluation for side in compared], "compare-evaluate", f"under {under}")
 
 
 def groups(compared: list[Compared]) -> list[list[Compared]]:
-    """Return the runs by the shape of their graphs: only circuits of one shape have edges in common."""
+    """Group the runs by the shape of their graphs: only circuits of the same graph share edges."""
     by_graph: dict[object, list[Compared]] = {}
     for side in compared:
         by_graph.setdefault(side.opened.graph, []).append(side)

@@ -1,4 +1,4 @@
-"""Circuits made of those side by side: what all share, what any has, what one has alone.
+"""Circuits made of the compared ones: their intersection, their union, and the edges that only one has.
 
 The case study of Edge Pruning (Bhaskar et al. 2024, section 5): circuits for one task asked in two ways share
 most of their edges, and the shared ones are measured as a circuit of their own.
@@ -31,12 +31,12 @@ MeasureRun = Run[Measure, MeasureResult]
 
 @dataclass(frozen=True)
 class Combined:
-    """One of the circuits measured.
+    """One of the combined circuits.
 
     Attributes:
-        chosen: what it is made of; its name tells it apart whatever the letters are.
-        name: what it is called on the page.
-        short: what stands beside its mark.
+        chosen: the circuits it is made of; its name does not depend on the letters.
+        name: its name on the page.
+        short: the label beside its mark.
         colour, symbol: of its mark.
     """
 
@@ -72,7 +72,7 @@ def combined_panel(groups: list[list[Compared]], metric: str, scheme: Look) -> N
 
 
 def combinations_of(group: list[Compared], scheme: Look) -> list[Combined]:
-    """Return the circuits to measure: what all share, what any has, then each alone and what only it has."""
+    """Return the circuits to measure: intersection, union, then each circuit and the edges of it alone."""
     chosen = {circuit.name: circuit for circuit in combinations(_parts(group))}
     shared = "both" if len(group) == 2 else f"all {len(group)}"
     circuits = [
@@ -96,7 +96,7 @@ def _parts(group: list[Compared]) -> list[Part]:
 
 
 def _choose(group: list[Compared]) -> tuple[Compared, str]:
-    """Draw what they are measured on and under and return it."""
+    """Draw the choosers of task and ablation; return the run whose task is taken, and the ablation."""
     sides = {side.run_id: side for side in group}
     if st.session_state.get("compare-on") not in sides:
         st.session_state["compare-on"] = group[0].run_id
@@ -148,7 +148,7 @@ def _chart(
     metric: str,
     scheme: Look,
 ) -> None:
-    """Draw the circuits as marks, among the curves of the runs that were measured on the same task."""
+    """Draw the circuits as marks, among the curves of the runs on the same task."""
     marks = [
         Single(
             circuit.name,
@@ -199,6 +199,6 @@ def _table(circuits: list[Combined], graph: Graph, run: MeasureRun | None) -> No
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Graph: repr})
 def _sizes(graph: Graph, circuits: tuple[str, ...]) -> list[int]:
-    """Return how many edges each circuit has; cached because every part is a run to be read."""
+    """Return how many edges each circuit has; cached, since every part has to be read from its run."""
     chosen = [Chosen.model_validate_json(circuit) for circuit in circuits]
     return [int(np.sum(chosen_edges(circuit, graph, store()))) for circuit in chosen]

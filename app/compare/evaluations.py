@@ -1,4 +1,4 @@
-"""Evaluations of several runs: what is finished, what is being made, one button for what is missing."""
+"""Evaluations of several runs: finished ones, those in the queue, and one button for the missing ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ class Evaluation:
     """The evaluation of a run's circuits under an ablation.
 
     Attributes:
-        whose: what it is called in a list of what is missing.
+        whose: its name in the list of missing evaluations.
         ablation: the ablation.
         run: the finished evaluation, or the run itself for its own ablation; None where there is none.
-        request: what makes it; None for the run itself.
+        request: the request that computes it; None for the run itself.
     """
 
     whose: str
@@ -36,7 +36,7 @@ class Evaluation:
 
 
 def evaluation(opened: Opened, ablation: str, whose: str) -> Evaluation:
-    """Look for the evaluation of a run under `ablation`, or under its own one (`OWN`)."""
+    """Return the evaluation of a run under `ablation`, or under the run's own ablation (`OWN`)."""
     if ablation in (OWN, opened.request.ablation):
         return Evaluation(whose, opened.request.ablation, opened.run)
     request = evaluation_request(opened.run, ablation)
@@ -44,11 +44,11 @@ def evaluation(opened: Opened, ablation: str, whose: str) -> Evaluation:
 
 
 def missing_evaluations(evaluations: Sequence[Evaluation], key: str, where: str) -> None:
-    """Name the evaluations that are not there, and draw the button that starts them all.
+    """Name the missing evaluations, and draw the button that starts them all.
 
     Args:
         key: of the button.
-        where: ends the sentence that names them, "under zero".
+        where: the end of the sentence that names them, for example "under zero".
     """
     lacking = {
         missing.whose: missing.request
@@ -72,7 +72,7 @@ def missing_evaluations(evaluations: Sequence[Evaluation], key: str, where: str)
 
 
 def unlike(runs: Sequence[AnyRun]) -> list[str]:
-    """Return in words what was not the same when these runs were measured; [] if nothing was."""
+    """Return, in words, the settings in which the measurements of these runs differ; [] if they agree."""
     differing = []
     if len({run.request.task for run in runs}) > 1:
         differing.append("each on its own task")

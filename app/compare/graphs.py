@@ -22,7 +22,7 @@ WIDEST_LABEL = 58  # characters that fit over a picture
 
 
 def selection() -> tuple[str, ...]:
-    """Return what is selected in all pictures: a node or an edge, or nothing."""
+    """Return the selection of all pictures: the name of a node or of an edge, or ()."""
     return st.session_state.get("compare-select", ())
 
 
@@ -31,8 +31,8 @@ def circuit_graph(side: Compared, group: list[Compared], place: int, scheme: Loo
 
     Args:
         side: the circuit, with its run.
-        group: the runs of the same graph, itself among them.
-        place: where it stands on the page, from 0 on.
+        group: the runs of the same graph, this one included.
+        place: its index on the page, from 0 on.
     """
     circuit, selected = side.circuit, selection()
     known = tuple(name for name in selected if _knows(side.opened.graph, (name,)))
@@ -71,7 +71,7 @@ def _on_event(event: dict[str, Any]) -> None:
 
 
 def edge_table(groups: list[list[Compared]]) -> None:
-    """Draw the edges of all circuits of one graph as a table, those of the selection where there is one."""
+    """Draw the edges of all circuits of one graph as a table; with a selection, only the selected edges."""
     selected = selection()
     group = next((group for group in groups if _knows(group[0].opened.graph, selected)), groups[0])
     graph = group[0].opened.graph
@@ -111,7 +111,7 @@ def edges_of(group: list[Compared], selected: tuple[str, ...]) -> pd.DataFrame:
 
     Args:
         group: runs of one graph.
-        selected: a node's name, to take its edges alone, or an edge's, to take that one in any case.
+        selected: the name of a node, for its edges alone, or of an edge, which is listed in any case.
 
     Returns:
         Columns from, to, input, in (letters of the circuits that have it), and per letter the rank.
@@ -161,7 +161,7 @@ def _short(label: str) -> str:
 
 
 def _numbers(side: Compared) -> str:
-    """Return the second line over a picture: how many edges, how good."""
+    """Return the second line over a picture: number of edges and metrics."""
     n, total = side.circuit.n_edges, side.opened.graph.n_edges
     edges = f"{n:,} of {total:,} edges ({100 * n / total:.2g} %)"
     point = side.point

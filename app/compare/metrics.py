@@ -35,7 +35,7 @@ def choose_metric() -> str:
 
 
 def metrics_table(compared: list[Compared]) -> None:
-    """Draw the metrics of every circuit with intervals, and the button that saves them as numbers."""
+    """Draw the metrics of every circuit with intervals, and the button that saves them as a file."""
     heading("Metrics")
     rows = [(side.mark.sign, side.point) for side in compared]
     st.dataframe(
@@ -82,15 +82,15 @@ def curves_chart(compared: list[Compared], metric: str, scheme: Look) -> None:
 
 
 def by_circuit(rows: Sequence[tuple[str, Measured | None]], first: str) -> pd.DataFrame:
-    """Return `by_metric` turned: one row a circuit, its name in the column `first`."""
+    """Return the table of `by_metric` transposed: one row per circuit, its name in the column `first`."""
     return by_metric(rows).set_index("metric").T.rename_axis(index=first, columns=None).reset_index()
 
 
 def by_metric(rows: Sequence[tuple[str, Measured | None]]) -> pd.DataFrame:
-    """Return metrics as text, one row a metric and one column a circuit.
+    """Return metrics as text, one row per metric and one column per circuit.
 
     Args:
-        rows: name and point of each circuit; None where it is not measured.
+        rows: name and metrics of each circuit; None for a circuit that is not measured.
     """
     table: dict[str, list[str]] = {"metric": ["Edges", *(METRIC_NAMES[metric] for metric in METRICS)]}
     for name, point in rows:
@@ -110,7 +110,7 @@ def estimate_text(estimate: Estimate | Share) -> str:
 
 
 def tidy(compared: list[Compared]) -> pd.DataFrame:
-    """Return every metric of every circuit as numbers, one row each."""
+    """Return every metric of every circuit as numbers, one row per circuit and metric."""
     rows = []
     for side in compared:
         point, run, request = side.point, side.evaluation.run, side.opened.request

@@ -1,4 +1,4 @@
-"""How much the circuits have in common, and how much they would have by chance."""
+"""The panel of overlaps: how many edges or nodes circuits share, and how many they would share by chance."""
 
 from itertools import combinations
 
@@ -19,7 +19,7 @@ Pairs = dict[tuple[int, int], Overlap]
 
 
 def overlap_panel(groups: list[list[Compared]], compared: list[Compared], scheme: Look) -> None:
-    """Draw the overlap of every two circuits of one graph; what has no overlap is named."""
+    """Draw the overlap of every pair of circuits of one graph; name the circuits that have none."""
     edges = overlaps(compared, "edges")
     with heading("Overlap"):
         of = _choose_of() if len(edges) > 1 else "edges"
@@ -77,7 +77,7 @@ def _table(table: pd.DataFrame) -> None:
 
 
 def overlaps(compared: list[Compared], of: str) -> Pairs:
-    """Return the overlap of every two circuits of one graph, by their places.
+    """Return the overlap of every pair of circuits of one graph, by their indices.
 
     Args:
         of: "edges" or "nodes".
@@ -90,7 +90,7 @@ def overlaps(compared: list[Compared], of: str) -> Pairs:
 
 
 def pair_table(compared: list[Compared], pairs: Pairs, of: str) -> pd.DataFrame:
-    """Return one row for every two circuits; of two alone the columns have their letters."""
+    """Return one row per pair of circuits; with only two circuits, their letters name the columns."""
     rows = []
     for (i, j), overlap in pairs.items():
         first, second = compared[i].mark.letter, compared[j].mark.letter
@@ -110,7 +110,7 @@ def pair_table(compared: list[Compared], pairs: Pairs, of: str) -> pd.DataFrame:
 
 
 def _left_out(groups: list[list[Compared]]) -> None:
-    """Say which circuits share a graph with no other one, and which ones are of different models."""
+    """Name the circuits whose graph no other circuit has, and those of different models."""
     alone = [group[0] for group in groups if len(group) == 1]
     if len(groups) > 1 and alone:
         names = ", ".join(

@@ -76,7 +76,7 @@ def page() -> None:
 
 
 def _methods(scheme: Look) -> None:
-    """Draw methods side by side: what is chosen and the form on the left, then chart and table."""
+    """Draw methods side by side: choosers and form on the left, then chart and table."""
     current_shelf = shelf()
     with st.sidebar:
         run = choose_sweep(sweeps(current_shelf))
@@ -98,7 +98,7 @@ def _methods(scheme: Look) -> None:
 
 
 def _circuits(scheme: Look) -> None:
-    """Draw circuits: what is chosen on top, then the pictures, what they share, and how good they are."""
+    """Draw circuits side by side: choosers on top, then pictures, overlaps and metrics."""
     _jobs()
     current_shelf = shelf()
     if not current_shelf.runs:
@@ -142,7 +142,7 @@ def _circuits(scheme: Look) -> None:
 
 
 def _jobs() -> None:
-    """Draw the jobs in the sidebar; while there is none to see, the pictures have the whole width."""
+    """Draw the jobs in the sidebar, if there are any; otherwise the pictures have the whole width."""
     if any(job.active or failure_to_read(job) for job in queue().jobs()):
         with st.sidebar:
             jobs_panel()

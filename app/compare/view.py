@@ -1,4 +1,4 @@
-"""The page Compare, where runs of several kinds stand side by side."""
+"""The page Compare, which shows runs of several kinds side by side."""
 
 from app.views import Page
 

@@ -1,7 +1,7 @@
-"""A Plotly figure that keeps the user's place.
+"""A Plotly figure that keeps zoom and selection when it is redrawn.
 
 `st.plotly_chart` makes a new chart at every change of its data and so loses zoom and selection. This
-component calls `Plotly.react` on the one it has. plotly.js is the file inside the installed plotly
+component calls `Plotly.react` on the chart it has. plotly.js is the file inside the installed plotly
 package, served by a route of `app/main.py`, so a page works without a network.
 """
 
@@ -52,7 +52,7 @@ def plotly_view(
     clearable: bool = False,
     link: str | None = None,
 ) -> None:
-    """Draw `figure` and report what the user does in it.
+    """Draw `figure` and report clicks and selections in it.
 
     Args:
         figure: a two-axis figure; while its `layout.uirevision` is the same, zoom and pan are kept.

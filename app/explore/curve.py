@@ -1,4 +1,4 @@
-"""How small the circuit may be: the slider over edges kept, and a metric over edges."""
+"""The slider over edges kept, and the curve of a metric over edges kept."""
 
 from typing import Any
 
@@ -20,8 +20,8 @@ def slider_and_curve(opened: Opened, shown: Run[OfACircuit, CurveResult], size: 
 
     Args:
         opened: the run whose circuits the slider goes over.
-        shown: the run whose evaluation the curve is.
-        size: where the slider stands, in edges requested.
+        shown: the run whose evaluation is drawn as the curve.
+        size: the slider's value, in edges requested.
         scheme: colours of the page.
     """
     st.select_slider(

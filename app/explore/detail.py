@@ -1,4 +1,4 @@
-"""The panel on the right: what the selected node or edge is, reads, writes and attends to."""
+"""The panel on the right: role, incoming and outgoing edges, effects and attention of the selection."""
 
 import numpy as np
 import pandas as pd
@@ -35,14 +35,14 @@ def detail_panel(
     shown: Run[OfACircuit, CurveResult],
     scheme: Look,
 ) -> None:
-    """Draw the panel for what is selected, or the strongest edges and a hint if nothing is.
+    """Draw the panel of the selection; without a selection, the strongest edges and a hint.
 
     Args:
         opened: the run shown.
         circuit: its circuit of the size shown.
         selected: nodes, or one edge.
         size: edges requested of that circuit.
-        shown: the run whose evaluation is shown; its ablation stands in for what is removed.
+        shown: the run whose evaluation is shown; removed edges are ablated by its ablation.
         scheme: colours of the page.
     """
     if not selected:
@@ -118,7 +118,7 @@ def _nodes(opened: Opened, circuit: Circuit, names: tuple[str, ...], scheme: Loo
 
 
 def _edge_table(circuit: Circuit, mask: np.ndarray, into: np.ndarray | None = None, alt: str = "") -> None:
-    """A table of edges, strongest first; it is also what a screen reader has instead of the graph."""
+    """Draw a table of edges, strongest first; a screen reader reads it in place of the graph."""
     graph = circuit.graph
     order = np.flatnonzero(mask)
     order = order[np.argsort(-circuit.scores[order], kind="stable")][:1000]

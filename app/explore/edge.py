@@ -1,4 +1,4 @@
-"""The panel of one edge: its score, and what is lost when it alone is removed."""
+"""The panel of one edge: its score, and the loss when this edge alone is removed."""
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ def edge_panel(opened: Opened, circuit: Circuit, name: str, size: int, under: st
         circuit: its circuit of the size shown.
         name: of the edge.
         size: edges requested of that circuit.
-        under: the ablation that stands in for the edge.
+        under: the ablation of the removed edge.
     """
     index = circuit.graph.edge_index[name]
     kept, score = bool(circuit.kept[index]), circuit.scores[index]

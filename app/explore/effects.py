@@ -1,4 +1,4 @@
-"""What one node does: what it writes towards the answer, and what is lost when it alone is ablated."""
+"""The panel of one node: its direct effect on the answer, and the loss when it alone is ablated."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ DIRECT = (
 
 
 def effects_panel(opened: Opened, node: str, scheme: Look) -> None:
-    """Draw the panel of a node that writes; `logits` writes nothing."""
+    """Draw the panel of a node other than `logits`, which writes nothing."""
     if node == "logits":
         st.caption("The logits write nothing: they are what the other nodes write towards.")
         return
@@ -65,7 +65,7 @@ def effects_panel(opened: Opened, node: str, scheme: Look) -> None:
 
 
 def _title(ablation: str, run: AnyRun) -> str:
-    """Return an ablation's title with its conditioning, which sets what its numbers may be compared with."""
+    """Return an ablation's title with its conditioning: numbers of different conditionings do not compare."""
     conditioning = run.result.conditioning
     return title_of("ablation", ablation) + ("" if conditioning == "none" else f", {conditioning}")
 

@@ -1,4 +1,4 @@
-"""The switch of the ablation under which the circuit is evaluated, and the evaluation it calls for."""
+"""The switch of the ablation under which the circuit is evaluated, and the button for that evaluation."""
 
 import streamlit as st
 
@@ -13,10 +13,10 @@ from engine.runs.request import OfACircuit
 
 
 def evaluation_choice(opened: Opened) -> tuple[Run[OfACircuit, CurveResult], str]:
-    """Draw the switch; return the run whose evaluation is to be shown, and a line that says which it is.
+    """Draw the switch; return the run whose evaluation is shown, and a line that describes it.
 
-    That is the discovery itself under its own ablation, or the finished evaluation under another one. While
-    there is none yet, it is the discovery's own.
+    Under the discovery's own ablation the run is the discovery. Under another ablation it is the finished
+    evaluation, or the discovery while there is none yet.
     """
     own = opened.request.ablation
     names = [*ablations.names(), *([] if own in ablations.names() else [own])]

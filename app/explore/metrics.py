@@ -1,4 +1,4 @@
-"""The row of numbers over the graph: how small the circuit is and how well it stands in for the model."""
+"""The row of metrics over the graph: size of the circuit, and how close it is to the model."""
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -24,7 +24,7 @@ def metrics_row(circuit: Circuit, point: Point, result: CurveResult) -> None:
     Args:
         circuit: the circuit shown.
         point: its evaluation.
-        result: the result the evaluation is part of.
+        result: the result that has this evaluation.
     """
     metric = result.metric
     total = circuit.graph.n_edges

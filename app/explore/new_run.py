@@ -22,10 +22,10 @@ SHOWN = 2  # settings of a method shown at once, its first; the others are under
 
 
 def new_run_form(shortcut: bool) -> None:
-    """Draw the form; when it is sent, the request goes into the queue and the page follows it.
+    """Draw the form; when it is sent, queue the request, and show its run once it is finished.
 
     Args:
-        shortcut: Ctrl+Enter sends it; not where the page has a field of several lines, which takes it too.
+        shortcut: Ctrl+Enter sends the form; False if a field of several lines on the page uses Ctrl+Enter.
     """
     st.subheader("New run", anchor=False)
     method = _method()
@@ -50,7 +50,7 @@ def new_run_form(shortcut: bool) -> None:
 
 
 def _method() -> str:
-    """Return the method; one alone is no choice."""
+    """Draw the chooser of the method, if there are several, and return the method."""
     names = methods.names()
     if len(names) == 1:
         return names[0]
@@ -60,7 +60,7 @@ def _method() -> str:
 
 
 def _fields() -> dict[str, Any]:
-    """Draw what every request has and return it."""
+    """Draw the fields that every request has and return their values."""
     model = choose_model("new-model")
     task = choose_task("new-task")
     ablation = choose_ablation("new-ablation")
@@ -89,7 +89,7 @@ def _fields() -> dict[str, Any]:
 
 
 def _more_fields() -> dict[str, Any]:
-    """Draw what is rarely changed in a request and return it."""
+    """Draw the fields that are rarely changed and return their values."""
     prompts = st.number_input(
         "Prompts",
         1,

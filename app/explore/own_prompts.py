@@ -1,4 +1,4 @@
-"""A pair of prompts of the user's own: typed, checked token by token, run on the model and on the circuit."""
+"""The panel of a pair of prompts typed by the user: its tokens, and predictions of model and circuit."""
 
 import pandas as pd
 import streamlit as st
@@ -30,13 +30,13 @@ CIRCUIT = "circuit"
 
 
 def own_prompts(opened: Opened, circuit: Circuit, size: int, under: str, scheme: Look) -> None:
-    """Draw the form, the token view, and what model and circuit predict for the pair.
+    """Draw the form, the token view, and the predictions of model and circuit for the pair.
 
     Args:
         opened: the run shown.
         circuit: its circuit of the size shown.
         size: edges requested of that circuit.
-        under: the ablation that stands in for the edges outside.
+        under: the ablation of the edges outside the circuit.
     """
     _fields(opened)
     try:
@@ -60,7 +60,7 @@ def own_prompts(opened: Opened, circuit: Circuit, size: int, under: str, scheme:
 
 
 def _fields(opened: Opened) -> None:
-    """Draw the fields; they begin with an example of the task, so that its form is seen."""
+    """Draw the fields, filled with an example of the task at first."""
     example = opened.run.result.prompts[0]
     first = {
         "clean": example.clean,
@@ -91,7 +91,7 @@ def _fields(opened: Opened) -> None:
 
 
 def _pair(tokens: Tokens) -> OwnPair:
-    """Return what was typed; an answer gets the space before it if only so it is one token.
+    """Return the typed pair; an answer gets a leading space if only then it is a single token.
 
     Raises:
         RequestError: a field is empty.
@@ -116,7 +116,7 @@ def _answers(tokens: Tokens, prompt: str, typed: str) -> list[str]:
 
 
 def _token_view(tokens: Tokens, pair: OwnPair, bos: bool | None, scheme: Look) -> None:
-    """Draw both prompts token by token; where they differ, and what only one has, is outlined."""
+    """Draw both prompts token by token; outline the tokens in which they differ."""
     both = {"clean": pair.clean, "corrupt": pair.corrupt}
     rows = {name: tokens.token_strings(tokens.prompt_ids(text, bos)) for name, text in both.items()}
     alike = [a == b for a, b in zip(*rows.values(), strict=False)]

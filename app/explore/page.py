@@ -119,7 +119,7 @@ def _show(opened: Opened, scheme: Look) -> None:
 
 
 def _selected(opened: Opened) -> tuple[str, ...]:
-    """Return what is selected and is in this graph: nodes, or one edge alone."""
+    """Return the selected names that are in this graph: nodes, or a single edge."""
     names = state.selection()
     nodes = tuple(name for name in names if name in opened.graph.nodes)
     return nodes or tuple(name for name in names if name in opened.graph.edge_index)[:1]
@@ -170,7 +170,7 @@ def _graph(opened: Opened, circuit: Circuit, selected: tuple[str, ...], scheme: 
 
 
 def _on_graph(event: dict[str, Any]) -> None:
-    """Take a click, a box or Esc in the graph; shift-click adds a node to the selection."""
+    """Change the selection by a click, a box or Esc in the graph; shift-click adds a node."""
     before = state.selection()
     if event["kind"] == "clear":
         state.selected(())
@@ -183,7 +183,7 @@ def _on_graph(event: dict[str, Any]) -> None:
 
 
 def _size(opened: Opened) -> int:
-    """Return the size to show: where the slider was moved to, else the one the run was made for."""
+    """Return the size to show, in edges requested: the slider's value, else the run's own size."""
     place, wanted = state.explore(), st.session_state.get("edges")
     own, place.own_size = place.own_size, opened.size
     if wanted is None or wanted == own:

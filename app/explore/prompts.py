@@ -1,4 +1,4 @@
-"""Prompts: what the model and the circuit predict for them."""
+"""The table of example prompts with the predictions of model and circuit."""
 
 import pandas as pd
 import streamlit as st

@@ -1,4 +1,4 @@
-"""The page Explore, and what is shown there: runs with a graph, and what was measured of their circuits."""
+"""The page Explore, and the runs shown there: runs with a graph, and measurements of their circuits."""
 
 from itertools import cycle
 from typing import Any

@@ -1,4 +1,4 @@
-"""How ablations are told apart in every chart of their page, and the axis of what components cost."""
+"""Marks of ablations in every chart of the page Ablations, and the log axis of Δ, the cost of a component."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "star", "cross")
 
 @dataclass(frozen=True)
 class AblationMark:
-    """What an ablation is drawn with.
+    """Colour, symbol and pattern of an ablation.
 
     Attributes:
         colour: of its bars and marks.
@@ -35,7 +35,7 @@ def ablation_mark(ablation: str, conditioning: str | None, scheme: Look) -> Abla
 
     Args:
         ablation: its name.
-        conditioning: "per position" or "shared" if it has the choice, else None.
+        conditioning: "per position" or "shared" if the ablation has that setting, else None.
     """
     shared = conditioning == "shared"
     if ablation in _ORDER:
@@ -47,12 +47,12 @@ def ablation_mark(ablation: str, conditioning: str | None, scheme: Look) -> Abla
 
 
 def height(value: np.ndarray | float) -> np.ndarray:
-    """Return where values in nats stand on a log axis that ends at `LEAST`; nan stays nan."""
+    """Return the positions of values (nats) on a log axis that ends at `LEAST`; nan stays nan."""
     return np.maximum(value, LEAST)
 
 
 def tick_text(value: float) -> str:
-    """Return 1, 2 or 5 times a power of ten as a tick: "0.02", "10⁻⁴", and at the foot "≤10⁻⁶"."""
+    """Return the tick text of 1, 2 or 5 times a power of ten: "0.02", "10⁻⁴", and at the foot "≤10⁻⁶"."""
     power = math.floor(math.log10(value) + 1e-9)
     raised = str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     times = round(value / 10.0**power)
@@ -61,17 +61,17 @@ def tick_text(value: float) -> str:
 
 
 def log_range(values: Iterable[float]) -> tuple[float, float]:
-    """Return decades [low, high] as powers of ten that hold all values above `LEAST`."""
+    """Return the range (low, high) of a log axis, as powers of ten; values below `LEAST` count as `LEAST`."""
     finite = [value for value in values if math.isfinite(value)]
     heights = [max(value, LEAST) for value in finite] or [LEAST, 1.0]
     return math.log10(min(heights)), math.log10(max(heights))
 
 
 def log_axis(values: Iterable[float], title: str, scheme: Look) -> dict[str, Any]:
-    """Return a log axis with whole decades as ticks that holds all values.
+    """Return a log axis that holds all values, with ticks at decades.
 
     Args:
-        values: everything drawn, ends of intervals too; nan counts for nothing.
+        values: all values drawn, ends of intervals included; nan is ignored.
         title: of the axis.
     """
     low, high = log_range(values)
@@ -118,7 +118,7 @@ def cost_text(name: str, mean: float, low: float, high: float) -> str:
 
 
 def legend(scheme: Look) -> dict[str, Any]:
-    """Return the legend that all charts of the page have: in lines over the chart."""
+    """Return the legend of all charts of the page, in lines over the chart."""
     return {
         "orientation": "h",
         "x": 0,
@@ -132,7 +132,7 @@ def legend(scheme: Look) -> dict[str, Any]:
 
 
 def lines_axis(names: Sequence[str], scheme: Look) -> dict[str, Any]:
-    """Return the y axis of a chart that has a line for each of `names`, from top to bottom."""
+    """Return the y axis of a chart with one line per name, from top to bottom."""
     return {
         "tickvals": list(range(len(names))),
         "ticktext": [escape(name) for name in names],
@@ -148,5 +148,5 @@ def lines_axis(names: Sequence[str], scheme: Look) -> dict[str, Any]:
 
 
 def spread(n: int, width: float) -> np.ndarray:
-    """Return offsets [n] within `width` for marks on one line: always the same, so that they keep places."""
+    """Return fixed offsets [n] within `width`, which spread marks on one line."""
     return (np.arange(n) * 0.618 % 1 - 0.5) * width

@@ -1,4 +1,4 @@
-"""Metric over edges kept: how small the circuit may be before it stops standing in for the model."""
+"""The curve of a metric over edges kept."""
 
 import math
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ TICKS |= {1000 * ticks: f"{text}k" for ticks, text in TICKS.items()}
 
 
 def interval_text(estimate: Estimate | Share) -> str:
-    """Return the 95 % interval of an estimate in words."""
+    """Return the 95 % interval of an estimate as text."""
     low, high = estimate.ci95
     return "no interval" if low is None or high is None else f"95 %: {low:.3g} – {high:.3g}"
 
 
 def number_text(estimate: Estimate | Share, form: str = ".3g") -> str:
-    """Return the mean of an estimate in words; what is not defined has none."""
+    """Return the mean of an estimate as text; "undefined" if there is none."""
     return "undefined" if estimate.mean is None else format(estimate.mean, form)
 
 
@@ -44,7 +44,7 @@ class Series:
     """One curve of a chart.
 
     Attributes:
-        name: what its trace is called, and its entry in the legend.
+        name: name of its trace and of its entry in the legend.
         curve: its points.
         colour, fill: of the line and of its band.
         symbol, dash: of its marks and of its line.
@@ -88,7 +88,7 @@ def curve_figure(
 
 
 def add_series(figure: go.Figure, series: Series, metric: str, scheme: Look, label: str = "") -> None:
-    """Draw a curve with its band and the mark of its place.
+    """Draw a curve with its band, and the mark of the point `series.at`.
 
     Args:
         label: a first line of every hover text.
@@ -146,7 +146,7 @@ def add_series(figure: go.Figure, series: Series, metric: str, scheme: Look, lab
 
 
 def height(value: float, metric: str) -> float:
-    """Return where a value of a metric stands on its axis: that of KL is logarithmic and ends at a foot."""
+    """Return the position of a metric's value on its axis; the log axis of KL ends at `LEAST_KL`."""
     return max(value, LEAST_KL) if metric == "kl" else value
 
 
@@ -156,7 +156,7 @@ def chart_layout(
     """Return the layout of a chart of a metric over edges kept.
 
     Args:
-        estimates: everything drawn; the axis holds it all.
+        estimates: all estimates drawn; the axis holds them.
         model: the full model's value, drawn as a dashed line.
     """
     ends = [value for estimate in estimates for value in (estimate.mean, *estimate.ci95)]
@@ -171,14 +171,14 @@ def chart_layout(
 
 
 def _axis(values: list[float]) -> dict[str, Any]:
-    """Return a linear axis from 0, or from below it if there are values."""
+    """Return a linear axis from 0, or from below 0 if there are negative values."""
     low, high = min([0.0, *values]), max([0.0, *values]) or 1.0
     room = 0.06 * (high - low)
     return {"range": [low - (room if low < 0 else 0), high + room], "nticks": 5}
 
 
 def _kl_axis(values: list[float]) -> dict[str, Any]:
-    """Return a log axis: KL falls over orders of magnitude, and what matters happens near 0."""
+    """Return a log axis, since KL falls over orders of magnitude."""
     ticks = {LEAST_KL: f"≤{LEAST_KL:g}", 0.01: "0.01", 0.1: "0.1", 1: "1", 10: "10"}
     top = math.log10(max([10 * LEAST_KL, *values]))
     return {

@@ -27,7 +27,7 @@ class Single:
 
     Attributes:
         name: in the legend and over its numbers.
-        short: what stands beside its mark.
+        short: the label beside its mark.
         value: its metrics.
     """
 

@@ -1,4 +1,4 @@
-"""What pictures of edges are made of: lines of one style in one trace, swatches, a trace for the pointer.
+"""Traces of figures of edges: lines of one style, swatches of the legend, and a trace for the pointer.
 
 plotly.js has one width and colour per trace, so edges are drawn in a few dozen traces, one per style; a trace
 per edge would be slow. A last, invisible trace `handles` makes every edge hoverable and clickable: its `meta`
@@ -22,7 +22,7 @@ HANDLES = slice(2, 18)  # the points that answer the pointer: not those under th
 def line_trace(
     paths: np.ndarray, colour: str, width: float, opacity: float, group: str, dotted: bool = False
 ) -> dict[str, Any]:
-    """Return one trace of curves of one style; a gap (NaN) parts them.
+    """Return one trace of curves of one style, separated by NaN.
 
     Args:
         paths: float [n, POINTS, 2].
@@ -44,7 +44,7 @@ def line_trace(
 
 
 def swatch(name: str, group: str, colour: str, width: float = 3.5, dotted: bool = False) -> dict[str, Any]:
-    """Return a trace for the legend alone, at full strength whatever was drawn first."""
+    """Return a trace that has only an entry in the legend, at full strength."""
     return {
         "type": "scatter",
         "mode": "lines",
@@ -58,14 +58,14 @@ def swatch(name: str, group: str, colour: str, width: float = 3.5, dotted: bool 
 
 
 def thinner(n: int) -> float:
-    """Return the factor of widths for `n` edges: many edges at full width cover the page."""
+    """Return the factor of the widths of `n` edges: many edges are drawn thinner."""
     return min(1.0, max(0.45, (130 / max(n, 1)) ** 0.5))
 
 
 def handles(
     circuit: Circuit, edges: np.ndarray, paths: np.ndarray, groups: Sequence[str], more: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return the trace that answers the pointer: no marks, so the browser holds coordinates alone for it.
+    """Return the invisible trace that makes edges hoverable and clickable.
 
     Args:
         edges: indices of the edges drawn, weakest first.
@@ -95,7 +95,7 @@ def handles(
 
 
 def expand_handles(figure: go.Figure) -> go.Figure:
-    """Write the hover text of every edge out per point, for a figure that leaves the page (HTML)."""
+    """Write the hover text of every edge at each of its points, for a figure saved as HTML."""
     traces: Any = figure.select_traces({"name": "handles"})
     for trace in traces:
         texts = [text for text in trace.meta["hover"] for _ in range(trace.meta["points"])]

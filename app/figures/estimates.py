@@ -1,4 +1,4 @@
-"""Estimates as arrays, as figures draw them."""
+"""Estimates as arrays, for figures."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The circuit graph: which edges carry the behaviour.
+"""The figure of the circuit graph.
 
 Edges are drawn in one trace per (kind, strength, sign, dimmed); see `app.figures.edges`.
 """
@@ -40,7 +40,7 @@ class Drawn:
 
     Attributes:
         edges: indices into the graph's edges, weakest first.
-        quarter: which quarter by rank each is in, 0 the weakest.
+        quarter: the quarter of each edge by rank, 0 for the weakest.
     """
 
     edges: np.ndarray
@@ -50,11 +50,11 @@ class Drawn:
 def drawn_edges(circuit: Circuit, signed: bool, most: int = MOST_EDGES) -> Drawn:
     """Return the strongest kept edges, at most `most`, weakest first.
 
-    Quarters go by rank and not by value: scores are heavy-tailed, a few would flatten the rest.
+    Quarters go by rank and not by value, since scores are heavy-tailed.
 
     Args:
         circuit: the circuit to draw.
-        signed: scores are signed effects, so strength is their size; else the score itself orders.
+        signed: scores are signed effects, so edges are ordered by magnitude; else by the score itself.
         most: edges to draw at most.
     """
     kept = np.flatnonzero(circuit.kept)
@@ -77,9 +77,9 @@ def circuit_figure(
     Args:
         circuit: graph, kept edges and scores.
         scheme: colours of the page.
-        selected: names of nodes, or of edges; what is traced from them stays strong, the rest is dimmed.
+        selected: names of nodes, or of edges; edges traced from them stay strong, the others are dimmed.
         signed: scores are signed effects, so negative ones are dotted.
-        way: which edges are traced from what is selected.
+        way: which edges are traced from the selection.
         pins: notes on nodes that the user pinned; they get a star.
     """
     graph = circuit.graph
@@ -112,7 +112,7 @@ def _edge_traces(
     dimmed: np.ndarray,
     scheme: Look,
 ) -> list[dict[str, Any]]:
-    """One trace per style. Dimmed first, then weak before strong."""
+    """Return one trace per style: dimmed edges first, then weak before strong."""
     factor = thinner(len(paths))
     traces = []
     for dim in (True, False):
@@ -128,7 +128,7 @@ def _edge_traces(
 
 
 def _legend(kinds: np.ndarray, negative: np.ndarray, scheme: Look) -> list[dict[str, Any]]:
-    """Swatches in fixed order."""
+    """Return the swatches in fixed order."""
     present = set(kinds.tolist())
     swatches = [swatch(KIND_NAMES[kind], kind, scheme.kinds[kind]) for kind in KIND_NAMES if kind in present]
     if negative.any():
@@ -137,7 +137,7 @@ def _legend(kinds: np.ndarray, negative: np.ndarray, scheme: Look) -> list[dict[
 
 
 def graph_layout(graph: Graph, scheme: Look) -> dict[str, Any]:
-    """Return the layout of a picture of circuits of `graph`; the same for all of them."""
+    """Return the layout of figures of circuits of `graph`, the same for all circuits."""
     heads, layers = range(graph.n_heads), range(graph.n_layers)
     x0, x1 = x_range(graph)
     axis = {

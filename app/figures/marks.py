@@ -1,4 +1,4 @@
-"""How runs side by side are told apart: a letter, a colour, and a shape for who cannot tell colours."""
+"""Marks of compared runs: a letter, a colour, and a shape for readers who cannot tell colours apart."""
 
 from dataclasses import dataclass
 from string import ascii_uppercase
@@ -19,7 +19,7 @@ DASHES = ("solid", "dash", "dot")
 
 @dataclass(frozen=True)
 class Mark:
-    """What one of several runs is shown with.
+    """The mark of one of several runs.
 
     Attributes:
         letter: "A" for the first.
@@ -41,7 +41,7 @@ class Mark:
 
 
 def run_mark(place: int, scheme: Look) -> Mark:
-    """Return the mark of the run at a place from 0 on; no two of the first 42 are alike."""
+    """Return the mark of the run with index `place`; the first 42 marks are all different."""
     symbol = list(SHAPES)[place % len(SHAPES)]
     turn, colour = divmod(place, len(scheme.runs))
     letter = ascii_uppercase[place % 26] * (1 + place // 26)

@@ -4,12 +4,12 @@ from app.figures.style import KIND_NAMES
 
 
 def short_label(node: str) -> str:
-    """Return what stands inside a node's mark: "2.5" for a2.h5, "m0" for m0."""
+    """Return the text inside a node's mark: "2.5" for a2.h5, "m0" for m0."""
     return node[1:].replace(".h", ".") if node.startswith("a") else node
 
 
 def node_role(node: str) -> str:
-    """Return in words what a node is, e.g. "head 5 of layer 2"."""
+    """Return the description of a node, e.g. "head 5 of layer 2"."""
     if node == "input":
         return "token and position embedding"
     if node == "logits":

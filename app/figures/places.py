@@ -1,4 +1,4 @@
-"""Where things stand in the circuit graph: fixed coordinates of nodes, and the curves between them.
+"""Fixed coordinates of nodes in the figure of the circuit graph, and the curves of edges.
 
 A node has the same place in every run of a model, at every size of circuit: x is the head's index, y the
 layer, MLPs have a column of their own on the right. Coordinates computed from the circuit itself would
@@ -21,7 +21,7 @@ def mlp_column(graph: Graph) -> float:
 
 
 def logits_y(graph: Graph) -> float:
-    """Return the y of the logits node: clear of the last MLP, which stands half a layer above its heads."""
+    """Return the y of the logits node, above the last MLP, which is half a layer above its heads."""
     return graph.n_layers + (-0.1 if graph.parallel else 0.3)
 
 
@@ -36,7 +36,7 @@ def y_range(graph: Graph) -> tuple[float, float]:
 
 
 def node_places(graph: Graph) -> np.ndarray:
-    """Return the places of `graph.nodes`, float [n_nodes, 2] as (x, y)."""
+    """Return the coordinates of `graph.nodes`, float [n_nodes, 2] as (x, y)."""
     middle = (graph.n_heads - 1) / 2
     rise = 0.0 if graph.parallel else 0.5  # a parallel MLP reads what its block's heads read
     places = [(middle, INPUT_Y)]
@@ -48,7 +48,7 @@ def node_places(graph: Graph) -> np.ndarray:
 
 
 def edge_kinds(graph: Graph) -> np.ndarray:
-    """Return what every edge leads into, str [n_edges]: q, k, v, head, mlp or logits."""
+    """Return the kind of reader of every edge, str [n_edges]: q, k, v, head, mlp or logits."""
     return np.array([reader_kind(reader) for reader in graph.readers])[graph.edges[:, 1]]
 
 
@@ -61,9 +61,9 @@ def curves(start: np.ndarray, end: np.ndarray, kinds: np.ndarray, points: int, o
     """Return cubic Bezier curves with vertical tangents.
 
     Args:
-        start, end: places of the two nodes of each edge, [n, 2].
-        kinds: what each edge leads into, str [n].
-        points: points a curve.
+        start, end: coordinates of the two nodes of each edge, [n, 2].
+        kinds: kind of reader of each edge, str [n].
+        points: number of points per curve.
         outward: x from which on edges within one column bow to the right to pass the nodes between.
 
     Returns:

@@ -30,7 +30,7 @@ class Look:
 
     Attributes:
         mode, …: the colours, each a CSS colour.
-        text: how large text and what holds it are, 1 on a screen and more on a beamer.
+        text: factor of the sizes of text and of margins that hold text; 1 on a screen, more on a beamer.
     """
 
     mode: Mode
@@ -47,7 +47,7 @@ class Look:
     text: float = 1.0
 
     def size(self, pixels: float) -> float:
-        """Return `pixels` on a screen (of a font, of a margin that holds text) as they are in this look."""
+        """Return a size in pixels (of a font, of a margin that holds text) scaled by `text`."""
         return round(pixels * self.text, 1)
 
 
@@ -125,5 +125,5 @@ def faded(colour: str, opacity: float) -> str:
 
 
 def escape(text: str) -> str:
-    """Return `text` so that Plotly shows it as it is: it would read < and & as markup."""
+    """Return `text` with < and & escaped, which Plotly would read as markup."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

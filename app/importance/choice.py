@@ -1,4 +1,4 @@
-"""What the page "Ablations" is about: the subject, the ablation shown, the components selected."""
+"""Choices of the page "Ablations": the subject, the ablation shown, the components selected."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,17 +15,17 @@ FIRST_SHOWN = ("optimal", "mean")  # the ablation of the grid, as far as it is m
 
 
 def asked() -> list[Request]:
-    """Return the requests that are being carried out."""
+    """Return the requests of active jobs."""
     return [job.request for job in queue().jobs() if job.active]
 
 
 def choose_series(
     measured: Measured, label: str, key: str, among: Sequence[Series], first: str, why: str | None = None
 ) -> Series:
-    """Draw a chooser of an ablation that was measured and return its series.
+    """Draw a chooser among measured ablations and return the series chosen.
 
     Args:
-        key: of the widget, and of what the address says.
+        key: of the widget, and of the parameter in the address.
         among: the series to choose from.
         first: key of the series to begin with.
     """
@@ -44,10 +44,10 @@ def choose_series(
 
 
 def first_of(measured: Measured, wanted: Sequence[str], but: str = "") -> str:
-    """Return the key of the first series of the first ablation wanted that was measured, else of any.
+    """Return the key of a series of the first measured ablation of `wanted`, else of any ablation.
 
     Args:
-        wanted: names of ablations.
+        wanted: names of ablations, in order of preference.
         but: a key that is not to be returned.
     """
     allowed = [series for series in measured.series if series.key != but]
@@ -56,7 +56,7 @@ def first_of(measured: Measured, wanted: Sequence[str], but: str = "") -> str:
 
 
 def missing(subject: Subject, measured: Measured | None) -> None:
-    """Name the ablations that were not measured, with the button that starts them all."""
+    """Name the ablations that were not measured, and draw the button that starts them all."""
     done = {series.ablation for series in measured.series} if measured is not None else set()
     lacking = {
         name: importance_by_default(subject.request, name) for name in ablations.names() if name not in done
@@ -78,13 +78,13 @@ def missing(subject: Subject, measured: Measured | None) -> None:
 
 
 def selection(measured: Measured) -> tuple[str, ...]:
-    """Return the selected components, those that were measured."""
+    """Return the selected components that were measured."""
     known = measured.nodes()
     return tuple(node for node in st.session_state.get("ablations-select", ()) if node in known)
 
 
 def on_component(event: dict[str, Any]) -> None:
-    """Take a click on a component, shift-click for one more, or Esc."""
+    """Change the selection by a click on a component, shift-click for one more, or Esc."""
     before: tuple[str, ...] = st.session_state.get("ablations-select", ())
     if event["kind"] == "clear":
         st.session_state["ablations-select"] = ()

@@ -1,4 +1,4 @@
-"""What components cost: the grid of one ablation, one component under all of them, several side by side."""
+"""Panels of Δ: all components under one ablation, one component under all ablations, several side by side."""
 
 from collections.abc import Sequence
 
@@ -48,14 +48,14 @@ def grid_panel(measured: Measured, shown: Series, selected: tuple[str, ...], sch
 
 
 def _span(measured: Measured) -> tuple[float, float]:
-    """Return nats at the ends of the colours, the same for all ablations; few values are below the lower."""
+    """Return the values (nats) at the ends of the colour scale, the same for all ablations."""
     return span(
         [kl.mean for series in measured.series for n in measured.nodes() if (kl := series.estimate(n))]
     )
 
 
 def looked_at(measured: Measured, selected: tuple[str, ...], shown: Series) -> str:
-    """Return the component selected last, or the one that costs most."""
+    """Return the component selected last, or the one with the largest Δ."""
     return selected[-1] if selected else next(iter(measured.strongest(shown, 1)), INPUT)
 
 
@@ -94,7 +94,7 @@ def component_panel(measured: Measured, selected: tuple[str, ...], shown: Series
 
 
 def bars_panel(measured: Measured, shown: Series, selected: tuple[str, ...], scheme: Look) -> None:
-    """Draw several components under every ablation: those selected, or the ones that cost most."""
+    """Draw several components under every ablation: those selected, or the ones with the largest Δ."""
     if st.session_state.get("ablations-top") not in TOPS:
         st.session_state["ablations-top"] = TOPS[1]
     several = len(selected) > 1
@@ -133,11 +133,11 @@ def bars_panel(measured: Measured, shown: Series, selected: tuple[str, ...], sch
 
 
 def costs(series: Series, nodes: Sequence[str], scheme: Look) -> Costs:
-    """Return what nodes cost under an ablation, as figures take it."""
+    """Return Δ of nodes under an ablation, for figures."""
     mean, low, high = numbers_of([series.estimate(node) for node in nodes])
     return Costs(series.name, mark_of(series, scheme), mean, low, high)
 
 
 def mark_of(series: Series, scheme: Look) -> AblationMark:
-    """Return what a series is drawn with."""
+    """Return the mark of a series."""
     return ablation_mark(series.ablation, series.conditioning, scheme)

@@ -1,7 +1,7 @@
-"""What the page "Ablations" shows: everything measured of one model, task and set of prompts.
+"""Data of the page "Ablations": everything measured for one model, task and set of prompts.
 
-The first source of a graph, the input, is no component in the paper's sense: it is shown apart and takes part
-in no comparison.
+The first source of a graph, the input, is no component in the sense of the paper: it is shown apart and left
+out of all comparisons.
 """
 
 import re
@@ -32,14 +32,13 @@ INPUT = "input"
 
 @dataclass(frozen=True)
 class Series:
-    """What every component costs under one ablation.
+    """Δ of every component under one ablation.
 
     Attributes:
-        key: what the address calls it: the ablation, and if its settings are not the default ones, more.
-        name: what the page calls it, with its conditioning: "mean (per position)".
-        conditioning: "per position" or "shared" where the ablation has the choice, else None: zero is one
-            constant by nature.
-        run: where it comes from.
+        key: its key in the address: the ablation, and a suffix if its settings are not the default ones.
+        name: its name on the page, with the conditioning: "mean (per position)".
+        conditioning: "per position" or "shared" where the ablation has that setting, else None.
+        run: the run that measured it.
         gaps: Δ of the subject's components; nan where it was not measured.
         prompts: KL of every node on every prompt, nats [n_prompts]; empty if not known.
     """
@@ -67,10 +66,10 @@ class Subject:
     """A model, a task and a set of prompts, and the runs about them.
 
     Attributes:
-        key: what the address calls it.
-        label: what the page calls it.
-        request: one of the requests about it.
-        runs: the finished ones.
+        key: its key in the address.
+        label: its name on the page.
+        request: a request about this subject.
+        runs: the finished runs about this subject.
     """
 
     key: str
@@ -80,7 +79,7 @@ class Subject:
 
 
 def component(node: str) -> tuple[int, int | None] | None:
-    """Return layer and head of a head, layer and None of an MLP, None of what is neither."""
+    """Return (layer, head) of a head, (layer, None) of an MLP, and None of any other node."""
     match = _COMPONENT.fullmatch(node)
     if match is None:
         return None
@@ -89,21 +88,21 @@ def component(node: str) -> tuple[int, int | None] | None:
 
 
 def span(values: Sequence[float]) -> tuple[float, float]:
-    """Return nats at the ends of the colours of values; few of them are below the lower."""
+    """Return the values at the ends of a colour scale, in nats; few values are below the lower end."""
     return max(float(np.quantile(values, 0.05)), LEAST), max(values)
 
 
 def subject_key(request: Importance) -> str:
-    """Return what tells a model, a task and a set of prompts from others: readable parts and a hash."""
+    """Return the key of a model, task and set of prompts: readable parts and a hash."""
     parts = [model_name(request.model), request.task.rsplit("/", 1)[-1]]
     return readable_id(parts, [getattr(request, name) for name in SAME])
 
 
 def subjects(shelf: Shelf, asked: Iterable[Request]) -> dict[str, Subject]:
-    """Return what there is to show, by key: the demo model on its first task first, then as runs are listed.
+    """Return the subjects by key: the demo model on its first task first, then in the order of the runs.
 
     Args:
-        asked: requests that are being carried out; a subject may have nothing else yet.
+        asked: requests of active jobs, whose subjects may have no run yet.
     """
     runs: dict[str, list[Run[Importance, ImportanceResult]]] = {}
     requests: dict[str, Importance] = {}
@@ -119,7 +118,7 @@ def subjects(shelf: Shelf, asked: Iterable[Request]) -> dict[str, Subject]:
 
 
 def _labels(requests: Mapping[str, Importance]) -> dict[str, str]:
-    """Return labels by key, in which stands what tells requests apart."""
+    """Return labels by key, which name the fields in which the requests differ."""
     labels = {key: f"{model_name(r.model)} · {title_of('task', r.task)}" for key, r in requests.items()}
     further = [
         {key: words.format(getattr(request, name)) for key, request in requests.items()}
@@ -130,7 +129,7 @@ def _labels(requests: Mapping[str, Importance]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Measured:
-    """Everything measured of a subject.
+    """All measurements of a subject.
 
     Attributes:
         components: heads and MLPs that any of its runs has, in computation order.
@@ -146,26 +145,26 @@ class Measured:
         return {series.key: series for series in self.series}
 
     def strongest(self, series: Series, n: int) -> list[str]:
-        """Return the n components that cost most under one of the series, most first."""
+        """Return the n components with the largest Δ in a series, largest first."""
         mean = series.gaps.mean
         order = np.argsort(-np.nan_to_num(mean, nan=-np.inf), kind="stable").tolist()
         return [self.components[i] for i in order[:n] if np.isfinite(mean[i])]
 
     def nodes(self) -> list[str]:
-        """Return what a grid shows: the components, and the input if any run has it."""
+        """Return the nodes of the grid: the components, and the input if any run has it."""
         with_input = any(INPUT in series.run.result.nodes for series in self.series)
         return [*([INPUT] if with_input else []), *self.components]
 
 
 def measured_of(subject: Subject) -> Measured:
-    """Return what is measured of a subject."""
+    """Return the measurements of a subject."""
     stamps = tuple((run.run_id, run.folder.stat().st_mtime_ns) for run in subject.runs)
     return read_measured(stamps)
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)
 def read_measured(stamps: tuple[tuple[str, int], ...]) -> Measured:
-    """Open runs, given by id and time of change: one that was deleted and made again is another."""
+    """Open runs given by id and time of change (so that the cache notices a run that was made again)."""
     runs = sorted((store().get(run_id) for run_id, _ in stamps), key=_order)
     nodes = {node for run in runs for node in run.result.nodes if component(node) is not None}
     components = tuple(sorted(nodes, key=_computed))
@@ -191,7 +190,7 @@ def _by_default(run: Run[Importance, ImportanceResult]) -> bool:
 
 
 def series_key(run: Run[Importance, ImportanceResult]) -> str:
-    """Return what the address calls the numbers of a run: its ablation, and more if settings were chosen."""
+    """Return the key of a run in the address: its ablation, with a suffix for settings not the defaults."""
     ablation = run.request.ablation
     return ablation if _by_default(run) else f"{ablation}-{run.run_id.rsplit('-', 1)[-1]}"
 
@@ -204,7 +203,7 @@ def _series(run: Run[Importance, ImportanceResult], name: str, components: tuple
 
 
 def _prompts(run: Run[Importance, ImportanceResult]) -> dict[str, np.ndarray]:
-    """Return the run's array by node; nothing if it is not there or does not fit its nodes."""
+    """Return the run's KL per prompt by node; {} if the array is missing or does not fit the nodes."""
     nodes, shape = list(run.result.nodes), run.tensors.shapes.get("kl", ())
     if len(shape) != 2 or shape[0] != len(nodes) or not shape[1]:
         return {}
@@ -215,7 +214,7 @@ def _prompts(run: Run[Importance, ImportanceResult]) -> dict[str, np.ndarray]:
 
 
 def chosen_conditioning(run: Run[Importance, ImportanceResult]) -> str | None:
-    """Return the conditioning of a run whose ablation has the choice; None of any other."""
+    """Return the conditioning of a run whose ablation has that setting; None for any other."""
     try:
         choice = "conditioning" in ablations.get(run.request.ablation).Settings.model_fields
     except CircuitExplorerError:
@@ -225,7 +224,7 @@ def chosen_conditioning(run: Run[Importance, ImportanceResult]) -> str | None:
 
 
 def _names(runs: Sequence[Run[Importance, ImportanceResult]]) -> dict[str, str]:
-    """Return by run the ablation with its conditioning; where two are alike, settings that differ too."""
+    """Return names by run id: the ablation with its conditioning, and settings where two names are alike."""
     names = {
         run.run_id: run.request.ablation if chosen_conditioning(run) is None else conditioned(run)
         for run in runs
@@ -240,7 +239,7 @@ def _names(runs: Sequence[Run[Importance, ImportanceResult]]) -> dict[str, str]:
 
 
 def _differing(settings: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> str:
-    """Return in words those settings in which the ones alike differ."""
+    """Return, in words, the settings in which runs of one ablation differ."""
     keys = sorted(set().union(*alike))
     differing = [key for key in keys if len({str(others.get(key)) for others in alike}) > 1]
     return ", ".join(f"{key.replace('_', ' ')} {settings.get(key)}" for key in differing)

@@ -52,7 +52,7 @@ WHY = (
 
 
 def page() -> None:
-    """Draw the page: what is shown on the left, the grid and one component, then the comparisons."""
+    """Draw the page: choosers on the left, the grid and one component, then the comparisons."""
     scheme = page_look()
     state.take_address("ablations", PARAMETERS, prefix="ablations-")
     subjects_here = subjects(shelf(), asked())

@@ -1,4 +1,4 @@
-"""Two ablations against each other, component by component, and how far every two of them agree."""
+"""The panel of two ablations, component by component, and of the agreement of every pair of ablations."""
 
 from itertools import combinations
 from typing import Any
@@ -20,7 +20,7 @@ FIRST_X, FIRST_Y = ("mean", "zero"), ("optimal", "counterfactual")
 
 
 def first_pair(measured: Measured) -> tuple[str, str]:
-    """Return the keys of the two ablations that a first visitor sees against each other."""
+    """Return the keys of the two ablations compared by default."""
     x = first_of(measured, FIRST_X)
     return x, first_of(measured, FIRST_Y, but=x)
 
@@ -120,7 +120,7 @@ def _matrix(measured: Measured, shown: tuple[str, str], scheme: Look) -> None:
 
 
 def agreements(measured: Measured) -> dict[tuple[int, int], Agreement]:
-    """Return how far every two series agree, by their places, the first smaller."""
+    """Return the agreement of every pair of series, by their indices (i, j), i < j."""
     return _agreements(tuple(series.run.run_id for series in measured.series), measured)
 
 
@@ -131,7 +131,7 @@ def _agreements(run_ids: tuple[str, ...], _measured: Measured) -> dict[tuple[int
 
 
 def _words(agreed: Agreement) -> str:
-    """Return the two correlations in a line."""
+    """Return the two correlations as one line of text."""
     parts = [
         f"{name} **{value:.3f}**" + ("" if ends is None else f" (95 %: {ends[0]:.2f} – {ends[1]:.2f})")
         if value is not None

@@ -1,4 +1,4 @@
-"""KL of one component prompt by prompt, under every ablation."""
+"""The panel of the KL of one component on every prompt, under every ablation."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ QUANTILES = {"lowest": 0.0, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0
 
 
 def prompts_panel(measured: Measured, selected: tuple[str, ...], shown: Series, scheme: Look) -> None:
-    """Draw the distribution over prompts for the component selected, or the one that costs most."""
+    """Draw the distribution over prompts for the component selected, or the one with the largest Δ."""
     node = looked_at(measured, selected, shown)
     with_prompts = [series for series in measured.series if node in series.prompts]
     if not with_prompts:

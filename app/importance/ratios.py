@@ -1,4 +1,4 @@
-"""How much of every component's Δ an optimal constant leaves, beside what the paper found in GPT-2 small."""
+"""The panel of the ratios Δ_optimal / Δ_x of all components, beside the paper's medians for GPT-2 small."""
 
 import pandas as pd
 import streamlit as st
@@ -91,7 +91,7 @@ def _against(
 
 
 def verdicts(optimal: Series, others: list[Series], ratios_of: dict[str, Ratios]) -> list[str]:
-    """Return in words for how many components optimal constants cost no more, whichever way it comes out."""
+    """Return sentences on how many components have a smaller or larger Δ under optimal constants."""
     sentences = []
     for holds, words in (
         (True, "at least half of the components cost no more than"),
@@ -116,7 +116,7 @@ def paper_median(optimal: Series, other: Series) -> float | None:
 
 
 def summary(optimal: Series, others: list[Series], ratios_of: dict[str, Ratios]) -> pd.DataFrame:
-    """Return one row an ablation: median, quartiles, share of components that cost no more, the paper's."""
+    """Return one row per ablation: median, quartiles, share of ratios up to 1, the paper's median."""
     rows = []
     for series in others:
         of = ratios_of[series.key]

@@ -1,4 +1,4 @@
-"""What stands beside every figure of the page "Ablations": its numbers, where they come from, a warning."""
+"""Tables, sources and warnings beside the figures of the page "Ablations"."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def conditioning_note(series: Sequence[Series], short: bool = False) -> None:
     """Warn where constants of two conditionings are in one chart.
 
     Args:
-        short: only say which they are, where the warning stands near.
+        short: only name the conditionings, since the whole warning is nearby.
     """
     names = {
         kind: [shown.name.split(" (")[0] for shown in series if shown.conditioning == kind]
@@ -85,7 +85,7 @@ def tidy(subject: Subject, measured: Measured) -> pd.DataFrame:
 
 
 def costs_table(measured: Measured, series: Sequence[Series], nodes: Sequence[str]) -> pd.DataFrame:
-    """Return Δ of nodes under each of the series with the ends of its interval, one row a node and series."""
+    """Return Δ of nodes in each series with the ends of its interval, one row per node and series."""
     rows = []
     for node in nodes:
         for shown in series:

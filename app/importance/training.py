@@ -1,4 +1,4 @@
-"""How the constants of an optimal ablation were trained."""
+"""The panel of the training of an optimal ablation's constants."""
 
 import math
 
@@ -20,7 +20,7 @@ def trained_series(measured: Measured) -> list[Series]:
 
 
 def history_of(series: Series) -> dict[str, list[float]] | None:
-    """Return the history of a training; None if there was none, or it is not whole."""
+    """Return the history of a training; None if there was no training, or columns are missing."""
     history = series.run.result.history
     lengths = {len(history.get(name, ())) for name in HISTORY}
     return history if len(lengths) == 1 and lengths != {0} else None

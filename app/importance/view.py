@@ -1,4 +1,4 @@
-"""The page Ablations, and the importance of nodes that is shown there."""
+"""The page Ablations, and the view of its runs, which ablate every node alone."""
 
 import plotly.graph_objects as go
 

@@ -1,4 +1,4 @@
-"""Choosers of the page "Lens", and what each lens is in one sentence."""
+"""Choosers of the page "Lens", and descriptions of the lenses."""
 
 import streamlit as st
 
@@ -18,7 +18,7 @@ SOURCES = {
 
 
 def about_lens(name: str) -> str:
-    """Return what a lens is in one sentence, with its source; "" of one that is not known here."""
+    """Return the description of a lens in one sentence, with its source; "" for an unknown lens."""
     if name not in lenses.names():
         return ""
     source = f" ({SOURCES[name]})" if name in SOURCES else ""
@@ -30,7 +30,7 @@ def choose_lens(run: ReadRun, label: str, key: str, first: str, narrow: bool = F
 
     Args:
         first: the lens to begin with.
-        narrow: take little room.
+        narrow: draw a narrow chooser.
     """
     names = run.result.lenses
     if (wanted := st.session_state.get(key)) is not None and wanted not in names:

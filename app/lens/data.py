@@ -1,4 +1,4 @@
-"""What the page "Lens" shows: texts that lenses have read, and how near the lenses of a model come to it."""
+"""Data of the page "Lens": texts read by lenses, and trained lenses with their distance from the model."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -44,10 +44,10 @@ class Reading:
     """A text of one model that lenses have read.
 
     Attributes:
-        key: what the address calls it.
-        label: what the chooser calls it; no two are alike.
-        request: that was asked for.
-        run: None while it is being made.
+        key: its key in the address.
+        label: its label in the chooser; no two are alike.
+        request: the request of the reading.
+        run: the finished run; None while its job is active.
     """
 
     key: str
@@ -57,12 +57,12 @@ class Reading:
 
     @property
     def title(self) -> str:
-        """The text, shortened, and what was changed while it ran."""
+        """The text, shortened, and the intervention on the model (nodes ablated, or a circuit)."""
         return f"{quoted(self.request.lens.text)}{changed(self.request)}"
 
 
 def reading_key(request: ReadText) -> str:
-    """Return what tells a reading from others: readable parts and a hash."""
+    """Return the key of a reading: readable parts and a hash."""
     fields = ("model", "weights_hash", "bos", "dtype")
     about = [request.lens.model_dump(), *(getattr(request, name) for name in fields)]
     parts = (model_name(request.model), request.lens.text)
@@ -70,10 +70,10 @@ def reading_key(request: ReadText) -> str:
 
 
 def readings(shelf: Shelf, asked: Iterable[Request]) -> dict[str, Reading]:
-    """Return what there is to show, by key: shipped readings first, of these the whole model's.
+    """Return the readings by key: shipped ones first, and among these the whole model's first.
 
     Args:
-        asked: requests that are being carried out.
+        asked: requests of active jobs.
     """
     runs: dict[str, ReadRun] = {}
     requests: dict[str, ReadText] = {}
@@ -99,7 +99,7 @@ def _label(request: ReadText) -> str:
 
 
 def changed(request: ReadText) -> str:
-    """Return what was changed while the text ran, in words; "" if nothing."""
+    """Return the intervention on the model (nodes ablated, or a circuit) in words; "" if there is none."""
     if request.lens.circuit is not None:
         return f" in a circuit of {request.lens.circuit.edges} edges"
     if request.lens.ablated:
@@ -109,7 +109,7 @@ def changed(request: ReadText) -> str:
 
 @st.cache_data(max_entries=32, show_spinner=False, ttl=20)
 def present_weights(model: str) -> str | None:
-    """Return the hash of a model's weights as they are now; None if it is not on this machine."""
+    """Return the present hash of a model's weights; None if the model is not on this machine."""
     try:
         return weights_hash(find_model(model, download=False))
     except RequestError:
@@ -117,14 +117,14 @@ def present_weights(model: str) -> str | None:
 
 
 def trainings(shelf: Shelf, model: str) -> list[TrainedRun]:
-    """Return the runs that trained lenses of a model, whatever its weights were then."""
+    """Return the runs that trained lenses of a model, also with earlier weights."""
     return [run for run in shelf.of(TrainLensesInstrument) if run.request.model == model]
 
 
 def default_training(shelf: Shelf, model: str, shape: ModelShape) -> TrainedRun | None:
-    """Return the run whose lenses a reading takes that asks for none; None if it is not here.
+    """Return the run whose lenses a reading takes by default; None if there is no such run.
 
-    The model is on this machine; the engine's own `default_training` may ask the hub for it.
+    The engine's own `default_training` may ask the hub; here the model has to be on this machine.
     """
     settings = completed_training(LensTraining(), shape)
     wanted = TrainLenses(model=model, weights_hash=present_weights(model), lens_training=settings).run_id()
@@ -132,10 +132,10 @@ def default_training(shelf: Shelf, model: str, shape: ModelShape) -> TrainedRun 
 
 
 def lenses_to_read(trained: TrainedRun | None) -> list[str]:
-    """Return the lenses that can read a text: all of them, if they are trained or will be.
+    """Return the lenses that can read a text: those that `trained` has, or all if they are yet to be trained.
 
     Args:
-        trained: the run with their parameters; None if it is still to be made.
+        trained: the run with their parameters; None if the lenses are yet to be trained.
     """
     return [
         name
@@ -145,7 +145,7 @@ def lenses_to_read(trained: TrainedRun | None) -> list[str]:
 
 
 def trained_run(shelf: Shelf, reading: Reading) -> TrainedRun | None:
-    """Return the run that trained the lenses of a reading, else of its model; None if there is none."""
+    """Return the run that trained a reading's lenses, else one of the same model; None if there is none."""
     same = [
         run
         for run in shelf.of(TrainLensesInstrument)
@@ -156,28 +156,28 @@ def trained_run(shelf: Shelf, reading: Reading) -> TrainedRun | None:
 
 
 def all_lenses() -> list[str]:
-    """Return the names of all lenses known here, those that come with the program first."""
+    """Return the names of all registered lenses, those that come with the program first."""
     return [*LENSES, *(name for name in lenses.names() if name not in LENSES)]
 
 
 def lens_title(name: str) -> str:
-    """Return the title of a lens; of one that is not known here its name, which others chose."""
+    """Return the title of a lens; of an unknown lens (in an imported run) its name."""
     return lenses.get(name).title if name in lenses.names() else name
 
 
 def in_a_sentence(title: str) -> str:
-    """Return a title as it stands within a sentence: abbreviations keep their capitals."""
+    """Return a title in lower case for use within a sentence; abbreviations keep their capitals."""
     return title if title[1:2].isupper() else title[:1].lower() + title[1:]
 
 
 def lens_place(name: str) -> int:
-    """Return the place of a lens in the order of colours."""
+    """Return the index of a lens in the order of colours."""
     names = all_lenses()
     return names.index(name) if name in names else len(names)
 
 
 def rows_shown(run: ReadRun, every: int) -> list[int]:
-    """Return the numbers of the rows of every so many layers."""
+    """Return the indices of the rows of every `every` layers."""
     return stride(run.result.places, every)
 
 
@@ -194,15 +194,15 @@ def statistic(run: ReadRun, name: str, lens: str) -> np.ndarray:
 
 
 def finite(values: np.ndarray) -> np.ndarray:
-    """Return values as floats, nan for those that are not finite: a run that was imported may have any."""
+    """Return values as floats, with nan for infinite ones, which an imported run may have."""
     return np.where(np.isfinite(values), values, np.nan).astype(float)
 
 
 def word_of(run: ReadRun, token: int) -> str:
-    """Return the text of a token that a lens says."""
+    """Return the text of a token that a lens predicts."""
     return run.result.words.get(str(token), f"token {token}")
 
 
 def row_name(place: str) -> str:
-    """Return what a row is called: "L2", "L2 mid", "output"."""
+    """Return the name of a row: "L2", "L2 mid", "output"."""
     return place if place == "output" else f"L{place.replace('-', ' ')}"

@@ -1,4 +1,4 @@
-"""Causal faithfulness: whether lenses react as the model does when the stream is changed."""
+"""The panel of causal faithfulness: do lenses react as the model does to a change of the residual stream?"""
 
 from collections.abc import Sequence
 
@@ -61,7 +61,7 @@ def faithfulness(run: TrainedRun, scheme: Look) -> None:
 
 
 def _chosen(rows: Sequence[Faithful]) -> tuple[list[Faithful], str]:
-    """Draw the choosers; return the rows of what was chosen, and what it is in words."""
+    """Draw the choosers; return the rows of the intervention and directions chosen, and their description."""
     with st.container(horizontal=True):
         there = [kind for kind in INTERVENTIONS if any(row.intervention == kind for row in rows)]
         kind = choose_option("Intervention", "lens-intervention", there, INTERVENTIONS.__getitem__)

@@ -1,4 +1,4 @@
-"""The form that lets lenses read a text, as it is or with nodes ablated or in a circuit."""
+"""The form for reading a text by lenses, on the model, with nodes ablated, or through a circuit."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ STANDS = {"mean": "Mean", "zero": "Zero"}
 
 
 def lens_form(scheme: Look) -> None:
-    """Draw the form; when it is sent, a job goes into the queue and the page shows its text."""
+    """Draw the form; when it is sent, queue a job and show its text."""
     st.subheader("New text", anchor=False)
     model = choose_model("lens-new-model")
     tokens = _tokens_here(model)
@@ -90,7 +90,7 @@ def lens_form(scheme: Look) -> None:
 
 
 def _tokens_here(model: str) -> Tokens | None:
-    """Return the text side of a model; None if it is not on this machine, for looking downloads nothing."""
+    """Return the tokenizer and sizes of a model; None if it is not on this machine. Download nothing."""
     try:
         return tokens_of(model) if model else None
     except RequestError as error:
@@ -100,7 +100,7 @@ def _tokens_here(model: str) -> Tokens | None:
 
 
 def _check_length(tokens: Tokens | None, text: str) -> bool:
-    """Say how long the text is; return whether the model can read it, as far as that is known."""
+    """Draw the length of the text; return False if it is longer than the model's context."""
     if tokens is None or not text:
         return True
     n, most = len(tokens.prompt_ids(text)), tokens.shape.n_ctx
@@ -134,20 +134,20 @@ def _words(tokens: Tokens | None, typed: str, scheme: Look) -> list[str] | None:
 
 
 def word_token(tokens: Tokens, word: str) -> str | None:
-    """Return a word as the token that is followed; None if it is not one.
+    """Return the token of a word; None if the word is not a single token.
 
-    It is taken as it stands within a text, else by itself.
+    The word with a leading space is tried first, then the word alone.
     """
     return next((text for text in (_within(word), word) if tokens.token_id(text) is not None), None)
 
 
 def _within(word: str) -> str:
-    """Return a word as it stands within a text: one of letters or digits has a space before it."""
+    """Return a word as within a text: with a leading space if it begins with a letter or digit."""
     return f" {word}" if word[0].isalnum() else word
 
 
 def _circuit(model: str) -> dict[str, Any] | None:
-    """Draw the chooser of a circuit of the model; None for the whole model."""
+    """Draw the chooser of a circuit of the model; return the circuit's fields, None for the whole model."""
     current_shelf = shelf()
     runs = [run_id for run_id, run in current_shelf.runs.items() if run.request.model == model]
     if st.session_state.get("lens-new-circuit") not in (None, NOTHING, *runs):
@@ -180,7 +180,7 @@ def _circuit(model: str) -> dict[str, Any] | None:
 
 
 def _lenses(model: str, tokens: Tokens | None) -> list[str]:
-    """Say what comes before the text is read, and what does not read it; return the lenses that do."""
+    """Draw notes on downloads, training and lenses that cannot read; return the names of lenses that can."""
     names = all_lenses()
     if not model or (tokens is None and on_this_machine(model)):
         return names
@@ -209,7 +209,7 @@ def _submit(model: str, reading: dict[str, Any]) -> None:
     """Put the job into the queue.
 
     Raises:
-        CircuitExplorerError: it is refused.
+        CircuitExplorerError: the request is refused.
     """
     require_model(model)
     job_id = queue().submit(make_request("lens", model=model, lens=reading))

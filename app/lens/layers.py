@@ -1,4 +1,4 @@
-"""Lenses over layers: a race of words after one token, and the distance to the model over many texts."""
+"""Panels of lenses over layers: probabilities of words after a token, distance from the model."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ MOST_WORDS = 6  # of those on top, where none were asked for
 
 
 def race(run: ReadRun, scheme: Look) -> None:
-    """Draw the probability of the words followed, row by row, after one token."""
+    """Draw the probabilities of the followed words after one token, over layers."""
     text = run.result.tokens
     with st.container(horizontal=True):
         lens = choose_lens(run, "Lens", "lens-lens", "oca")
@@ -61,7 +61,7 @@ def race(run: ReadRun, scheme: Look) -> None:
 
 
 def _followed(run: ReadRun, lens: str, after: int) -> tuple[list[str], np.ndarray]:
-    """Return the words followed and their probabilities [rows, words]; without any, those on top."""
+    """Return the followed words, else the top words of the layers, and their probabilities [rows, words]."""
     if run.result.raced:
         return run.result.raced, run.tensors[f"raced.{lens}"][:, after]
     ids, shares = run.tensors[f"top_ids.{lens}"][:, after], run.tensors[f"top_p.{lens}"][:, after]
@@ -78,7 +78,7 @@ def _shown(word: str) -> str:
 
 
 def _numbered(names: list[str]) -> list[str]:
-    """Return names with a number on those that repeat: several tokens have the same text."""
+    """Return names, numbered where several tokens have the same text."""
     return [
         name if names.count(name) == 1 else f"{name} ({names[: i + 1].count(name)})"
         for i, name in enumerate(names)
@@ -86,10 +86,10 @@ def _numbered(names: list[str]) -> list[str]:
 
 
 def _names(words: list[str], quoted: list[str]) -> list[str]:
-    """Return what words are called: without spaces around them, unless two would be called alike.
+    """Return the words without surrounding spaces, unless two would then be alike.
 
     Args:
-        quoted: what tells them apart, each another.
+        quoted: other names of the words, all different, used where two are alike.
     """
     names = [_shown(word) for word in words]
     return [name if names.count(name) == 1 else other for name, other in zip(names, quoted, strict=True)]
@@ -116,7 +116,7 @@ MODEL = "The model itself"
 
 
 def over_texts(run: TrainedRun, scheme: Look) -> None:
-    """Draw how near each lens is to the model at every layer over many texts, and its parameters."""
+    """Draw the distance of each lens from the model at every layer, over many texts, and its parameters."""
     result = run.result
     measure = choose_option("Measure", "lens-measure", list(MEASURES), MEASURES.__getitem__)
     title, axis = MEASURES[measure], AXES[measure]
@@ -164,7 +164,7 @@ def _columns(line: Line) -> list[list[float]]:
 
 
 def _parameters(run: TrainedRun) -> None:
-    """Say how many numbers each lens has."""
+    """Draw the number of parameters of each lens."""
     with st.container(horizontal=True, gap="small"):
         st.markdown("**Parameters**", width="content")
         for name, measured in run.result.lenses.items():

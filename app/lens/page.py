@@ -76,7 +76,7 @@ WHY = (
 
 
 def page() -> None:
-    """Draw the page: what is read, the view chosen, and last the form, which loads a tokenizer."""
+    """Draw the page: reading, view, and last the form, which loads a tokenizer."""
     scheme = page_look()
     state.take_address("lens", PARAMETERS, prefix="lens-")
     readings_here = readings(shelf(), [job.request for job in queue().jobs() if job.active])
@@ -107,7 +107,7 @@ def _asked_for() -> TrainedRun | None:
 
 
 def _training(trained: TrainedRun, scheme: Look) -> None:
-    """Draw lenses that were trained, whatever text they have read or not."""
+    """Draw trained lenses, whether or not they have read a text."""
     st.title(plain(f"Lens: trained for {model_name(trained.request.model)}"), anchor=False)
     st.caption(WHAT)
     if st.session_state.get("lens-view") not in TRAINED:
@@ -151,7 +151,7 @@ def _reading(reading: Reading, first: str, scheme: Look) -> None:
 
 
 def _changed_since(reading: Reading) -> None:
-    """Warn of a reading by weights that the model no longer has; large weights take a while to look at."""
+    """Warn if the model's weights have changed since the reading; hashing large weights takes a while."""
     if present_weights(reading.request.model) not in (None, reading.request.weights_hash):
         st.warning(
             "The weights of this model have changed since this text was read. Press **Read** on the left to "
@@ -178,7 +178,7 @@ def _show(view: str, reading: Reading, run: ReadRun, scheme: Look) -> None:
 
 
 def _where_from(run: ReadRun, trained: TrainedRun) -> None:
-    """Draw the line that says where numbers over many texts come from."""
+    """Draw the source of the numbers over many texts."""
     if run.result.trained not in (None, trained.run_id):
         st.caption(
             plain(
@@ -197,7 +197,7 @@ def _held_out(trained: TrainedRun) -> None:
 
 
 def _untrained(reading: Reading) -> None:
-    """Say what to do where there are no lenses to show."""
+    """Draw the hint for a reading whose lenses are missing."""
     model = plain(model_name(reading.request.model))
     others = trainings(shelf(), reading.request.model)
     if others:
@@ -221,7 +221,7 @@ def _write_url(view: str, reading: Reading, run: ReadRun, first: str) -> None:
 
 
 def _put_address(view: str, values: dict[str, object], defaults: dict[str, object] | None = None) -> None:
-    """Put into the address what the view shows, and no choice of other views."""
+    """Put the parameters of the view into the address, without those of other views."""
     used = {"subject", "trained", "view", *USED[view]}
     if view == "faithfulness":
         resampled = st.session_state.get("lens-intervention") == "resample"

@@ -12,7 +12,7 @@ WIDEST = 16  # tokens side by side
 
 @dataclass(frozen=True)
 class Part:
-    """What is shown of a reading: numbers of rows and of tokens."""
+    """The part of a reading that is shown: indices of rows and of tokens."""
 
     rows: list[int]
     tokens: list[int]
@@ -34,17 +34,17 @@ def url_of_tokens(tokens: tuple[int, int]) -> str:
 
 
 def last_tokens(n: int) -> tuple[int, int]:
-    """Return the first and last of the tokens that a text of `n` shows at first, counted from 1."""
+    """Return the first and last token shown by default for a text of `n` tokens, counted from 1."""
     return max(1, n - WIDEST + 1), n
 
 
 def least_stride(run: ReadRun) -> int:
-    """Return the stride that a reading shows at first: as many rows as a picture holds."""
+    """Return the default stride of a reading: the smallest whose rows fit into a picture."""
     return -(-len(run.result.places) // MOST_ROWS)
 
 
 def choose_part(run: ReadRun) -> Part:
-    """Draw the choosers of layers and of tokens and return what is shown."""
+    """Draw the choosers of layers and tokens and return the part chosen."""
     layers = len({place.removesuffix("-mid") for place in run.result.places[:-1]})
     n = len(run.result.tokens)
     if st.session_state.get("lens-every") not in range(1, layers + 1):

@@ -1,4 +1,4 @@
-"""Readings layer by token: what one lens says, or two lenses and how far apart they are."""
+"""Panels of readings, layer by token: one lens, or two lenses and the distance between them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -37,12 +37,12 @@ DISTANCES = {"lens_js": "JS between both (nats)", "lens_kl": "KL(first ‖ secon
 
 
 def choose_statistic() -> str:
-    """Draw the chooser of what colours show and return it."""
+    """Draw the chooser of the statistic shown by colours and return its name."""
     return choose_option("Colour", "lens-statistic", list(STATISTICS), STATISTICS.__getitem__, width=290)
 
 
 def one_lens(run: ReadRun, scheme: Look) -> None:
-    """Draw what one lens says at every layer and token."""
+    """Draw the predictions of one lens at every layer and token."""
     with st.container(horizontal=True):
         lens = choose_lens(run, "Lens", "lens-lens", "oca")
         name = choose_statistic()
@@ -51,7 +51,7 @@ def one_lens(run: ReadRun, scheme: Look) -> None:
 
 
 def two_lenses(run: ReadRun, scheme: Look) -> None:
-    """Draw two lenses one above the other on one colour scale, and how far apart they are."""
+    """Draw two lenses on one colour scale, and the distance between them."""
     names = run.result.lenses
     if len(names) == 1:
         st.info(
@@ -92,7 +92,7 @@ def two_lenses(run: ReadRun, scheme: Look) -> None:
 def _table(
     run: ReadRun, shown: Sequence[str], name: str, part: Part, keys: Sequence[str], scheme: Look
 ) -> None:
-    """Draw what lenses say, one below the other, on one colour scale."""
+    """Draw the predictions of lenses, one below the other, on one colour scale."""
     of_lens = {lens: part.of(statistic(run, name, lens)) for lens in shown}
     scale = _scale(name, list(of_lens.values()))
     for lens, key in zip(shown, keys, strict=True):
@@ -138,7 +138,7 @@ def _in_nats(value: float) -> str:
 
 
 def _said(name: str, value: float) -> str:
-    """Return a statistic of a cell in words."""
+    """Return a cell's statistic as text."""
     if np.isnan(value):
         return f"No {AFTER[name]} comes after it" if name in AFTER else f"{STATISTICS[name]}: no value"
     shown = f"{value:.1%}" if name == "probability" else f"{value:,.0f}" if name in RANKS else f"{value:.3g}"
@@ -146,7 +146,7 @@ def _said(name: str, value: float) -> str:
 
 
 def _scale(name: str, several: Sequence[np.ndarray]) -> Scale:
-    """Return the colours of values that stand side by side."""
+    """Return the colour scale for values shown side by side."""
     if name == "probability":
         return Scale(0.0, 1.0)
     low = 1.0 if name in RANKS else 0.0
@@ -173,7 +173,7 @@ def _draw(run: ReadRun, cells: Cells, part: Part, title: str, scale: Scale, key:
 
 
 def _long(run: ReadRun, values: np.ndarray, part: Part, title: str) -> list[dict[str, Any]]:
-    """Return the numbers of a table, one row a cell."""
+    """Return the values of a table, one row per cell."""
     result = run.result
     return [
         {

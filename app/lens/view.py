@@ -1,4 +1,4 @@
-"""The page Lens, and what is shown there: lenses that were trained, and texts that they have read."""
+"""The page Lens, and the views of the runs shown there: trained lenses, and texts read by lenses."""
 
 import plotly.graph_objects as go
 

@@ -1,4 +1,4 @@
-"""The button that asks for numbers that are not there yet."""
+"""The button that starts jobs for missing results."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from engine.runs.request import Request
 
 
 def ask_button(requests: Sequence[Request], label: str, key: str, why: str | None = None) -> None:
-    """Draw a button that starts the jobs of requests; while they are at work, say so instead.
+    """Draw a button that starts the jobs of requests; while all are active, draw their progress instead.
 
     Args:
-        requests: what is still to be computed; nothing is drawn if there is none.
+        requests: the requests to start; without any, nothing is drawn.
         label, key, why: of the button.
     """
     waiting = [job for request in requests if (job := job_of(request.run_id())) is not None and job.active]

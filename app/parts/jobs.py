@@ -1,4 +1,4 @@
-"""Progress of the jobs: what runs, how far it is, and a button to stop it."""
+"""The panel of jobs: progress of each, and a button to cancel it."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -16,12 +16,12 @@ POLL_SECONDS = 0.7
 
 
 def jobs_panel() -> None:
-    """Draw the jobs of this server; while one is active this panel alone is drawn again and again."""
+    """Draw the jobs of this server; while a job is active, redraw this panel alone at intervals."""
     watch_jobs(_panel)
 
 
 def watch_jobs(draw: Callable[[list[Job]], None]) -> None:
-    """Draw the jobs as they stand, newest first, again and again while one is active, and tell what ended."""
+    """Draw the jobs, newest first; while one is active, redraw at intervals and announce jobs that ended."""
     active = any(job.active for job in queue().jobs())
     st.fragment(_watch, run_every=POLL_SECONDS if active else None, key="jobs")(draw)
 
@@ -53,7 +53,7 @@ def _panel(jobs: list[Job]) -> None:
 
 
 def failure_to_read(job: Job) -> bool:
-    """Return whether a job failed and this session has not dismissed that."""
+    """Return whether a job failed and this session has not dismissed its message."""
     return job.state == "failed" and job.job_id not in state.jobs().dismissed
 
 
@@ -65,7 +65,7 @@ def _progress(job: Job) -> None:
 
 
 def progress_bar(job: Job) -> None:
-    """Draw how far an active job is, or its place in the queue."""
+    """Draw the progress of an active job, or its position in the queue."""
     waiting = f"Waiting, {job.position} ahead" if job.position else "Waiting for a worker"
     text = waiting if job.state == "queued" else plain(job.message)
     st.progress(min(job.done / job.total, 1.0) if job.total else 0.0, text=text)
@@ -89,7 +89,7 @@ def _failure(job: Job) -> None:
 
 
 def dismiss_button(job: Job) -> None:
-    """Draw the button that takes a failed job out of this session's sight."""
+    """Draw the button that hides a failed job in this session."""
     st.button(
         "Dismiss",
         key=f"dismiss-{job.job_id}",
@@ -101,5 +101,5 @@ def dismiss_button(job: Job) -> None:
 
 
 def job_title(job: Job) -> str:
-    """Return what a job does, in one line."""
+    """Return a one-line description of a job."""
     return f"{kind_name(job.request.kind)}: {run_title(job.request)}"

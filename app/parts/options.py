@@ -1,4 +1,4 @@
-"""The chooser of one of several things, whose choice an address can hold."""
+"""A chooser of one of several options, whose choice can be kept in the address."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -19,13 +19,13 @@ def choose_option(
     width: int | None = None,
     **more: Any,
 ) -> Option:
-    """Draw a chooser of one of several things and return it.
+    """Draw a chooser of one of several options and return the option chosen.
 
     Args:
-        called: what an option is called.
-        first: the one to begin with; None for the first of them.
-        width: of a list that folds, px; None has all of them side by side.
-        more: `help` and the like, as Streamlit takes them.
+        called: returns the label of an option.
+        first: the default option; None takes the first of `options`.
+        width: width in px of a drop-down list; None draws all options side by side.
+        more: further arguments of the Streamlit widget, such as `help`.
     """
     begin = options[0] if first is None else first
     if st.session_state.get(key) not in options:  # an address may ask for anything

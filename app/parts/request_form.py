@@ -1,4 +1,4 @@
-"""What forms share: the choosers of model, task and ablation, and the button that sends them."""
+"""Parts shared by forms: the choosers of model, task and ablation, and the button that sends the form."""
 
 import streamlit as st
 

@@ -1,4 +1,4 @@
-"""The chooser of what a page is about: one of the things that runs are about."""
+"""The chooser of a page's subject, for example a model with a task, which several runs are about."""
 
 from collections.abc import Mapping
 from typing import Protocol, TypeVar
@@ -9,11 +9,11 @@ from app.text import plain
 
 
 class Labelled(Protocol):
-    """What a page can be about."""
+    """A subject of a page."""
 
     @property
     def label(self) -> str:
-        """What the page calls it."""
+        """The subject's label in the chooser."""
         ...
 
 
@@ -21,13 +21,13 @@ Subject = TypeVar("Subject", bound=Labelled)
 
 
 def choose_subject(subjects: Mapping[str, Subject], page: str, gone: str, why: str) -> Subject | None:
-    """Draw the chooser of what a page is about and return it; None if there is nothing.
+    """Draw the chooser of a page's subject and return the subject; None if there is none.
 
     Args:
-        subjects: what there is, by what the address calls it.
-        page: what the keys of the page's session state begin with: "<page>-subject" is what is chosen, and
-            "<page>-next" what a form asked for.
-        gone: what is said of a subject that is not there, with "{}" for it.
+        subjects: the subjects by their keys in the address.
+        page: prefix of the page's keys in the session state: "<page>-subject" holds the subject chosen, and
+            "<page>-next" the subject that a form asked for.
+        gone: warning about a subject that does not exist, with "{}" for its key.
         why: the chooser's help.
     """
     chosen = f"{page}-subject"

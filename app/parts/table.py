@@ -12,9 +12,9 @@ def as_table(frame: pd.DataFrame, key: str, alt: str, columns: dict[str, Any] | 
     """Draw the numbers of a figure, folded, with the button that saves them.
 
     Args:
-        key: of the button; also the name of the file.
-        alt: what the table is, for a screen reader.
-        columns: how columns look, as `st.dataframe` takes it.
+        key: key of the button, and name of the file.
+        alt: description of the table for a screen reader.
+        columns: `column_config` of `st.dataframe`.
     """
     with st.expander("As a table"):
         st.dataframe(

@@ -15,7 +15,7 @@ TEXT_FILES = ("*.json", "*.txt", "*.model")  # of a model: its tokenizer and con
 
 
 def tokens_of(model: str) -> Tokens:
-    """Return the text side of a model, as its files are now.
+    """Return the tokenizer and sizes of a model, read anew if its files have changed.
 
     Raises:
         RequestError: there is no such model on this machine.
@@ -27,14 +27,14 @@ def tokens_of(model: str) -> Tokens:
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the tokenizer")
 def _tokens_at(model: str, stamps: tuple[tuple[Path, int], ...]) -> Tokens:
-    """Return the text side of a model as it was when its files had these times of change."""
+    """Return the tokenizer and sizes of a model; the files' times of change are part of the cache's key."""
     return load_tokens(model)
 
 
 def continuation(tokens: Tokens, prompt: str, typed: str) -> str:
-    """Return a text that was typed as it continues a prompt.
+    """Return a typed text as a continuation of a prompt.
 
-    A word gets the space before it, unless the prompt goes on token by token only without.
+    A word gets a leading space, unless only the word without it adds whole tokens to the prompt.
     """
     bare = typed.rstrip()
     if not bare[:1].isalnum():
@@ -59,8 +59,8 @@ def token_line(alt: str, label: str, chips: Iterable[str], scheme: Look) -> str:
     """Return a line of chips as HTML.
 
     Args:
-        alt: what the line is, for a screen reader.
-        label: in front of it.
+        alt: description of the line for a screen reader.
+        label: text in front of the line.
     """
     front = f"<span style='color:{scheme.muted};margin-right:.3rem'>{escape(label)}</span>" if label else ""
     return (

@@ -1,4 +1,4 @@
-"""What can be done with the runs selected: open, compare, rename, export, delete."""
+"""Actions on the selected runs: open, compare, rename, export, delete."""
 
 import streamlit as st
 
@@ -18,7 +18,7 @@ from engine.runs.store import BrokenRun
 
 
 def actions(runs: list[AnyRun], shelf: Shelf) -> None:
-    """Draw the buttons for the runs selected; those that do not go with them cannot be pressed."""
+    """Draw the buttons for the selected runs; buttons that do not apply to them are disabled."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if not runs:
             st.caption(
@@ -48,7 +48,7 @@ def _select_none() -> None:
 
 
 def _open(run: AnyRun | None, shelf: Shelf) -> None:
-    """Draw the button that leads to where a run is shown."""
+    """Draw the button that opens the page of a run."""
     address = None if run is None else views.get(run.request.kind).address(run, shelf)
     if st.button(
         "Open",

@@ -1,4 +1,4 @@
-"""What one selected run is: what was asked, how it went, and what was measured of it."""
+"""Details of the selected run: its request, its course, and measurements of its circuits."""
 
 import streamlit as st
 
@@ -9,7 +9,7 @@ from engine.runs.folder import AnyRun
 
 
 def run_detail(run: AnyRun, shelf: Shelf) -> None:
-    """Draw what a run is: its numbers with intervals, its request, its versions, what was measured of it."""
+    """Draw a run: its metrics with intervals, its request, versions, and measurements of its circuits."""
     view, title = views.get(run.request.kind), own_title(run)
     st.markdown(f"**{plain(title or run_title(run.request))}**")
     if title is not None:
@@ -33,7 +33,7 @@ def measured_of(run: AnyRun, shelf: Shelf) -> list[AnyRun]:
 
 
 def child_title(run: AnyRun) -> str:
-    """Return what a run measured of others, in a few words."""
+    """Return a short description of a run that measured circuits of another run."""
     under = ", ".join(run.request.facets()["ablation"])
     return f"{kind_name(run.request.kind).lower()} under {under} ({run.run_id.rsplit('-', 1)[-1]})"
 

@@ -1,4 +1,4 @@
-"""What runs are filtered by."""
+"""The facets by which runs are filtered."""
 
 from collections.abc import Callable
 
@@ -14,5 +14,5 @@ FACETS: dict[str, tuple[str, Callable[[str], str]]] = {
 
 
 def titles(run: AnyRun, name: str) -> str:
-    """Return what a run has of a facet but its model, in words."""
+    """Return the titles of a run's values of a facet other than the model."""
     return ", ".join(title_of(name, value) for value in run.request.facets()[name])

@@ -21,7 +21,7 @@ PARAMETERS = (
 
 
 def page() -> None:
-    """Draw the page: import on the left, the queue on top, then the history and what can be done with it."""
+    """Draw the page: import on the left, queue on top, then the history and the actions on its runs."""
     state.take_address("runs", PARAMETERS, prefix="runs-")
     _take_finished()
     with st.sidebar:
@@ -45,7 +45,7 @@ def page() -> None:
 
 
 def _take_finished() -> None:
-    """Select the run that this session was waiting for, once; Explore opens it when it is gone to."""
+    """Select, once, the finished run that this session was waiting for; Explore opens it later."""
     finished = st.session_state.get("open-next")
     if finished is None or finished == st.session_state.get("runs-finished"):
         return

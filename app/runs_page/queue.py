@@ -1,4 +1,4 @@
-"""The queue: what is running and waiting, what it reports, what failed, and what has ended."""
+"""The queue: running and waiting jobs with their reports, failed jobs, and ended jobs."""
 
 from datetime import datetime
 
@@ -16,7 +16,7 @@ _STATES = {"done": "finished", "failed": "failed", "cancelled": "cancelled"}
 
 
 def queue_panel() -> None:
-    """Draw the queue of this server; while a job is active it alone is drawn again and again."""
+    """Draw the queue of this server; while a job is active, redraw the queue alone at intervals."""
     watch_jobs(_queue)
 
 
@@ -73,7 +73,7 @@ def _again(job: Job) -> None:
 
 
 def _log(job: Job) -> None:
-    """Draw the button that shows what a job reported: newest first, for that is what is looked for."""
+    """Draw the button that shows the reports of a job, newest first."""
     if not job.log:
         return
     with st.popover("Log", key=f"log-{job.job_id}"):

@@ -26,7 +26,7 @@ def history(shelf: Shelf, bar: Callable[[list[AnyRun]], None]) -> list[AnyRun]:
 
     Args:
         shelf: the runs.
-        bar: draws what can be done with the runs selected; it stands over the table.
+        bar: draws the actions on the selected runs, over the table.
     """
     runs = shelf.everything()
     words, chosen = _filters(runs, first_kinds(shelf))
@@ -47,20 +47,20 @@ def history(shelf: Shelf, bar: Callable[[list[AnyRun]], None]) -> list[AnyRun]:
 
 
 def clear_filters() -> None:
-    """Show the runs that are shown at first."""
+    """Reset the filters to their defaults."""
     for name in ("text", "kind", "origin", *FACETS):
         st.session_state.pop(f"runs-{name}", None)
 
 
 def select_run(run: AnyRun) -> None:
-    """Select a run alone, and let the filters show it."""
+    """Select a single run, and change the filters so that it is listed."""
     clear_filters()
     st.session_state["runs-kind"] = list(dict.fromkeys([*with_graphs(), run.request.kind]))
     st.session_state["runs-selected"] = [run.run_id]
 
 
 def first_kinds(shelf: Shelf) -> list[str]:
-    """Return the kinds of runs that are shown at first."""
+    """Return the kinds of runs shown by default."""
     present = {run.request.kind for run in shelf.runs.values()}
     return [kind for kind in with_graphs() if kind in present]
 
@@ -71,7 +71,7 @@ def with_graphs() -> list[str]:
 
 
 def _filters(runs: list[AnyRun], first: list[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """Draw the filters; return the words looked for, and what is chosen of every facet filtered by."""
+    """Draw the filters; return the words searched for, and the values chosen for every facet."""
     left, right = st.columns([1, 2], gap="medium")
     text = left.text_input(
         "Search",
@@ -130,7 +130,7 @@ def _origin(place: DeltaGenerator) -> str:
 
 
 def _known(name: str, options: Sequence[str], default: Sequence[str]) -> None:
-    """Leave out what a URL asks for and is not there, before the widget is drawn."""
+    """Drop values from the URL that do not exist, before the widget is drawn."""
     wanted = st.session_state.get(f"runs-{name}")
     st.session_state[f"runs-{name}"] = [
         option for option in (default if wanted is None else wanted) if option in options
@@ -180,7 +180,7 @@ def _selected(order: list[str]) -> None:
 
 
 def _frame(runs: list[AnyRun], shelf: Shelf) -> pd.DataFrame:
-    """Return the table; a column in which all runs agree says nothing and is left out."""
+    """Return the table, without columns in which all runs agree."""
     table = pd.DataFrame([_row(run, shelf) for run in runs])
     same = [name for name in ("kind", "model", "origin", "of") if len(set(table[name])) == 1]
     if len(set(table["method"]) - {""}) <= 1:  # only discoveries and sweeps have one
@@ -209,7 +209,7 @@ def _row(run: AnyRun, shelf: Shelf) -> dict[str, object]:
 
 
 def _evaluated(run_id: str, shelf: Shelf) -> str:
-    """Return what tells the run that was evaluated or repeated apart from others of its task."""
+    """Return a short label of the run that was evaluated or repeated."""
     if run_id not in shelf.runs:
         return f"{run_id} (gone)"
     run = shelf.runs[run_id]
@@ -217,7 +217,7 @@ def _evaluated(run_id: str, shelf: Shelf) -> str:
 
 
 def _columns(scale: float) -> dict[str, ColumnConfig]:
-    """Return how the columns look; `scale` is that of the type."""
+    """Return the configuration of the columns; `scale` is the factor of text sizes."""
     column = st.column_config
     return {
         "name": column.TextColumn("title or task", width=round(218 * scale)),

@@ -25,13 +25,14 @@ _LARGEST = 200  # MB of an upload; larger ones are refused before they are read
 
 @dataclass(frozen=True)
 class _Content:
-    """What an uploaded file turned out to be: a run, a circuit, a circuit of an unknown graph, or nothing.
+    """The content of an uploaded file: a run, a circuit, a circuit of an unknown graph, or a problem.
 
     Attributes:
-        file_id: of the upload it was found in.
-        run_id: of the run that an archive held, which is imported by now; `known` if it was here before.
+        file_id: id of the upload.
+        run_id: id of the run in an archive, which has been imported.
+        known: whether that run was in the store before.
         circuit: the circuit of a file that says which graph it is of.
-        problem: why it is none of these.
+        problem: why the file cannot be used.
     """
 
     file_id: str
@@ -42,7 +43,7 @@ class _Content:
 
 
 def import_panel() -> None:
-    """Draw the upload and what was found in it; a circuit gets a form and becomes a job."""
+    """Draw the upload and its content; a circuit gets a form, which starts a job."""
     st.subheader("Import", anchor=False)
     upload = st.file_uploader(
         "A run (zip) or a circuit (JSON, GraphML, CSV)",
@@ -66,7 +67,7 @@ def import_panel() -> None:
 
 
 def _look(file_id: str, name: str, data: bytes) -> _Content:
-    """Find out what was uploaded; a run is put among the user's runs, which does no harm to any other."""
+    """Read an uploaded file; a run is imported at once, and changes no other run."""
     try:
         if name.lower().endswith(".zip"):
             before = {run.run_id for run in store().list()}
@@ -83,7 +84,7 @@ def _look(file_id: str, name: str, data: bytes) -> _Content:
 
 
 def _suggest(circuit: Circuit) -> None:
-    """Fill in the form with what the file says."""
+    """Fill in the form with model, task, method and ablation as far as the file names them."""
     for name in ("model", "task"):
         if stated := circuit.about.get(name):
             st.session_state[f"import-{name}"] = stated
@@ -105,7 +106,7 @@ def _imported(run_id: str, known: bool) -> None:
 
 
 def _circuit_form(name: str, data: bytes, circuit: Circuit | None) -> None:
-    """Draw what is known of a circuit and ask for what is not; sent, it becomes a job.
+    """Draw the form of a circuit, filled in from the file; when it is sent, a job measures the circuit.
 
     Args:
         name, data: of the file.
@@ -137,7 +138,7 @@ def _circuit_form(name: str, data: bytes, circuit: Circuit | None) -> None:
 
 
 def _said(circuit: Circuit) -> str:
-    """Return what a file says of where its circuit comes from."""
+    """Return a sentence with the model, task, method and ablation that a file names."""
     words = {"model": "for model {}", "task": "task {}", "method": "found by {}", "ablation": "under {}"}
     stated = [words[name].format(circuit.about[name]) for name in words if circuit.about.get(name)]
     return f"It says: {', '.join(stated)}." if stated else "It does not say for which model and task."

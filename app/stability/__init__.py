@@ -1,1 +1,1 @@
-"""How much of a circuit is chance, on the page Explore."""
+"""Repeated discoveries, on the page Explore: how stable is a circuit?"""

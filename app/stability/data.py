@@ -1,4 +1,4 @@
-"""What the page shows of a repeated discovery: names of its circuits, their numbers, who keeps which edge."""
+"""Data of a repeated discovery: names and metrics of its circuits, and how many of them keep each edge."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -25,14 +25,14 @@ def ok(repeats: Iterable[Repeat]) -> list[Repeat]:
 
 
 def part_names(result: StabilityResult) -> dict[tuple[str, ...], str]:
-    """Return what the parts of the templates are called, by the templates held out."""
+    """Return the names of the parts of the templates, by the templates held out."""
     repeats = (*result.repeats, *result.folds)
     parts = dict.fromkeys(tuple(repeat.held_out) for repeat in repeats if repeat.held_out)
     return {part: f"part {place + 1}" for place, part in enumerate(parts)}
 
 
 def labels_of(result: StabilityResult, origin: str) -> dict[str, str]:
-    """Return what each circuit is called, by its run."""
+    """Return the name of each circuit, by the id of its run."""
     parts = part_names(result)
     labels = dict.fromkeys(result.circuits, "another")
     for repeat in result.repeats:
@@ -42,7 +42,7 @@ def labels_of(result: StabilityResult, origin: str) -> dict[str, str]:
 
 
 def spread_marks(own: Measured, result: StabilityResult, metric: str) -> list[SpreadMark]:
-    """Return what the spread is made of: the circuit itself, other seeds, then each part of the templates."""
+    """Return the marks of the spread: the circuit itself, other seeds, then each part of the templates."""
     repeats, folds = ok(result.repeats), ok(result.folds)
     marks = [SpreadMark(ITSELF, ITSELF, own.metric(metric))]
     marks += [
@@ -61,7 +61,7 @@ def spread_marks(own: Measured, result: StabilityResult, metric: str) -> list[Sp
 
 
 def counts_of(opened: Opened, run: StabilityRun) -> list[int] | None:
-    """Return how many edges are in exactly one of the circuits, in two, up to all; None: it is not known."""
+    """Return how many edges exactly 1, 2, … all of the circuits keep; None if the run does not say."""
     shares = frequency_of(opened, run)
     if shares is None:
         return None
@@ -108,7 +108,7 @@ def _numbers(edges: int | None, kl: Estimate | Share, faithfulness: Estimate | S
 
 
 def edges_table(opened: Opened, run: StabilityRun) -> pd.DataFrame | None:
-    """Return every edge that any of the circuits keeps, with in how many; None if that is not known."""
+    """Return every edge that a circuit keeps, with the number of circuits; None if the run does not say."""
     shares = frequency_of(opened, run)
     if shares is None:
         return None

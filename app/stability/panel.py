@@ -1,4 +1,4 @@
-"""How much of the circuit is chance: what the same discovery finds with other seeds and other templates."""
+"""The panel of a discovery repeated with other seeds and other templates: how stable is the circuit?"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ SEEDS = 3  # other ones, that the button asks for
 
 
 def stability_panel(opened: Opened, scheme: Look) -> None:
-    """Draw how the run's discovery came out when it was repeated, or the button that repeats it."""
+    """Draw the results of the run's repeated discovery, or the button that repeats it."""
     st.subheader("Stability", anchor=False)
     if isinstance(opened.request, Import):
         st.caption("An imported circuit cannot be repeated: nothing here knows how it was found.")
@@ -80,7 +80,7 @@ def stability_panel(opened: Opened, scheme: Look) -> None:
 
 
 def other_seeds(seed: int) -> list[int]:
-    """Return the seeds that a discovery is repeated with."""
+    """Return the seeds with which a discovery is repeated."""
     return list(range(seed + 1, seed + 1 + SEEDS))
 
 
@@ -114,7 +114,7 @@ def _asked(run: StabilityRun) -> str:
 
 
 def _numbers(opened: Opened, result: StabilityResult) -> None:
-    """Draw the four numbers that sum it up, each with what to hold against it."""
+    """Draw the four summary numbers, each with a value for comparison."""
     own = opened.run.result.summary
     n = len(result.circuits)
     core, overlap, spread, held_out = st.columns(4, gap="small")
@@ -144,7 +144,7 @@ def _numbers(opened: Opened, result: StabilityResult) -> None:
 
 
 def _kl_means(repeats: Iterable[Repeat]) -> list[float]:
-    """Return the KL of those that did not fail."""
+    """Return the mean KL of every repeat that did not fail."""
     return [repeat.kl.mean for repeat in ok(repeats) if repeat.kl is not None]
 
 
@@ -154,7 +154,7 @@ def _metric(place: Any, label: str, value: str, beside: str, why: str) -> None:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """What is drawn of a repeated discovery; `counts` is of `edges`, which not every run has."""
+    """Figures and tables of a repeated discovery; `counts` and `edges` are None where the run lacks them."""
 
     spread: go.Figure
     overlap: go.Figure
@@ -167,10 +167,10 @@ class _Drawn:
     max_entries=8, show_spinner=False, hash_funcs={Look: lambda scheme: (scheme.mode, scheme.text)}
 )
 def _drawn(_opened: Opened, _run: StabilityRun, key: str, metric: str, scheme: Look) -> _Drawn:
-    """Draw everything once: the page is drawn again at every move of the slider, which changes none of it.
+    """Make the figures and tables, cached: the page is redrawn at every move of the slider.
 
     Args:
-        key: tells the repeated discovery, and what is in both folders, from others.
+        key: key of the cache, for the runs and the state of their folders.
     """
     result = _run.result
     labels = labels_of(result, _opened.run.run_id)

@@ -1,4 +1,4 @@
-"""Repeated discoveries, shown with the run that was repeated."""
+"""The view of repeated discoveries, shown with the run that was repeated."""
 
 import plotly.graph_objects as go
 

@@ -27,7 +27,7 @@ FIRST_METHODS, FIRST_ABLATIONS = ("edge-pruning", "eap", "random"), ("counterfac
 
 
 def sweep_form(shortcut: bool) -> None:
-    """Draw the form; when it is sent, the comparison becomes a job and is shown when it is done.
+    """Draw the form; when it is sent, queue the comparison, and show it once it is finished.
 
     Args:
         shortcut: Ctrl+Enter sends it.
@@ -92,7 +92,7 @@ def seeds_of(text: str) -> list[int]:
 
 
 def awaited() -> str | None:
-    """Return the comparison that this session asked for once it is done, and then no more."""
+    """Return, once, the id of the finished comparison that this session asked for; None otherwise."""
     run_id = st.session_state.get("sweep-awaited")
     if run_id is None or run_id not in store():
         return None
@@ -139,7 +139,7 @@ def _request(model: str, plan: dict[str, Any], prompts: int) -> Sweep:
 
 
 def _size(request: Sweep) -> str:
-    """Return how much work a comparison is, in words."""
+    """Return the amount of work of a comparison, in words."""
     plan, requests = request.sweep, parts(request)
     n = sum(isinstance(part, Discover) for part in requests)
     chosen = {"method": plan.methods, "ablation": plan.ablations, "task": plan.tasks, "seed": plan.seeds}

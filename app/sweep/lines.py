@@ -20,12 +20,12 @@ BASELINE = "random"
 
 @dataclass(frozen=True)
 class Line:
-    """What one method found under one ablation, on one task.
+    """Discoveries of one method under one ablation on one task.
 
     Attributes:
         method, ablation: their names.
-        rows: one a seed; those that failed have no points.
-        total: edges of the graph.
+        rows: one row per seed; failed ones have no points.
+        total: number of edges of the graph.
     """
 
     method: str
@@ -35,11 +35,11 @@ class Line:
 
     @property
     def key(self) -> str:
-        """What the address calls it."""
+        """The line's key in the address."""
         return text_of((self.method, self.ablation))
 
     def spot_key(self, size: int) -> str:
-        """Return what a click on the point of this size reports; `split_key` reads it."""
+        """Return the id that a click on the point of this size reports; `split_key` splits it."""
         return f"{self.key},{size}"
 
     @property
@@ -64,7 +64,7 @@ class Line:
         return f"{self.method_title}, {self.ablation_title}"
 
     def spots(self, metric: str) -> list[Spot]:
-        """Return the mean over seeds at every size at which all that did not fail are defined."""
+        """Return the mean over seeds at every size at which the metric is defined for all of `succeeded`."""
         by_size: dict[int, list[Brief]] = {}
         for row in self.succeeded:
             for point in row.points:
@@ -92,7 +92,7 @@ class Line:
         ]
 
     def mean(self, name: str) -> float | None:
-        """Return the mean over seeds of "cpr", "cmd", "seconds" or "peak_mb", as far as it is defined."""
+        """Return the mean over seeds of "cpr", "cmd", "seconds" or "peak_mb"; None if no row has it."""
         values = [value for row in self.succeeded if (value := getattr(row, name)) is not None]
         return sum(values) / len(values) if values else None
 
@@ -120,7 +120,7 @@ class Line:
 
 
 def split_key(key: str) -> tuple[str, int]:
-    """Return the key of a line, and the size, of a point's key."""
+    """Split the key of a point into the key of its line and its size."""
     line, size = key.rsplit(",", 1)
     return line, int(size)
 
@@ -135,7 +135,7 @@ def lines_of(rows: Sequence[SweepRow], task: str, total: int) -> list[Line]:
 
 
 def curves_of(lines: Sequence[Line], shown: Sequence[Line], metric: str, scheme: Look) -> list[Curve]:
-    """Return the curves of the lines shown; colours and dashes are by the place among all `lines`."""
+    """Return the curves of the lines shown; their colours and dashes depend on all `lines`."""
     marks = marks_of([line.method for line in lines], scheme)
     dashes = dashes_of(lines)
     return [
@@ -153,7 +153,7 @@ def curves_of(lines: Sequence[Line], shown: Sequence[Line], metric: str, scheme:
 
 
 def marks_of(methods: Sequence[str], scheme: Look) -> dict[str, tuple[str, str]]:
-    """Return colour and symbol of every method, by their order; the baseline is grey."""
+    """Return colour and symbol of every method by name; the baseline is grey."""
     methods = [name for name in dict.fromkeys(methods) if name != BASELINE]
     marks = {name: run_mark(place, scheme) for place, name in enumerate(methods)}
     return {name: (mark.colour, mark.symbol) for name, mark in marks.items()} | {
@@ -162,7 +162,7 @@ def marks_of(methods: Sequence[str], scheme: Look) -> dict[str, tuple[str, str]]
 
 
 def dashes_of(lines: Sequence[Line]) -> dict[str, str]:
-    """Return the dashes of every ablation, by its title with the conditioning: two of them are two."""
+    """Return the dashes of every ablation, by its title with the conditioning."""
     titles = dict.fromkeys(line.ablation_title for line in lines)
     return {title: DASHES[place % len(DASHES)] for place, title in enumerate(titles)}
 

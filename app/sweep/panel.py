@@ -1,4 +1,4 @@
-"""Methods side by side: the chart of a sweep, its table, and the way to the circuits behind a point."""
+"""The panel of a sweep: chart, table, and buttons that open the circuits of a point."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -72,11 +72,11 @@ def choose_sweep(runs: dict[str, SweepRun]) -> SweepRun | None:
 
 
 def sweep_view(run: SweepRun, shelf: Shelf, scheme: Look) -> tuple[dict[str, Any], list[str]]:
-    """Draw a sweep: chart, table, and the circuits of what is selected.
+    """Draw a sweep: chart, table, and buttons for the circuits of the selected line.
 
     Returns:
-        What the address need not say because it is so at first, by name of its parameter, and the names of
-        the parameters that say nothing about what is shown.
+        Default values of the address's parameters, by name, and the names of parameters that this view does
+        not use.
     """
     rows, total = run.result.rows, run.result.n_edges_total
     task, metric, lines, shown = _choose(rows, total)
@@ -123,7 +123,7 @@ def sweep_view(run: SweepRun, shelf: Shelf, scheme: Look) -> tuple[dict[str, Any
 
 
 def _choose(rows: Sequence[SweepRow], total: int) -> tuple[str, str, list[Line], list[Line]]:
-    """Draw the choosers; return the task, the metric, its lines and those among them that are shown."""
+    """Draw the choosers; return the task, the metric, the task's lines, and the lines shown."""
     places = st.columns([1, 1.1, 1.5, 1.4], gap="small")
     tasks: list[str] = list(dict.fromkeys(row.task for row in rows))
     if st.session_state.get("compare-task") not in tasks:
@@ -170,7 +170,7 @@ def _choose(rows: Sequence[SweepRow], total: int) -> tuple[str, str, list[Line],
 
 
 def first_filters(lines: Sequence[Line]) -> dict[str, list[str]]:
-    """Return what is shown at first, [] for everything: of very many lines those under the first ablation."""
+    """Return the default filters, [] for everything: with very many lines, only the first ablation."""
     return {"methods": [], "ablations": [lines[0].ablation] if len(lines) > MOST_AT_FIRST else []}
 
 
@@ -235,7 +235,7 @@ def _provenance(run: SweepRun, lines: Sequence[Line]) -> str:
 
 
 def _on_point(event: dict[str, Any]) -> None:
-    """Select the line of a point that was clicked, and its size; a published one has neither."""
+    """Select the line and size of the clicked point; published points have neither."""
     if event["kind"] != "click" or not event["id"]:
         return
     st.session_state["compare-line"], size = split_key(event["id"])

@@ -1,4 +1,4 @@
-"""Published curves under a comparison of one's own: assets/published/README.md says what they are."""
+"""Published curves beside a comparison; assets/published/README.md describes them."""
 
 import csv
 from collections.abc import Callable, Sequence
@@ -59,11 +59,11 @@ def choose_paper(
 def published_curves(
     task: str, shown: Callable[[Row], bool], lines: Sequence[Line], scheme: Look
 ) -> list[Curve]:
-    """Return what the paper found on a task in GPT-2 small; [] if it has nothing on it.
+    """Return the paper's curves for a task in GPT-2 small; [] if it has none for this task.
 
     Args:
-        shown: tells which of its rows to show.
-        lines: those compared, whose methods' colours are taken.
+        shown: returns whether to show a row.
+        lines: the compared lines, whose methods' colours are used.
     """
     circuits: dict[tuple[str, str], list[Spot]] = {}
     for row in published():
@@ -86,7 +86,7 @@ def published_curves(
 
 @cache
 def published() -> list[Row]:
-    """Return the published circuits; assets/published/README.md says what they are."""
+    """Return the published circuits; assets/published/README.md describes them."""
     with PUBLISHED.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [row | {"edges": int(row["edges"]), "kl": float(row["kl"])} for row in rows]

@@ -1,4 +1,4 @@
-"""A sweep in numbers: one row for every method under every ablation, and the circuits behind it."""
+"""The table of a sweep: one row per method and ablation, and buttons that open a row's circuits."""
 
 from collections.abc import Sequence
 
@@ -20,18 +20,18 @@ _MOST_ROWS = 20  # seen at once
 
 
 def sizes_of(lines: Sequence[Line]) -> list[int]:
-    """Return every number of edges that something was measured at."""
+    """Return every number of edges at which a circuit was measured."""
     points = (point for line in lines for row in line.succeeded for point in row.points)
     return sorted({point.edges_requested for point in points})
 
 
 def first_size(sizes: Sequence[int], total: int) -> int:
-    """Return the size that the table is at, at first."""
+    """Return the default size of the table."""
     return _nearest(sizes, _FIRST_SHARE * total)
 
 
 def choose_size(sizes: Sequence[int], total: int) -> int:
-    """Draw the slider of the size that the table is at, and return it."""
+    """Draw the slider of the table's size and return the size."""
     wanted = st.session_state.get("compare-at") or first_size(sizes, total)
     st.session_state["compare-at"] = _nearest(sizes, wanted)
     if len(sizes) == 1:
@@ -48,7 +48,7 @@ def choose_size(sizes: Sequence[int], total: int) -> int:
 
 
 def lines_table(lines: Sequence[Line], size: int) -> None:
-    """Draw the table; a row can be selected, which a click in the chart does too."""
+    """Draw the table; a row is selected by a click on it or in the chart."""
     keys = [line.key for line in lines]
     chosen = st.session_state.get("compare-line")
     rows = [keys.index(chosen)] if chosen in keys else []
@@ -74,7 +74,7 @@ def lines_table(lines: Sequence[Line], size: int) -> None:
 
 
 def frame(lines: Sequence[Line], size: int) -> pd.DataFrame:
-    """Return one row a line, at circuits of `size` edges asked for; columns without anything are left out."""
+    """Return one row per line, for circuits of `size` edges requested, without empty columns."""
     table = []
     for line in lines:
         kl, faithfulness = (
@@ -132,10 +132,10 @@ def _selected(keys: Sequence[str]) -> None:
 
 
 def open_circuit(lines: Sequence[Line], size: int, shelf: Shelf, request: Sweep) -> None:
-    """Draw the way to the circuits of the line selected: on Explore, or side by side.
+    """Draw the buttons that open the circuits of the selected line, on Explore or side by side.
 
     Args:
-        request: of the sweep; a shipped one comes without the runs it was made of, which can be made again.
+        request: the sweep's request, from which missing runs (as of a shipped sweep) can be made again.
     """
     line = next((line for line in lines if line.key == st.session_state.get("compare-line")), None)
     if line is None:
@@ -177,7 +177,7 @@ def open_circuit(lines: Sequence[Line], size: int, shelf: Shelf, request: Sweep)
 
 
 def _make(request: Sweep, line: Line, seed: int, run_id: str) -> None:
-    """Draw the button that makes a run anew, as the sweep made it; or that this is being done."""
+    """Draw the button that makes a run of the sweep again, or the progress of its job."""
     if (job := job_of(run_id)) is not None and job.active:
         st.caption(f":material/hourglass: {plain(job.message) or 'Waiting for a worker'} …")
         return

@@ -1,4 +1,4 @@
-"""Sweeps, shown on the page Compare."""
+"""The view of sweeps, shown on the page Compare."""
 
 import plotly.graph_objects as go
 

@@ -1,4 +1,4 @@
-"""Effects over all prompts of a task: profiles over layers, their concentration, where prompts peak."""
+"""The panel of effects over all prompts of a task: profiles over layers, concentration, and peaks."""
 
 import numpy as np
 import pandas as pd
@@ -61,7 +61,7 @@ def average_panel(shown: Shown, scheme: Look) -> None:
 
 
 def _classes_lost(run: TraceRun) -> list[TokenClass]:
-    """Return the classes of tokens of the prompts that lost any probability."""
+    """Return the classes of tokens for which the share recovered is defined."""
     return [name for name, of_class in run.result.classes.items() if of_class.share[0] is not None]
 
 
@@ -90,7 +90,7 @@ def _profiles(shown: Shown, token_class: TokenClass, measure: str, scheme: Look)
 
 
 def _peaks(shown: Shown, token_class: TokenClass, scheme: Look) -> None:
-    """Draw where the prompts have their largest effect: an average can hide that they differ."""
+    """Draw the layer of every prompt's largest effect, which the average can hide."""
     counts, rows = [], []
     for run in shown.runs.values():
         effects, lost = _per_prompt(run, token_class)

@@ -1,4 +1,4 @@
-"""What the page "Causal tracing" is about: the subject, and which of its traces are side by side."""
+"""Choices of the page "Causal tracing": the subject, and its traces that are shown side by side."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -27,14 +27,14 @@ LIST = 240  # px, of a list that folds
 
 @dataclass(frozen=True)
 class Shown:
-    """What is side by side.
+    """The traces shown side by side.
 
     Attributes:
-        state, window: what was restored.
-        metric: what effects are measured in.
-        words: the same within a sentence.
-        runs: one for each corruption that there is one of, the optimal one first, all of one shape.
-        unlike: what is left out, for its tokens, layers or heads are not those of the first.
+        state, window: the state restored, and in how many layers at once.
+        metric: the metric of the effects.
+        words: the metric in words, for use within a sentence.
+        runs: one run per corruption, optimal ablation first, all of one shape.
+        unlike: runs left out, since their tokens, layers or heads are not those of the first.
     """
 
     state: str
@@ -46,18 +46,18 @@ class Shown:
 
     @property
     def first(self) -> TraceRun:
-        """One of the runs; what they are about is the same."""
+        """The first of the runs."""
         return next(iter(self.runs.values()))
 
     @property
     def pair(self) -> Pair | None:
-        """The runs whose difference is shown; None unless both are there."""
+        """The runs under optimal ablation and Gaussian noise, to be subtracted; None unless both exist."""
         optimal, gaussian = (self.runs.get(name) for name in PAIR)
         return None if optimal is None or gaussian is None else (optimal, gaussian)
 
     @property
     def classes(self) -> list[TokenClass]:
-        """The classes of tokens that any run has effects of; none of a prompt."""
+        """The classes of tokens for which a run has effects; [] for a single prompt."""
         of_runs = [run.result.classes for run in self.runs.values()]
         return [
             name for name in of_runs[0] if any(classes[name].effects[self.metric][0] for classes in of_runs)
@@ -102,6 +102,6 @@ def choose_shown(subject: TraceSubject) -> Shown | None:
 
 
 def choose_class(shown: Shown) -> TokenClass:
-    """Draw the chooser of a class of tokens, the page's only one, and return it."""
+    """Draw the chooser of a class of tokens, once per page, and return the class."""
     classes = shown.classes
     return cast("TokenClass", choose_option("Token", "trace-class", classes, str, first=classes[-1]))

@@ -1,4 +1,4 @@
-"""What the page "Causal tracing" shows: everything traced of one prompt, or of the prompts of one task."""
+"""Data of the page "Causal tracing": all traces of one prompt, or of the prompts of one task."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -37,14 +37,14 @@ _SAME = ("model", "weights_hash", "task_hash", "bos", "dtype", "n_prompts", "see
 
 @dataclass(frozen=True)
 class TraceSubject:
-    """A prompt, or the prompts of a task, of one model, and the runs about them.
+    """A model with a prompt, or with the prompts of a task, and the runs that trace them.
 
     Attributes:
-        key: what the address calls it.
-        title: what the page calls it.
-        label: what the chooser calls it: no two are alike.
-        request: one of the requests about it.
-        runs: the finished ones.
+        key: its key in the address.
+        title: its title on the page.
+        label: its label in the chooser; no two are alike.
+        request: a request about this subject.
+        runs: the finished runs about this subject.
     """
 
     key: str
@@ -55,13 +55,13 @@ class TraceSubject:
 
     @property
     def own(self) -> bool:
-        """Whether it is a prompt of the user's."""
+        """Whether the subject is a prompt typed by the user."""
         return self.request.trace.prompt is not None
 
     def of(self, state: str, window: int, corruption: str) -> list[TraceRun]:
         """Return the runs of one state, window and corruption.
 
-        Those with default settings come first, and among them those that hold out at random.
+        Runs with default settings come first, and among them those with a random holdout.
         """
         wanted = (state, window, corruption)
         runs = [
@@ -76,9 +76,9 @@ class TraceSubject:
         return sorted(runs, key=order)
 
     def corruptions(self) -> list[str]:
-        """Return the corruptions of its runs, in the order of `corruption_names`.
+        """Return the corruptions of the subject's runs, in the order of `corruption_names`.
 
-        Those not known here come last: a run may come from anywhere.
+        Unknown ones, which an imported run may have, come last.
         """
         with_runs = {run.request.ablation for run in self.runs}
         names = corruption_names()
@@ -86,25 +86,25 @@ class TraceSubject:
 
 
 def corruption_names() -> list[str]:
-    """Return the corruptions there are: optimal ablation, Gaussian noise, then all others by name."""
+    """Return the names of all corruptions: optimal ablation, Gaussian noise, then all others by name."""
     return sorted(corruptions.names(), key=lambda name: (name not in PAIR, name != PAIR[0], name))
 
 
 def corruption_title(name: str) -> str:
-    """Return the title of a corruption; of one not known here, its name."""
+    """Return the title of a corruption; of an unknown one, its name."""
     return corruptions.get(name).title if name in corruptions.names() else name
 
 
 def key_of(corruption: str) -> str:
-    """Return what keys of widgets and views call a corruption: one not known here can be called anything."""
+    """Return the key of a corruption for widgets and views; an unknown name gets a prefix."""
     return corruption if corruption in corruptions.names() else f"unknown-{corruption}"
 
 
 def metric_words(request: Trace, metric: str) -> str:
-    """Return what an effect is measured in, within a sentence.
+    """Return the metric of effects in words, for use within a sentence.
 
-    The logit difference of an answer of several tokens is that of its first; the model's own answer is one
-    token.
+    The logit difference of an answer of several tokens is that of its first token; an answer that the model
+    gives itself is one token.
     """
     one_token = request.trace.prompt is not None and request.trace.answer is None
     words = METRIC_NAMES[metric].lower()
@@ -112,7 +112,7 @@ def metric_words(request: Trace, metric: str) -> str:
 
 
 def _has_defaults(request: Trace) -> bool:
-    """Return whether the corruption's settings are those it begins with."""
+    """Return whether the corruption has its default settings."""
     if request.ablation not in corruptions.names():
         return True
     fields = corruptions.get(request.ablation).Settings.model_fields
@@ -121,7 +121,7 @@ def _has_defaults(request: Trace) -> bool:
 
 
 def subject_key(request: Trace) -> str:
-    """Return what tells a subject from others: readable parts and a hash."""
+    """Return the key of a subject: readable parts and a hash."""
     trace = request.trace.model_dump(exclude={"state", "window"})
     if request.trace.prompt is not None:
         trace.pop("holdout")
@@ -131,10 +131,10 @@ def subject_key(request: Trace) -> str:
 
 
 def subjects(shelf: Shelf, asked: Iterable[Request]) -> dict[str, TraceSubject]:
-    """Return what there is to show, by key: what is shipped first, then the user's.
+    """Return the subjects by key, those of shipped runs first.
 
     Args:
-        asked: requests that are being carried out; a subject may have nothing else yet.
+        asked: requests of active jobs, whose subjects may have no run yet.
     """
     runs: dict[str, list[TraceRun]] = {}
     requests: dict[str, Trace] = {}
@@ -156,7 +156,7 @@ def subjects(shelf: Shelf, asked: Iterable[Request]) -> dict[str, TraceSubject]:
 
 
 def _title_of(request: Trace) -> str:
-    """Return what a subject is called, of whatever model."""
+    """Return the title of a subject, without the model."""
     if request.trace.prompt is not None:
         answers = (("→", request.trace.answer), ("against", request.trace.wrong_answer))
         typed = "".join(f" {word} “{answer.strip()}”" for word, answer in answers if answer)
@@ -168,7 +168,7 @@ def _title_of(request: Trace) -> str:
 def effects_of(run: TraceRun, metric: str) -> np.ndarray:
     """Return the effects of a run in one metric; nan where there is none.
 
-    Of a prompt they are the mean over draws, [S, C]; of a task the mean over prompts, [classes, C].
+    For a prompt: the mean over draws, [S, C]. For a task: the mean over prompts, [classes, C].
     """
     i = METRICS.index(metric)
     if not run.result.classes:
@@ -178,21 +178,21 @@ def effects_of(run: TraceRun, metric: str) -> np.ndarray:
 
 
 def restored_of(run: TraceRun, metric: str) -> np.ndarray:
-    """Return what the answer to a prompt is worth with every state restored, the mean over draws, [S, C]."""
+    """Return the metric of a prompt's answer with each state restored, the mean over draws, [S, C]."""
     return run.tensors["restored"][..., METRICS.index(metric)].mean(2)
 
 
 def shape_of(run: TraceRun) -> tuple[int, ...]:
-    """Return what runs side by side have in common: tokens or classes of them, columns, heads of a layer."""
+    """Return the shape that runs side by side share: tokens or classes, columns, and heads per layer."""
     effects = run.tensors.shapes["effects"]
     return *(effects[1:3] if run.result.classes else effects[:2]), run.result.n_heads
 
 
 def settings_text(run: TraceRun, among: Sequence[TraceRun] = ()) -> str:
-    """Return the settings that tell a run of a corruption from others, in words.
+    """Return the settings of a run's corruption in words.
 
     Args:
-        among: the runs of this corruption to choose from; if they differ in what is held out, that is said.
+        among: the runs of this corruption; if their holdouts differ, the holdout is named too.
     """
     settings = run.request.ablation_settings.items()
     parts = [f"{name.replace('_', ' ')} {value}" for name, value in settings]
@@ -202,7 +202,7 @@ def settings_text(run: TraceRun, among: Sequence[TraceRun] = ()) -> str:
 
 
 def training_text(request: Trace) -> str:
-    """Return what trained a corruption, and in which run if not in this one; "" if nothing did."""
+    """Return how a corruption was trained, and in which run if not this one; "" for an untrained one."""
     if request.ablation not in corruptions.names() or not corruptions.get(request.ablation).trained:
         return ""
     whole = task_trace(request)

@@ -1,4 +1,4 @@
-"""Optimal ablation less Gaussian noise, prompt by prompt: where they differ by more than the prompts do."""
+"""The difference of effects under optimal ablation and Gaussian noise, paired by prompt, with intervals."""
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ NOT_PAIRED = "The two corruptions were traced on no prompt in common, so there i
 
 
 def in_common(optimal: TraceRun, gaussian: TraceRun) -> tuple[list[int], list[int]]:
-    """Return where the prompts that both runs traced stand in either, in the same order."""
+    """Return the indices, in each run, of the prompts that both runs traced, in the same order."""
     places = [
         {(traced.text, traced.answer): i for i, traced in enumerate(run.result.traced)}
         for run in (optimal, gaussian)
@@ -40,7 +40,7 @@ def in_common(optimal: TraceRun, gaussian: TraceRun) -> tuple[list[int], list[in
 def differences(pair: Pair, token_class: TokenClass, metric: str) -> list[Estimate | None]:
     """Return the mean paired difference of effects in every column of a class, with its interval.
 
-    It is empty if the runs traced no prompt in common.
+    The list is empty if the runs traced no prompt in common.
     """
     # The time is part of the key: a run that was deleted and imported again may be another.
     key = tuple((str(run.folder), run.folder.stat().st_mtime_ns) for run in pair)
@@ -48,7 +48,7 @@ def differences(pair: Pair, token_class: TokenClass, metric: str) -> list[Estima
 
 
 def is_clear(difference: Estimate | None) -> bool:
-    """Return whether the interval of a difference leaves out 0, and the difference is no rounding error."""
+    """Return whether the interval of a difference excludes 0, and the difference is no rounding error."""
     if difference is None or abs(difference.mean) < ROUNDING:
         return False
     low, high = difference.ci95
@@ -56,7 +56,7 @@ def is_clear(difference: Estimate | None) -> bool:
 
 
 def pairing_note(optimal: TraceRun, gaussian: TraceRun) -> str:
-    """Return what there is to say of the prompts that a difference is over; "" if both have the same."""
+    """Return a note on the prompts that a difference is averaged over; "" if both runs traced the same."""
     n = len(in_common(optimal, gaussian)[0])
     if n == 0:
         return NOT_PAIRED
@@ -66,7 +66,7 @@ def pairing_note(optimal: TraceRun, gaussian: TraceRun) -> str:
 
 
 def difference_panel(shown: Shown, pair: Pair, token_class: TokenClass, scheme: Look) -> None:
-    """Draw the difference of both corruptions at one class of tokens over layers."""
+    """Draw the difference of both corruptions for one class of tokens, over layers."""
     note = pairing_note(*pair)
     st.markdown(f"**{LABEL}, at the {token_class} token, by layer**")
     of_layers = differences(pair, token_class, shown.metric)

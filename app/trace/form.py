@@ -23,7 +23,7 @@ HOLDOUTS = {"random": "At random", "relations": "Whole relations"}
 
 
 def trace_form(scheme: Look) -> None:
-    """Draw the form; when it is sent, jobs go into the queue and the page shows their subject."""
+    """Draw the form; when it is sent, queue jobs and show their subject."""
     st.subheader("New trace", anchor=False)
     model = choose_model("trace-new-model")
     about = st.segmented_control(
@@ -70,7 +70,7 @@ def trace_form(scheme: Look) -> None:
 
 
 def _task() -> tuple[dict[str, Any], bool]:
-    """Draw the fields of a task; return them."""
+    """Draw the fields of a task; return their values, and whether they can be used."""
     left, right = st.columns(2)
     n = left.number_input(
         "Prompts", 1, 100_000, 200, key="trace-new-prompts", help="Test prompts to trace, at most."
@@ -92,7 +92,7 @@ def _submit(
     """Put a job for every state and corruption into the queue.
 
     Raises:
-        CircuitExplorerError: one is refused.
+        CircuitExplorerError: a request is refused.
     """
     if not states or not settings:
         raise RequestError("Choose at least one state to restore and one corruption")

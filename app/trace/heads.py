@@ -53,6 +53,6 @@ def heads_panel(shown: Shown, token_class: TokenClass, scheme: Look) -> None:
 
 
 def _largest(profiles: list[Profile]) -> list[int]:
-    """Return the places of the largest effects under any corruption, the largest first."""
+    """Return the indices of the largest effects under any corruption, the largest first."""
     best = np.max([np.nan_to_num(profile.mean, nan=-np.inf) for profile in profiles], 0)
     return np.argsort(-best, kind="stable")[:MOST].tolist()

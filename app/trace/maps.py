@@ -1,4 +1,4 @@
-"""The corruptions side by side on one colour scale, and the difference of the first two."""
+"""The panel of maps: corruptions side by side on one colour scale, and the difference of two of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ IN_ROW = 3  # maps
 
 
 def rows_of(subject: TraceSubject, run: TraceRun) -> list[str]:
-    """Return what effects were measured of: the tokens, the subject's with a star, or the classes."""
+    """Return the names of the rows of effects: tokens (the subject's with a star), or classes of tokens."""
     if not subject.own:
         return list(CLASSES)
     traced = run.result.traced[0]
@@ -48,11 +48,11 @@ class Panel:
     """One map.
 
     Attributes:
-        key: of the view.
-        label: its title.
-        grid: [n_layers, columns].
-        difference: whether it is of differences, which have colours of their own.
-        stars: [n_layers, columns] bool, which of them have one.
+        key: key of the view.
+        label: title of the map.
+        grid: effects, [n_layers, columns].
+        difference: whether these are differences, which have a colour scale of their own.
+        stars: bool [n_layers, columns], the cells marked with a star.
     """
 
     key: str
@@ -109,10 +109,10 @@ def _map(
 
 
 def _columns(subject: TraceSubject, shown: Shown) -> tuple[int | None, list[str], str]:
-    """Return what the columns of a map are.
+    """Return the columns of a map.
 
     Returns:
-        The row of effects whose heads are shown, None for layers; the names of columns; and what they are.
+        The row of effects whose heads are shown (None: all rows), the names of the columns, and their title.
     """
     rows = rows_of(subject, shown.first)
     if shown.state != "head":
@@ -128,12 +128,12 @@ def _columns(subject: TraceSubject, shown: Shown) -> tuple[int | None, list[str]
 
 
 def _shaped(shown: Shown, effects: np.ndarray, at: int | None) -> np.ndarray:
-    """Return effects [rows, C] as the map has them, [n_layers, columns]."""
+    """Return effects [rows, C] in the form of the map, [n_layers, columns]."""
     return effects.T if at is None else effects[at].reshape(-1, shown.first.result.n_heads)
 
 
 def _difference(subject: TraceSubject, shown: Shown, pair: Pair, at: int | None) -> list[Panel]:
-    """Return the map of what the first of the pair has more; none if a task has no prompts to pair."""
+    """Return the map of the difference of a pair; [] if the runs of a task share no prompts."""
     if subject.own:
         optimal, gaussian = (effects_of(run, shown.metric) for run in pair)
         return [Panel("difference", LABEL, _shaped(shown, optimal - gaussian, at), True)]
@@ -148,7 +148,7 @@ def _difference(subject: TraceSubject, shown: Shown, pair: Pair, at: int | None)
 
 
 def _notes(subject: TraceSubject, shown: Shown, panels: list[Panel]) -> None:
-    """Say what is not here, and what stars are."""
+    """Draw notes on missing corruptions, and on the meaning of stars."""
     present = {*shown.runs, *(run.request.ablation for run in shown.unlike)}
     if missing := [corruption_title(name) for name in corruption_names() if name not in present]:
         verb, them = ("is", "it") if len(missing) == 1 else ("are", "them")
@@ -167,13 +167,13 @@ def _notes(subject: TraceSubject, shown: Shown, panels: list[Panel]) -> None:
 
 
 def cell_of(text: str) -> tuple[int, int]:
-    """Read layer and column out of the address, or of what was clicked; ValueError for anything else."""
+    """Parse the layer and column in the address or in a click; raise ValueError for other text."""
     layer, column = (int(part) for part in text.split(","))
     return layer, column
 
 
 def _selected(grids: Mapping[str, np.ndarray]) -> tuple[int, int] | None:
-    """Return layer and column of the cell that was clicked, if these maps have it."""
+    """Return layer and column of the selected cell, if these maps have it."""
     cell = st.session_state.get("trace-cell")
     shape = next(iter(grids.values())).shape
     return cell if cell is not None and all(0 <= i < n for i, n in zip(cell, shape, strict=True)) else None
@@ -193,7 +193,7 @@ def _cell(
     columns: list[str],
     at: tuple[int, int],
 ) -> None:
-    """Say what the selected cell is worth under each corruption, of a prompt restored and not."""
+    """Draw the effect of the selected cell under each corruption and, for a prompt, the value restored."""
     layer, column = at
     state = f"head {layer}.{column}" if shown.state == "head" else f"layer {layer}, {columns[column].strip()}"
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
@@ -216,7 +216,7 @@ def _cell(
 
 
 def _table(panels: list[Panel], columns: list[str]) -> None:
-    """List every map; where a difference has stars, a last column has them."""
+    """Draw the table of every map, with a last column for the stars of a difference."""
     rows = []
     for i, column in enumerate(columns):
         for layer in range(len(panels[0].grid)):

@@ -1,4 +1,4 @@
-"""How much of the answer is left over the level of Gaussian noise; optimal ablation has none to choose."""
+"""The panel of the corrupted answer over the level of Gaussian noise."""
 
 import pandas as pd
 import streamlit as st
@@ -16,9 +16,9 @@ from app.trace.profiles import profile_of, table_rows
 
 
 def noise_panel(subject: TraceSubject, shown: Shown, scheme: Look) -> None:
-    """Draw what the answer is worth over the levels of noise, beside clean; nothing for less than two.
+    """Draw the metric of the answer over the levels of noise, beside clean, if there are at least two levels.
 
-    The runs are those that stand beside what is shown, of each level the one with default settings.
+    For each level, the run with default settings is taken.
     """
     of_level: dict[float, TraceRun] = {}
     for run in subject.of(shown.state, shown.window, "gaussian"):

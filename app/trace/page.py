@@ -59,7 +59,7 @@ WHY = (
 
 
 def page() -> None:
-    """Draw the page: what is shown on the left, the maps, then averages over prompts."""
+    """Draw the page: choosers on the left, the maps, then averages over prompts."""
     scheme = page_look()
     state.take_address("trace", _parameters(), prefix="trace-")
     subjects_here = subjects(shelf(), [job.request for job in queue().jobs() if job.active])
@@ -94,7 +94,7 @@ def page() -> None:
 
 
 def _figures(subject: TraceSubject, shown: Shown, scheme: Look) -> None:
-    """Draw the maps, and of a task what there is over its prompts."""
+    """Draw the maps and, for a task, the averages over its prompts."""
     if not subject.own and not shown.classes:
         st.info("No effect was measured at any class of tokens: take more prompts.")
         _provenance(subject, shown)
@@ -111,7 +111,7 @@ def _figures(subject: TraceSubject, shown: Shown, scheme: Look) -> None:
 
 
 def _ends(subject: TraceSubject, shown: Shown) -> None:
-    """Say what the answer is worth clean and corrupted."""
+    """Draw the metric of the answer on the clean and on the corrupted prompt."""
     result = shown.first.result
     clean = result.clean[shown.metric].mean
     corrupted = ", ".join(
@@ -127,7 +127,7 @@ def _ends(subject: TraceSubject, shown: Shown) -> None:
 
 
 def _first_token(subject: TraceSubject, traced: TracedPrompt) -> str:
-    """Return which tokens a logit difference is between: of an answer of several, only the first."""
+    """Return the two tokens of the logit difference in words; only an answer's first token counts."""
     if not subject.own:
         return "of the answers' first tokens to those of wrong answers, on average"
     typed = subject.request.trace.answer is not None
@@ -136,7 +136,7 @@ def _first_token(subject: TraceSubject, traced: TracedPrompt) -> str:
 
 
 def _provenance(subject: TraceSubject, shown: Shown) -> None:
-    """Draw the line that says where the numbers come from."""
+    """Draw the source of the numbers."""
     request, result = subject.request, shown.first.result
     n = len(result.traced)
     of = "this one prompt" if subject.own else f"{n} of {result.n_drawn} test prompts, those it knows"
@@ -148,7 +148,7 @@ def _provenance(subject: TraceSubject, shown: Shown) -> None:
 
 
 def _how(corruption: str, run: TraceRun) -> str:
-    """Return the settings of a corruption, what trained it, and the run."""
+    """Return a run's corruption in words: its settings, its training, and the run."""
     inside = "; ".join(part for part in (settings_text(run), training_text(run.request)) if part)
     return f"{corruption_title(corruption)}{f' ({inside})' if inside else ''}, run {run.run_id}"
 

@@ -1,4 +1,4 @@
-"""How estimates of one corruption are drawn and listed, in every figure of the page "Causal tracing"."""
+"""Profiles and table rows of corruptions, for every figure of the page "Causal tracing"."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ _LENT = ("mean", "counterfactual-mean", "resample", "counterfactual")
 
 
 def profile_of(run: TraceRun, estimates: Sequence[Estimate | None], scheme: Look) -> Profile:
-    """Return estimates of one corruption as figures take them."""
+    """Return estimates under one corruption as a profile, for figures."""
     name = run.request.ablation
     mark = _mark(name, scheme)
     return Profile(corruption_title(name), mark.colour, mark.symbol, *numbers_of(estimates))
@@ -31,7 +31,7 @@ def table_rows(profiles: Sequence[Profile], column: str, names: Sequence[object]
 
 
 def _mark(corruption: str, scheme: Look) -> AblationMark:
-    """Return the mark of a corruption; those that are not known here have one together."""
+    """Return the mark of a corruption; unknown ones share a mark."""
     names = corruption_names()
     if corruption in PAIR or corruption not in names:
         return ablation_mark(corruption if corruption in PAIR else "", None, scheme)

@@ -1,4 +1,4 @@
-"""The fields of a prompt that is to be traced, and its tokens, which are shown before anything runs."""
+"""The fields of a prompt to be traced, and its tokens."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ ANSWERS = {
 
 
 def prompt_fields(model: str, scheme: Look) -> tuple[dict[str, Any], bool]:
-    """Draw the fields of a prompt and its tokens; return the fields, and whether they can be used."""
+    """Draw the fields of a prompt and its tokens; return the values, and whether they can be used."""
     for name, example in EXAMPLE.items():
         st.session_state.setdefault(f"trace-new-{name}", example)
     prompt = st.text_area(

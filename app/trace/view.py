@@ -1,4 +1,4 @@
-"""The page Causal tracing, and the traces that are shown there."""
+"""The page Causal tracing, and the view of traces."""
 
 import numpy as np
 import plotly.graph_objects as go

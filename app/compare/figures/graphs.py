@@ -1,6 +1,6 @@
-"""One of several circuits side by side: what all have is thin and pale, what it alone has is strong.
+"""Figure of one of several compared circuits: shared edges thin and pale, its own edges strong.
 
-Every picture has the coordinates of `app.figures.graph`, so that a node stands at the same place in all.
+Every figure has the coordinates of `app.figures.graph`, so that a node is at the same place in all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,10 +29,10 @@ SWATCHES = {ALL: 1.2, SOME: 2.4, ALONE: 3.8}  # px
 
 
 def edge_classes(kept: Sequence[np.ndarray]) -> np.ndarray:
-    """Return which of several circuits have an edge, str [n_edges]: all, some, alone (one), or "" (none).
+    """Return how many circuits have each edge, str [n_edges]: "all", "some", "alone" (one) or "" (none).
 
     Args:
-        kept: bool [n_edges] of each circuit; one circuit alone has all its edges alone.
+        kept: bool [n_edges] of each circuit; with a single circuit, its edges count as "alone".
     """
     count = np.sum(kept, axis=0)
     return np.select([count == 0, count == 1, count == len(kept)], ["", ALONE, ALL], SOME)
@@ -52,10 +52,10 @@ def compare_figure(
     Args:
         circuit: the one shown.
         mark: its letter and colour.
-        among: by letter the circuits of the same graph it is compared with, itself among them.
+        among: all compared circuits of the same graph, this one included, by letter.
         title: two lines over the picture, plain text.
         scheme: colours of the page.
-        selected: names of nodes, or of an edge; what touches them stays strong, the rest is dimmed.
+        selected: names of nodes, or of an edge; edges that touch them stay strong, the others are dimmed.
         signed: scores are signed effects, so negative ones are dotted.
     """
     graph = circuit.graph
@@ -95,7 +95,7 @@ def _edge_traces(
     mark: Mark,
     scheme: Look,
 ) -> list[dict[str, Any]]:
-    """Return a trace per style: dimmed ones first, then shared ones, then its own; weak before strong."""
+    """Return one trace per style: dimmed edges, then shared ones, then the circuit's own; weak first."""
     factor, colours = thinner(len(paths)), _colours(mark, scheme)
     traces = []
     for dim in (True, False):
@@ -147,7 +147,7 @@ def _nodes(
     mark: Mark,
     scheme: Look,
 ) -> list[dict[str, Any]]:
-    """Return the nodes; those that no other circuit uses have a rim in this one's colour."""
+    """Return the traces of nodes; those that no other circuit uses have a rim in this circuit's colour."""
     traces = node_traces(circuit, places, near, chosen, scheme)
     others = [used_nodes(other) for letter, other in among.items() if letter != mark.letter]
     if not others:

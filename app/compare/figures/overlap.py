@@ -1,4 +1,4 @@
-"""What circuits have in common: a bar for two of them, a matrix for more."""
+"""Figures of the overlap of circuits: a bar for two circuits, a matrix for more."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,12 +13,12 @@ from engine.circuits.overlap import Overlap
 
 
 def pair_figure(first: Mark, second: Mark, overlaps: Mapping[str, Overlap], scheme: Look) -> go.Figure:
-    """Return one bar for each kind of thing: only in the first, in both, only in the second.
+    """Return one bar per kind (edges, nodes): only in the first circuit, in both, only in the second.
 
-    A dashed line in the middle part says how far it would reach by chance.
+    A dashed line in the middle part marks the overlap expected by chance.
 
     Args:
-        overlaps: by what is counted, such as "edges".
+        overlaps: by the kind counted, such as "edges".
     """
     names = list(overlaps)
     figure = go.Figure(
@@ -103,7 +103,7 @@ def matrix_figure(
 
     Args:
         letters: of the circuits, in order.
-        overlaps: by the places of two circuits, the first smaller; pairs without one stay empty.
+        overlaps: by the indices (i, j) of two circuits, i < j; pairs without an overlap stay empty.
     """
     n = len(letters)
     jaccard, texts = np.full((n, n), np.nan), np.full((n, n), "", dtype=object)
@@ -154,7 +154,7 @@ def matrix_figure(
 
 
 def _chance(place: int, overlap: Overlap, scheme: Look) -> dict[str, Any]:
-    """Return the line in a bar up to which the shared part would reach by chance."""
+    """Return the line in a bar that marks the overlap expected by chance."""
     either = max(overlap.shared + overlap.only_first + overlap.only_second, 1)
     x = (overlap.only_first + overlap.expected) / either
     line = {"color": scheme.ink, "width": 1.5, "dash": "dot"}

@@ -1,4 +1,4 @@
-"""How much is lost when one node alone is ablated, under each ablation."""
+"""Figure of the KL when one node alone is ablated, under each ablation."""
 
 import plotly.graph_objects as go
 
@@ -8,7 +8,7 @@ from engine.runs.record import Estimate
 
 
 def importance_figure(losses: dict[str, Estimate], scheme: Look) -> go.Figure:
-    """Return bars of the KL that ablating a node costs, one an ablation, with 95 % intervals.
+    """Return a bar for each ablation: the KL when the node is ablated, with its 95 % interval.
 
     Args:
         losses: title of the ablation -> KL in nats, drawn from top to bottom.
@@ -53,6 +53,6 @@ def importance_figure(losses: dict[str, Estimate], scheme: Look) -> go.Figure:
 
 
 def _ends(loss: Estimate) -> tuple[float, float]:
-    """Return the interval of a loss; one prompt alone has none, and its mean stands for both ends."""
+    """Return the ends of a loss's interval; with a single prompt, the mean for both ends."""
     low, high = loss.ci95
     return (loss.mean, loss.mean) if low is None or high is None else (low, high)

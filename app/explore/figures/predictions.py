@@ -1,4 +1,4 @@
-"""What the model and the circuit predict for one prompt, side by side."""
+"""Figure of the predictions of model and circuit for one prompt, side by side."""
 
 import plotly.graph_objects as go
 
@@ -8,9 +8,9 @@ Top = list[tuple[str, float]]  # the most probable tokens with their probabiliti
 
 
 def predictions_figure(model: Top, circuit: Top, scheme: Look) -> go.Figure:
-    """Return paired bars of the probabilities of the tokens that either of the two finds most probable.
+    """Return paired bars of the probabilities of the top tokens of model and circuit.
 
-    A token that is not among the best of one of them has no bar there: its probability is not known.
+    A token outside the top predictions of one of them has no bar there: its probability is not known.
 
     Args:
         model, circuit: the top predictions of each.

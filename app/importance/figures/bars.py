@@ -1,4 +1,4 @@
-"""What components cost under every ablation, side by side: of one component, or of several."""
+"""Figures of Δ under every ablation: of one component, or of several side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,15 +30,15 @@ class Costs:
 
     @property
     def values(self) -> list[float]:
-        """Everything drawn of it."""
+        """All values drawn: means and ends of intervals."""
         return [float(value) for value in np.concatenate([self.mean, self.low, self.high])]
 
 
 def one_component_figure(costs: Sequence[Costs], scheme: Look) -> go.Figure:
-    """Return bars of what one component costs, one an ablation from top to bottom, on a log axis.
+    """Return bars of Δ of one component, one per ablation from top to bottom, on a log axis.
 
     Args:
-        costs: with one component each.
+        costs: one entry per ablation, with one component each.
     """
     figure = go.Figure(
         layout=base_layout(
@@ -78,7 +78,7 @@ def one_component_figure(costs: Sequence[Costs], scheme: Look) -> go.Figure:
 def bars_figure(
     components: Sequence[str], costs: Sequence[Costs], scheme: Look, selected: Sequence[str] = ()
 ) -> go.Figure:
-    """Return bars of several components in groups, one bar an ablation, on a log axis.
+    """Return bars of Δ in groups: a group per component, a bar per ablation, on a log axis.
 
     Args:
         components: from left to right; a click on a bar carries its component.

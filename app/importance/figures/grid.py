@@ -1,4 +1,4 @@
-"""What every head and MLP costs under one ablation: layers × heads, the MLPs and the input beside them."""
+"""Figure of Δ of every head and MLP under one ablation: layers × heads, MLPs and the input beside them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -98,7 +98,7 @@ def _place(cell: Cell, n_heads: int) -> tuple[float, float]:
 def _trace(
     name: str, nodes: list[str], cells: Mapping[str, Cell], places: Mapping[str, tuple[float, float]]
 ) -> go.Heatmap:
-    """One heat map; heads, MLPs and input are one each, because gaps are between them."""
+    """Return one heat map: heads, MLPs and input have one each, with gaps between them."""
     xs = sorted({places[node][0] for node in nodes})
     ys = np.arange(min(places[node][1] for node in nodes), max(places[node][1] for node in nodes) + 1)
     columns = np.arange(xs[0], xs[-1] + 1)
@@ -144,7 +144,7 @@ def _number(
 
 
 def cell_text(mean: float) -> str:
-    """Return Δ as it stands in a cell: two digits, few characters."""
+    """Return the text of Δ in a cell: two digits, few characters."""
     if mean < LEAST:
         return "0"
     if mean < 1e-3:

@@ -1,4 +1,4 @@
-"""KL of one component on every prompt, under each ablation: a few prompts may make up most of the mean."""
+"""Figure of the KL of one component on every prompt, under each ablation."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ Prompts = tuple[str, AblationMark, np.ndarray]  # name of the ablation, its mark
 
 
 def prompts_figure(rows: Sequence[Prompts], scheme: Look) -> go.Figure:
-    """Return one line an ablation: every prompt as a mark, quartiles as a box, the mean as a diamond."""
+    """Return one line per ablation: every prompt as a mark, quartiles as a box, the mean as a diamond."""
     figure = go.Figure(
         layout=base_layout(
             scheme,

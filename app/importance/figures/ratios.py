@@ -1,4 +1,4 @@
-"""How much of a component's Δ an optimal constant leaves: Δ_optimal / Δ_x, for every ablation x."""
+"""Figure of the ratios Δ_optimal / Δ_x of all components, for every ablation x."""
 
 import math
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def ratio_figure(
     scheme: Look,
     selected: Sequence[str] = (),
 ) -> go.Figure:
-    """Return one line an ablation: every component as a mark, the quartiles as a box, the paper's median.
+    """Return one line per ablation: every component as a mark, the quartiles as a box, the paper's median.
 
     Args:
         components: a click on a mark carries its component.
@@ -99,7 +99,7 @@ def _heights(ratios: np.ndarray) -> np.ndarray:
 
 
 def _boxes(rows: Sequence[RatioRow], scheme: Look) -> list[dict[str, Any]]:
-    """The quartiles of every row, and the line where the optimal constant gains nothing."""
+    """Return the boxes of the quartiles, and the line at ratio 1."""
     line = {"color": scheme.muted, "width": 1, "dash": "dash"}
     boxes = [{"type": "line", "x0": 1, "x1": 1, "yref": "paper", "y0": 0, "y1": 1, "line": line}]
     for place, row in enumerate(rows):
@@ -146,7 +146,7 @@ def _strip(
 
 
 def _medians(figure: go.Figure, rows: Sequence[RatioRow], scheme: Look) -> None:
-    """Thick lines with 95 % intervals over prompts, under the box."""
+    """Draw the medians as thick lines with 95 % intervals over prompts, under the box."""
     defined = [(place, row) for place, row in enumerate(rows) if row.ratios.median is not None]
     heights = [min(max(row.ratios.median or 0.0, FOOT), TOP) for _, row in defined]
     ends = [row.ratios.median_ci or (at, at) for (_, row), at in zip(defined, heights, strict=True)]

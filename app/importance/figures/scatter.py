@@ -1,4 +1,4 @@
-"""What components cost under two ablations, and how far every two ablations agree."""
+"""Figures of Δ under two ablations, and of the agreement of every pair of ablations."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -100,7 +100,7 @@ def scatter_figure(
 
 
 def _apart(x: np.ndarray, y: np.ndarray, span: float) -> list[int]:
-    """Return the highest points, as many as may be named, leaving out those whose names would overlap."""
+    """Return the indices of the highest points, without those whose names would overlap, up to a maximum."""
     places = np.log10(np.stack([x, y], axis=1)) / span
     named: list[int] = []
     for i in np.argsort(-y, kind="stable").tolist():
@@ -113,7 +113,7 @@ def _apart(x: np.ndarray, y: np.ndarray, span: float) -> list[int]:
 
 
 def _sides(x: np.ndarray, y: np.ndarray) -> list[str]:
-    """Return the side of a mark that its name stands on: away from the line of equal Δ."""
+    """Return for every mark the side on which its name is written: away from the line of equal Δ."""
     return ["middle left" if above else "middle right" for above in (y > x)]
 
 
@@ -141,7 +141,7 @@ def agreement_figure(
 
     Args:
         names: of the ablations, with their conditioning.
-        agreements: by the places of two ablations, the first smaller.
+        agreements: by the indices (i, j) of two ablations, i < j.
         chosen: the two shown in the scatter plot, which get a ring.
     """
     n = len(names)

@@ -1,4 +1,4 @@
-"""How the constants of an optimal ablation were trained: KL on prompts held out, and how far they moved."""
+"""Figure of the training of optimal constants: KL on held-out prompts, and distance from the means."""
 
 from collections.abc import Mapping, Sequence
 

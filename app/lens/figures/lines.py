@@ -1,4 +1,4 @@
-"""Lenses over layers: how far each is from the model over many texts, and a race of words on one."""
+"""Figures of lenses over layers: distance from the model over many texts, or probabilities of words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class Line:
 
     Attributes:
         name: in the legend.
-        place: in the order of colours and symbols, so that a line keeps them whatever stands beside it.
-        values: one a row; `low` and `high` its interval, None for a line without.
+        place: index in the order of colours and symbols.
+        values: one per row; `low` and `high` are the ends of the intervals, None for a line without.
     """
 
     name: str
@@ -47,9 +47,9 @@ def lines_figure(
     Args:
         rows: names of the rows, from left to right.
         title: of what is measured.
-        log: on a log axis, which ends at `FLOOR`.
+        log: draw on a log axis, which ends at `FLOOR`.
         share: values are shares of 1.
-        level: what the lines are to be compared with, the same at all rows.
+        level: a horizontal line for comparison, the same value at all rows.
     """
     quiet = {"size": scheme.size(12), "color": scheme.muted}
     figure = go.Figure(
@@ -95,7 +95,7 @@ def lines_figure(
 
 
 def _log_axis(lines: Sequence[Line], title: str, scheme: Look) -> dict[str, Any]:
-    """Return a log axis that holds all lines and says that its foot stands for anything less."""
+    """Return a log axis that holds all lines; the tick at its lower end stands for all smaller values."""
     ends = [values for line in lines for values in (line.values, line.high) if values is not None]
     drawn = [float(value) for values in ends for value in np.maximum(values, FLOOR)]
     axis = log_axis(drawn, title, scheme)

@@ -1,4 +1,4 @@
-"""Colours of the tables of lenses: how far along them values are, their ticks, text that stands out."""
+"""Colour scales of the tables of lenses: position of values, ticks, and readable colours of text."""
 
 import math
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ Stretch = Literal["linear", "root", "log"]
 
 @dataclass(frozen=True)
 class Scale:
-    """Values along colours.
+    """A colour scale.
 
     Attributes:
         low, high: values at the ends; of a logarithm, low is 1.
-        stretch: colours go by the values, by their roots (so that small ones differ), or by their logarithms.
+        stretch: whether colours follow the values, their square roots (for small ones), or their logs.
     """
 
     low: float
@@ -26,7 +26,7 @@ class Scale:
     stretch: Stretch = "linear"
 
     def shares(self, values: np.ndarray) -> np.ndarray:
-        """Return how far along the colours values are, from 0 to 1; nan stays nan."""
+        """Return the positions of values on the scale, from 0 to 1; nan stays nan."""
         within = np.clip(values, self.low, self.high)  # no root or logarithm of less
         low, high, at = (self._at(np.asarray(x, float)) for x in (self.low, self.high, within))
         return (at - low) / (high - low if high > low else 1.0)
@@ -63,7 +63,7 @@ class Scale:
 
 
 def stands_out_dark(colours: list[list[Any]], shares: np.ndarray) -> np.ndarray:
-    """Return where black text stands out more than white on colours ("#RRGGBB") at shares of a scale."""
+    """Return where black text has more contrast than white on the colours ("#RRGGBB") of a scale."""
     stops = [place for place, _ in colours]
     channels = np.array([[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for _, colour in colours])
     colour = np.stack([np.interp(shares, stops, channel) for channel in channels.T], -1)

@@ -1,4 +1,4 @@
-"""What a lens says of a text: layers by tokens, each cell with its most probable word."""
+"""Figure of a lens on a text: layers by tokens, each cell with its most probable word."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ SHARES = 12  # blocks of a bar in the hover text that stand for a probability of
 
 @dataclass(frozen=True)
 class Cells:
-    """What is drawn, [rows, tokens] each.
+    """Contents of the cells, [rows, tokens] each.
 
     Attributes:
-        values: what the colours show; nan leaves a cell without one.
-        words: in the cells.
-        hover: of the cells, as HTML.
+        values: the values shown as colours; nan leaves a cell without colour.
+        words: text in the cells.
+        hover: hover text of the cells, as HTML.
     """
 
     values: np.ndarray
@@ -43,9 +43,9 @@ def lens_figure(
 
     Args:
         rows: names of the rows.
-        tokens: the text; a lens says what follows each.
-        title: what is shown, and what the colours are.
-        scale: of the colours.
+        tokens: tokens of the text; a lens predicts the token after each.
+        title: title of the figure.
+        scale: the colour scale.
     """
     font = {"size": scheme.size(12), "color": scheme.muted}
     colours, shares = DARK_SCALE if scheme.mode == "dark" else LIGHT_SCALE, scale.shares(cells.values)
@@ -124,7 +124,7 @@ def lens_figure(
 
 
 def _where(drawn: np.ndarray, texts: list[list[str]]) -> list[list[str]]:
-    """Return the texts of some cells, "" for the others."""
+    """Return the texts of the cells `drawn` (bool), "" for the others."""
     return [
         [text if shown else "" for text, shown in zip(row, mask, strict=True)]
         for row, mask in zip(texts, drawn.tolist(), strict=True)
@@ -132,7 +132,7 @@ def _where(drawn: np.ndarray, texts: list[list[str]]) -> list[list[str]]:
 
 
 def shortened(word: str, longest: int) -> str:
-    """Return a word as it stands in a cell: spaces are shown where there is nothing else."""
+    """Return the text of a word in a cell, cut to `longest` characters; spaces alone become ␣."""
     shown = word.replace("\n", "⏎").strip() or "␣"
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
 
@@ -141,7 +141,7 @@ def top_text(row: str, token: str, words: Sequence[str], shares: Sequence[float]
     """Return the hover text of a cell: the most probable words with bars, one a line, in a fixed width.
 
     Args:
-        row, token: where it stands.
+        row, token: names of its row and its token.
         words, shares: the words and their probabilities, best first.
         more: a last line.
     """
@@ -157,5 +157,5 @@ def top_text(row: str, token: str, words: Sequence[str], shares: Sequence[float]
 
 
 def _fixed(text: str) -> str:
-    """Return text whose spaces all count."""
+    """Return text with spaces that HTML does not collapse."""
     return escape(text).replace(" ", "&nbsp;")

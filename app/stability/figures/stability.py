@@ -1,4 +1,4 @@
-"""How a discovery that was repeated came out: spread, overlap of the circuits, how many keep each edge."""
+"""Figures of a repeated discovery: spread of metrics, overlap of circuits, number of circuits per edge."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ _NEAR = 0.12  # share of the colour scale within which two ticks would overlap
 
 @dataclass(frozen=True)
 class SpreadMark:
-    """A circuit on a line of the figure of the spread.
+    """A circuit in the figure of the spread.
 
     Attributes:
-        line: which line it stands on.
+        line: the name of its line.
         kind: `ITSELF`, `SEED`, `WITHOUT` (a part of the templates, measured on that part) or `ON_PART`.
-        estimate: of the metric shown.
+        estimate: the value of the metric shown.
     """
 
     line: str
@@ -33,11 +33,11 @@ class SpreadMark:
 
 
 def spread_figure(marks: Sequence[SpreadMark], metric: str, scheme: Look) -> go.Figure:
-    """Return one line for every repeat, with 95 % intervals; of a part of the templates two circuits.
+    """Return one line per repeat, with 95 % intervals; the line of a part of the templates has two circuits.
 
     Args:
         marks: from top to bottom.
-        metric: what was estimated.
+        metric: name of the metric.
         scheme: colours of the page.
     """
     lines = list(dict.fromkeys(mark.line for mark in marks))

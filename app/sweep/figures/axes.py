@@ -1,4 +1,4 @@
-"""What a chart of methods side by side is made of: circuits as spots, and where they stand."""
+"""Points, curves and axes of the chart that compares methods."""
 
 import math
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ class Spot:
     Attributes:
         edges: how many edges are left, the mean over seeds.
         share: the same as a part of the graph, from 0 to 1.
-        value: of the metric, the mean over seeds.
-        low, high: what its band goes from and to.
-        text: over its numbers, one line, plain.
-        numbers: the numbers in words, lines of plain text.
-        key: what a click on it reports.
+        value: value of the metric, the mean over seeds.
+        low, high: ends of its band.
+        text: first line of its hover text, plain.
+        numbers: further lines of its hover text, plain.
+        key: id that a click on it reports.
     """
 
     edges: float
@@ -36,16 +36,16 @@ class Spot:
 
 @dataclass(frozen=True)
 class Curve:
-    """What one method finds under one ablation.
+    """Circuits of one method under one ablation.
 
     Attributes:
-        method: its title.
-        ablation: title and conditioning, what the dashes tell apart.
-        colour, symbol: of the method; the symbol of what is published is of the ablation.
-        dash: of the ablation.
-        spots: at the sizes of a ranking, or of all published circuits.
+        method: title of the method.
+        ablation: title and conditioning of the ablation.
+        colour, symbol: those of the method; a published curve has the symbol of its ablation.
+        dash: dashes of the ablation.
+        spots: circuits at the sizes of a ranking, or all published circuits.
         path: circuits that the method chose itself.
-        baseline: random scores: a band of its own, behind the others.
+        baseline: whether these are random scores, drawn behind the others.
     """
 
     method: str
@@ -60,12 +60,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Axes:
-    """How values of a metric over edges become places.
+    """The axes of a metric over edges.
 
     Attributes:
-        metric: "kl" is on a log axis.
-        shares: edges as a share of all edges, in per cent.
-        log: edges on a log axis, which circuits without edges are not on.
+        metric: the metric; "kl" has a log axis.
+        shares: whether edges are given as a share of all edges, in per cent.
+        log: whether edges have a log axis, on which circuits without edges are not drawn.
     """
 
     metric: str
@@ -73,19 +73,19 @@ class Axes:
     log: bool
 
     def x(self, spot: Spot) -> float:
-        """Return where a spot stands across."""
+        """Return the x coordinate of a spot."""
         return 100 * spot.share if self.shares else spot.edges
 
     def y(self, value: float) -> float:
-        """Return where a value stands."""
+        """Return the y coordinate of a value."""
         return height(value, self.metric)
 
     def seen(self, spots: Sequence[Spot]) -> list[Spot]:
-        """Return the spots that are on the axis."""
+        """Return the spots that the axes can show."""
         return [spot for spot in spots if spot.edges > 0 or not self.log]
 
     def x_axis(self, shown: Sequence[Spot]) -> dict[str, Any]:
-        """Return the axis across, which holds all that is shown."""
+        """Return the x axis, which holds all spots shown."""
         words = "edges in the circuit"
         title = f"{words}, % of all edges" if self.shares else words
         ends = [self.x(spot) for spot in shown] or [1.0, 100.0]

@@ -1,7 +1,7 @@
-"""Methods side by side: how far their circuits are from the model, over how many edges these keep.
+"""Figure that compares methods: a metric of their circuits over edges kept.
 
-A curve is the circuits of a ranking of edges at given sizes; an open mark is a circuit that a method chose
-itself, at a price of an edge. Published curves are drawn as the paper draws them: every circuit it reports as
+A curve shows the circuits of a ranking of edges at given sizes; an open mark is a circuit that a method chose
+itself, at a price per edge. Published curves are drawn as the paper draws them: every circuit it reports as
 a dot, and a line along the best ones so far.
 """
 
@@ -30,10 +30,10 @@ def pareto_figure(
     log: bool = True,
     published: Sequence[Curve] = (),
 ) -> go.Figure:
-    """Return all curves in one chart, one colour and mark a method, one kind of dashes an ablation.
+    """Return all curves in one chart: colour and mark tell methods apart, dashes ablations.
 
     Args:
-        curves: what was compared.
+        curves: the curves compared.
         metric: "kl" (log axis) or another.
         scheme: colours of the page.
         shares: edges as a share of all edges, in per cent, else as they are.
@@ -67,12 +67,12 @@ def pareto_figure(
 
 
 def _estimate(spot: Spot) -> Estimate:
-    """Return what a spot takes up of the axis; how many prompts there were does not matter there."""
+    """Return a spot as an estimate, for the range of the axis; its number of prompts is made up."""
     return Estimate(mean=spot.value, ci95=[spot.low, spot.high], n=0)
 
 
 def _add(figure: go.Figure, curve: Curve, axes: Axes, scheme: Look, many: bool) -> None:
-    """Draw the band of a curve, paler where there are many, its line, and what its method chose."""
+    """Draw a curve: its band (paler if there are many curves), its line, and the circuits of its path."""
     spots, group = axes.seen(curve.spots), escape(curve.method)
     banded = [
         (axes.x(spot), axes.y(spot.low), axes.y(spot.high))
@@ -191,7 +191,7 @@ def _entry(
     scheme: Look | None = None,
     **style: Any,
 ) -> None:
-    """Add an entry to a legend; without a title it goes with the curves that it names."""
+    """Add an entry to a legend; without a title the entry hides and shows the curves of its name."""
     group: dict[str, Any] = {"legendgroup": title or escape(name)}
     if title is not None and scheme is not None:
         font = {"color": scheme.muted, "size": scheme.size(12)}

@@ -1,4 +1,4 @@
-"""Effects over layers, with intervals: both corruptions in one chart; concentration and peaks beside it."""
+"""Figures of effects over layers with intervals, of their concentration, and of the peaks of prompts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from app.figures.style import Look, base_layout, escape, faded
 
 @dataclass(frozen=True)
 class Profile:
-    """What one corruption says, layer by layer.
+    """Effects under one corruption, layer by layer.
 
     Attributes:
-        name, colour, symbol: of it, in every chart of the page.
-        mean, low, high: [n], nan where there is none.
-        starred: [n] bool, what has a star.
+        name, colour, symbol: those of the corruption in every chart of the page.
+        mean, low, high: means and ends of intervals, [n]; nan where there is none.
+        starred: bool [n], the entries marked with a star.
     """
 
     name: str
@@ -40,9 +40,9 @@ def profiles_figure(
     """Return a line for each corruption over layers, with its 95 % interval as a band.
 
     Args:
-        title: of what is measured.
-        across: title of the other axis.
-        places: where the means stand on it, ascending; None takes 0, 1, 2, ….
+        title: title of the y axis.
+        across: title of the x axis.
+        places: x coordinates of the means, ascending; None takes 0, 1, 2, ….
     """
     figure = go.Figure(layout=_layout(scheme))
     n = max((len(profile.mean) for profile in profiles), default=1)
@@ -101,9 +101,9 @@ def intervals_figure(
     """Return a line for each name, from top to bottom, with a mark and its interval for each corruption.
 
     Args:
-        profiles: with one entry a name.
-        title: of the axis.
-        ends: of the values there can be; None takes those there are, and 0.
+        profiles: with one entry per name.
+        title: title of the axis.
+        ends: smallest and largest possible value; None takes those of the values drawn, and 0.
     """
     figure = go.Figure(layout=_layout(scheme))
     for i, profile in enumerate(profiles):
@@ -139,10 +139,10 @@ def intervals_figure(
 
 
 def peaks_figure(counts: Sequence[tuple[Profile, np.ndarray]], scheme: Look) -> go.Figure:
-    """Return bars of how many prompts have their largest effect in each layer, and last of those without one.
+    """Return bars of the share of prompts whose largest effect is in each layer; the last bar: in none.
 
     Args:
-        counts: share of the prompts for every layer and for none, [n_layers + 1], of each corruption.
+        counts: for each corruption, the share of prompts per layer and, last, without any, [n_layers + 1].
     """
     figure = go.Figure(layout=_layout(scheme) | {"bargap": 0.3, "bargroupgap": 0.08, "barmode": "group"})
     n = max(len(share) for _, share in counts) - 1

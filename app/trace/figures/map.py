@@ -1,4 +1,4 @@
-"""Effects of restoring states: tokens, or classes of tokens, by layers; or the heads of every layer."""
+"""Figure of the effects of restoring states: layers by tokens, by classes of tokens, or by heads."""
 
 from collections.abc import Sequence
 
@@ -32,12 +32,12 @@ def map_figure(
 
     Args:
         effects: [n_layers, n_columns]; nan where there is none.
-        columns: what stands under each column.
+        columns: labels of the columns.
         span: the effect at the end of the colours; effects below 0 have the colour of 0, unless it is a map
             of differences, whose colours go to minus `span` on the other side.
         across: title of the axis of columns.
         selected: layer and column with a ring.
-        starred: [n_layers, n_columns] bool, which have a star.
+        starred: bool [n_layers, n_columns], the cells marked with a star.
     """
     n_layers, n_columns = effects.shape
     font = {"size": scheme.size(12), "color": scheme.muted}
@@ -109,7 +109,7 @@ def map_figure(
 def _numbers(
     effects: np.ndarray, span: float, difference: bool, scheme: Look, stars: np.ndarray
 ) -> list[dict[str, object]]:
-    """Return what stands in the cells: stars, and numbers unless they are too many or too small."""
+    """Return the texts in the cells: stars, and numbers unless the cells are too many or too small."""
     notes = []
     numbers = effects.size <= MOST_NUMBERS and span >= LEAST_SPAN
     for layer, column in np.argwhere(np.isfinite(effects) & (stars | numbers)).tolist():
@@ -132,7 +132,7 @@ def _numbers(
 
 
 def number_text(value: float) -> str:
-    """Return an effect as it stands in a cell: two decimals, the sign of what is not nothing."""
+    """Return the text of an effect in a cell: two decimals, with the sign unless it rounds to 0."""
     text = f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
     if abs(float(text)) < 1:
         text = text.replace("0.", ".", 1)
