@@ -1,6 +1,6 @@
 """The engine of Circuit Explorer: models, tasks, ablations, circuit discovery and evaluation.
 
-It knows torch and imports neither streamlit nor plotly. In a notebook:
+The engine uses torch; it imports neither streamlit nor plotly. In a notebook:
 
     import engine
 

@@ -1,13 +1,12 @@
-"""A door for notebooks and scripts: instruments as functions, whose results show themselves.
+"""Functions for notebooks and scripts: one per instrument, each returning an `Answer`.
 
     model = engine.load_model("explorer-4l")
     task = engine.load_task("ioi", model)
     circuit = engine.discover(model, task, method="eap", ablation="mean")
     circuit.figure()
 
-Every function that asks something of a model finds its finished run instead of computing it again, exactly
-as the command line and the dashboard do; progress is a bar. Models and tasks are given as they were loaded,
-or by name.
+As on the command line and in the dashboard, a request whose run is finished is not computed again. Progress
+is shown as a bar. Models and tasks are passed as loaded objects or by name.
 """
 
 from dataclasses import dataclass
@@ -51,7 +50,7 @@ class Task:
     Attributes:
         name: a task's name, or the path of a file.
         prompts: those of one split, tokenised.
-        fields: what decided which these are, as a request says it: `split`, `n_prompts`, `seed`, `bos`.
+        fields: the fields of a request that determine the prompts: `split`, `n_prompts`, `seed`, `bos`.
     """
 
     name: str
@@ -59,7 +58,7 @@ class Task:
     fields: dict[str, Any]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row for every pair: "clean", "corrupt", and the ids of answers and wrong answers."""
+        """Return a row for every pair: "clean", "corrupt", and the token ids of answers and wrong answers."""
         names = ("clean", "corrupt", "answers", "wrong_answers")
         return pd.DataFrame([{name: getattr(item, name) for name in names} for item in self.prompts.items])
 
@@ -69,7 +68,7 @@ class Answer:
     """A finished run.
 
     Attributes:
-        run: as it lies in its folder: `run.request`, `run.result`, `run.tensors`.
+        run: the content of the run folder: `run.request`, `run.result`, `run.tensors`.
     """
 
     run: AnyRun
@@ -85,7 +84,7 @@ class Answer:
         return self.run.circuit_at()
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the numbers as a table; what its rows are depends on the instrument."""
+        """Return the results as a table; its rows depend on the instrument."""
         return instrument_of(self.run.request).frame(self.run)
 
     def to_networkx(self) -> Any:
@@ -97,7 +96,7 @@ class Answer:
         return self.circuit.graph.to_networkx(self.circuit.kept, self.circuit.scores)
 
     def figure(self, dark: bool = False) -> Any:
-        """Return the picture that the dashboard shows first, a `plotly.graph_objects.Figure`.
+        """Return the main figure of the dashboard for this run, a `plotly.graph_objects.Figure`.
 
         Raises:
             CircuitExplorerError: the dashboard is not installed.
@@ -113,11 +112,11 @@ class Answer:
 
 
 def load_model(model: str, dtype: str | None = None) -> Model:
-    """Load a model; the last one stays loaded, so what is asked of it next does not load it again.
+    """Load a model; the last one stays in memory for later calls.
 
     Args:
         model: a shipped name, a folder in Hugging Face form, or a Hugging Face id.
-        dtype: "float32", "bfloat16" or "float16"; None takes what the model's size suggests.
+        dtype: "float32", "bfloat16" or "float16"; None chooses by the model's size and the device.
 
     Raises:
         RequestError: unknown model or dtype, or a family that is not supported.
@@ -133,14 +132,14 @@ def load_task(
     seed: int = 0,
     bos: bool | None = None,
 ) -> Task:
-    """Load the prompts of a task; what is asked with them is asked of these prompts, with their seed.
+    """Load the prompts of a task; functions that get them use these prompts and their seed.
 
     Args:
         task: a task's name, or a file of pairs (JSONL, JSON, CSV).
-        model: whose tokens the prompts are made of.
+        model: the model whose tokenizer is used.
         split: "train", "validation" or "test".
-        n_prompts: at most.
-        seed: decides which are drawn.
+        n_prompts: largest number of prompts.
+        seed: seed by which prompts are drawn.
         bos: None tokenises as the model's tokenizer does; True or False overrides its BOS token.
 
     Raises:
@@ -178,7 +177,7 @@ def discover(
 def evaluate(
     circuit: Answer | str, ablation: str, *, runs_dir: str | Path | None = None, **fields: Any
 ) -> Answer:
-    """Measure the circuits of a finished discovery under another ablation, at every size, on its prompts.
+    """Measure the circuits of every size of a finished discovery under another ablation, on its prompts.
 
     Args:
         circuit: the discovery, or the id of its run.
@@ -206,7 +205,7 @@ def importance(
     runs_dir: str | Path | None = None,
     **fields: Any,
 ) -> Answer:
-    """Ablate every head and MLP alone: what is lost, and what each writes towards the answer.
+    """Measure every head and MLP: the loss when it alone is ablated, and its direct effect on the answer.
 
     Args:
         model, task: loaded, or by name.
@@ -234,16 +233,16 @@ def trace(
     runs_dir: str | Path | None = None,
     **fields: Any,
 ) -> Answer:
-    """Corrupt a prompt's subject, restore one clean state, and see how much of the answer comes back.
+    """Corrupt a prompt's subject, restore clean states one by one, and measure the effects on the answer.
 
     Args:
         model: loaded, or by name.
-        prompt, subject: of your own; without them the test prompts of the task are traced.
-        task: loaded, or by name; what constants are trained on, too.
+        prompt, subject: your own prompt and its subject; None traces the test prompts of the task.
+        task: loaded, or by name; the constants of an optimal ablation are trained on it, too.
         corruption: "gaussian" or "optimal".
         state: "residual", "attention", "mlp" or "head".
-        window: layers restored at once.
-        answer, wrong_answer: what is followed; None takes the model's first and second choice.
+        window: number of layers restored at once.
+        answer, wrong_answer: continuations of the prompt; None takes the model's first and second choice.
         runs_dir: folder of your runs; None takes the usual one.
         fields: of the request: `seed`, `n_prompts`, `ablation_settings` of the corruption.
 
@@ -258,16 +257,16 @@ def trace(
 def read_lens(
     model: Model | str, text: str, lens: str = "logit", *, runs_dir: str | Path | None = None, **reading: Any
 ) -> Answer:
-    """Read a text by a lens: what the model would say if it stopped at each layer.
+    """Read a text by a lens: predictions from the residual stream at every layer.
 
-    Lenses with parameters are trained once a model, which takes minutes for a small one.
+    Lenses with parameters are trained once per model, which takes minutes for a small one.
 
     Args:
         model: loaded, or by name.
-        text: what is read.
+        text: the text to read.
         lens: "logit", "mean", "tuned", "oca" or "linear-oca".
         runs_dir: folder of your runs; None takes the usual one.
-        reading: `words` to follow, `middle` of layers, nodes that are `ablated`.
+        reading: further fields: `words` to follow, `middle` to read in the middle of layers, `ablated` nodes.
 
     Raises:
         RequestError: an unknown lens, or a text that is longer than the model's context.
@@ -290,11 +289,12 @@ def open_run(run: str, *, runs_dir: str | Path | None = None) -> Answer:
 
 
 def list_runs(kind: str | None = None, *, runs_dir: str | Path | None = None) -> pd.DataFrame:
-    """Return the runs there are, newest first: "run", "kind", "model", "task", "method", "ablation", "size"
-    and "created".
+    """Return a table of the runs, newest first.
+
+    The columns are "run", "kind", "model", "task", "method", "ablation", "size" and "created".
 
     Args:
-        kind: only these, for instance "discover"; None takes all.
+        kind: kind of the runs to list, for instance "discover"; None lists all.
         runs_dir: folder of your runs; None takes the usual one.
     """
     rows: list[dict[str, Any]] = []
@@ -317,7 +317,7 @@ def _ask(
 
 
 def _about(model: Model | str) -> dict[str, str]:
-    """Return what a request says of a model: its dtype only where that is not the usual one."""
+    """Return the request's fields on a model, with its dtype only if that is not the usual one."""
     if isinstance(model, str):
         return {"model": model}
     usual = model.dtype == usual_dtype(find_model(model.id), model.device)
@@ -325,7 +325,7 @@ def _about(model: Model | str) -> dict[str, str]:
 
 
 def _carry_out(request: Request, store: RunStore) -> Answer:
-    """Carry out a request with a progress bar; Ctrl-C, or stopping the cell, leaves nothing behind."""
+    """Carry out a request with a progress bar; interrupting it leaves no incomplete run behind."""
     title, form = instrument_of(request).title, "{l_bar}{bar}| {elapsed}"
     with tqdm(total=STEPS, desc=title, leave=False, bar_format=form) as bar:
 

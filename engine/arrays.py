@@ -1,4 +1,4 @@
-"""Types of numpy arrays by what they hold."""
+"""Types of numpy arrays: flags, integers and numbers."""
 
 from typing import Any
 

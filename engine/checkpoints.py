@@ -1,4 +1,4 @@
-"""Checkpoints of long work: tensors and numbers, written whole or not at all, never pickled."""
+"""Checkpoints of long work: tensors and JSON values, written atomically and never pickled."""
 
 import json
 import os
@@ -13,7 +13,7 @@ _FILE = "checkpoint.safetensors"
 
 
 def save_checkpoint(folder: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-    """Replace the checkpoint in `folder` by these tensors and JSON-able numbers."""
+    """Replace the checkpoint in `folder` by these tensors and JSON values."""
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f"{_FILE}.{os.getpid()}"
     save_file({k: v.contiguous() for k, v in tensors.items()}, unfinished, {"numbers": json.dumps(numbers)})
@@ -21,7 +21,7 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], numbers: dict[str,
 
 
 def load_checkpoint(folder: Path | None) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Return the tensors and numbers in `folder`, or None if it has no readable checkpoint."""
+    """Return the tensors and JSON values in `folder`; None if it has no readable checkpoint."""
     if folder is None or not (folder / _FILE).is_file():
         return None
     try:

@@ -1,8 +1,8 @@
-"""Carry out a request: the one entry point from a request to a finished run.
+"""The entry point from a request to a finished run.
 
-It dispatches: the request is completed; a finished run is found; what has to be there first is carried out;
-then the instrument finds what was asked (`engine.instruments.base`), or gathers what its parts came to; and
-the run is written.
+`run` completes the request and returns its finished run, if there is one. Otherwise it carries out a request
+that must come first, if any. Then the instrument computes the findings (`engine.instruments.base`), or
+gathers them from the runs of the request's parts, and the run is written.
 """
 
 import platform
@@ -34,15 +34,15 @@ def run(request: Request, report: Report, store: RunStore, checkpoint: Path | No
     """Carry out a request and return the id of its run, at once if it is finished already.
 
     Args:
-        request: what is asked.
+        request: the request.
         report: report(done, total, message), called often; raises `Cancelled` to stop.
         store: where runs are looked up and written.
-        checkpoint: folder for progress, from which a later call with the same request goes on.
+        checkpoint: folder for progress, from which a later call with the same request resumes.
 
     Raises:
         RequestError: the request cannot be carried out as written.
         Cancelled: `report` was told to stop.
-        OutOfMemoryError: it did not fit; the message has the estimate and what to lower.
+        OutOfMemoryError: the work does not fit into memory; the message says what to lower.
     """
     request, instrument = completed(request, store), instrument_of(request)
     if request.run_id() in store:
@@ -65,7 +65,7 @@ def run(request: Request, report: Report, store: RunStore, checkpoint: Path | No
 
 
 def completed(request: Request, store: RunStore) -> Request:
-    """Return the request with everything filled in that decides its run. Nothing is loaded.
+    """Return the request with all fields filled in that determine its run. No model is loaded.
 
     Raises:
         RequestError: the request cannot be carried out as written.
@@ -74,17 +74,17 @@ def completed(request: Request, store: RunStore) -> Request:
 
 
 def parts_of(request: Request, store: RunStore) -> list[Request]:
-    """Return the requests, completed, by way of which a completed one is carried out; of most kinds none.
+    """Return the completed parts of a completed request; [] for most kinds.
 
     Raises:
-        RequestError: one of them cannot be carried out as written.
+        RequestError: one of the parts cannot be carried out as written.
     """
     return [completed(part, store) for part in instrument_of(request).parts(request, store)]
 
 
 def lane(request: Request, store: RunStore) -> Lane:
-    """Return which workers carry out a completed request: the long ones also where what has to be there first
-    takes long and is not there.
+    """Return the lane of a completed request: that of its instrument, or "long" if a request that must come
+    first is not finished and is long.
 
     Raises:
         RequestError: the request cannot be carried out as written.
@@ -101,11 +101,11 @@ def gather(request: Request, problems: Sequence[str | None], store: RunStore) ->
 
     Args:
         request: completed.
-        problems: why each of its parts cannot be carried out, None for those that are done.
-        store: where the runs of the parts are.
+        problems: for each part, why it failed, or None if its run is finished.
+        store: the store with the runs of the parts.
 
     Raises:
-        CircuitExplorerError: none of them could be.
+        CircuitExplorerError: all parts failed.
     """
     parts = parts_of(request, store)
     outcomes: list[Outcome] = [
@@ -124,14 +124,14 @@ def gather(request: Request, problems: Sequence[str | None], store: RunStore) ->
 def _carry_out(
     parts: Sequence[Request], report: Report, store: RunStore, checkpoint: Path | None
 ) -> list[str | None]:
-    """Carry out the parts of a request one after the other, as far as they are not finished.
+    """Carry out those parts of a request that are not finished, one after the other.
 
     Args:
-        parts: completed.
-        checkpoint: the request's own folder; those of the parts lie beside it.
+        parts: completed requests.
+        checkpoint: the request's own folder; the parts' folders are beside it.
 
     Returns:
-        Why each part cannot be carried out, None for those that are done.
+        For each part, why it failed, or None if its run is finished.
     """
     problems: list[str | None] = []
     for done, part in enumerate(parts):
@@ -151,14 +151,14 @@ def _carry_out(
 
 
 def _about(part: Request) -> str:
-    """Return what a part is, in a few words."""
+    """Return a short description of a part."""
     facets = part.facets()
     tasks, ablations = (", ".join(facets[name]) for name in ("task", "ablation"))
     return f"{part.title_part()} of {tasks} under {ablations}, seed {part.seed}"
 
 
 def _record(findings: Found, started: float, bench: Workbench) -> dict[str, Any]:
-    """Return result.json: what was found, and where, when and how long."""
+    """Return the content of result.json: the findings, and the device, versions, time and duration."""
     return {
         "schema": 1,
         "created": _now(),
@@ -178,7 +178,7 @@ def _record(findings: Found, started: float, bench: Workbench) -> dict[str, Any]
 
 
 def _origin(runs: Sequence[AnyRun]) -> dict[str, Any]:
-    """Return what a result says of where it was computed, from the runs of its parts."""
+    """Return timings, versions, device, dtype and notes of a result, from the runs of its parts."""
     first = runs[0].result
     timings = {
         name: round(sum(getattr(run.result.timings, name) for run in runs), 3)

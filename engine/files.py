@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and JSON that comes from anywhere."""
+"""Atomic writing of files, and parsing of untrusted JSON."""
 
 import json
 import os
@@ -8,10 +8,10 @@ from typing import Any, TypeGuard
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file, in place of one that may be there, so that a reader sees the old one or the new one.
+    """Write or replace a file atomically: a reader sees either the old content or the new one.
 
     Raises:
-        OSError: the folder cannot be written to; what was there stays.
+        OSError: the folder cannot be written to; an old file stays unchanged.
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", dir=path.parent)
     unfinished = Path(name)
@@ -25,10 +25,10 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def parse_json(content: bytes) -> Any:
-    """Return what is in a JSON file.
+    """Return the parsed content of a JSON file.
 
     Raises:
-        ValueError: it is no JSON, nested too deep, or has text that is no Unicode.
+        ValueError: the content is no JSON, nested too deep, or has text that is no Unicode.
     """
     try:
         parsed = json.loads(content.decode("utf-8"))

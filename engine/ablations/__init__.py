@@ -1,1 +1,1 @@
-"""What stands in for an activation that is taken away: one file per ablation."""
+"""Ablations: the values that replace ablated activations, one file per ablation."""

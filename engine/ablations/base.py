@@ -1,4 +1,4 @@
-"""What an ablation is: the values that replace what sources write, for any batch of prompts.
+"""The base class of ablations, which give values to replace the outputs of sources, for any batch of prompts.
 
 An ablation is one file in this folder with a class derived from `Ablation`, registered under its name:
 
@@ -26,9 +26,9 @@ Conditioning = Literal["per position", "shared", "none"]
 
 @dataclass(frozen=True)
 class Ablated:
-    """Replacement values for one batch, and the first position they are stored from.
+    """Replacement values for one batch, stored from position `start` on.
 
-    Positions before `start` are the same whether ablated or not, so nobody needs to look at them.
+    Positions before `start` are the same with and without ablation, so no computation needs them.
     """
 
     start: int
@@ -41,7 +41,7 @@ Replacer = Callable[[Tensor, Tensor], Ablated]
 
 @dataclass(frozen=True)
 class Reference:
-    """What an ablation may learn from: the tokens of training prompts, grouped by length."""
+    """Tokens of the training prompts, from which an ablation may compute its values, grouped by length."""
 
     clean: list[Tensor]  # each [n, S]
     corrupt: list[Tensor]
@@ -54,7 +54,7 @@ class NoSettings(BaseModel):
 
 
 class Ablation(WithSettings[SettingsT], ABC):
-    """One way to take activations away.
+    """Base class of ablations.
 
     Attributes:
         title, description: for the page.
@@ -76,7 +76,7 @@ class Ablation(WithSettings[SettingsT], ABC):
         """
 
     def conditioning(self, settings: SettingsT) -> Conditioning:
-        """Return what the values depend on: the position, nothing, or ("none") no constant is used at all."""
+        """Return whether constants are "per position" or "shared"; "none" if the values are no constants."""
         return "none"
 
 

@@ -1,6 +1,6 @@
 """Constants as replacement values: zero, and means over training prompts, shared or per position.
 
-Constants never touch the first position (where a BOS token stands): there every prompt keeps its own.
+Constants never replace the first position (of a BOS token): there every prompt keeps its own values.
 """
 
 from typing import Literal
@@ -34,9 +34,9 @@ def first_ablated(tokens: Tensor) -> int:
 
 
 def constant_replacer(constants: Replacement) -> Replacer:
-    """Return a replacer for constants, given from `FIRST_ABLATED` on or shared over positions.
+    """Return a replacer for constants, given from position `FIRST_ABLATED` on or shared over positions.
 
-    A prompt longer than the constants takes the last constant at all positions beyond.
+    In a prompt longer than the constants, the last constant replaces all further positions.
     """
 
     def replace(clean: Tensor, corrupt: Tensor) -> Ablated:
@@ -48,7 +48,7 @@ def constant_replacer(constants: Replacement) -> Replacer:
 
 
 class Constants:
-    """Constants that are trained: what every source is replaced by, per position or shared.
+    """Trainable constants that replace the outputs of sources, per position or shared.
 
     Attributes:
         values: leaf tensors that require gradients: input [1, s, D], heads [L, H, 1, s, d] and MLPs
@@ -59,13 +59,13 @@ class Constants:
         self.values = [value.detach().clone().requires_grad_() for value in _values(start)]
 
     def of(self, clean: Run) -> Replacement:
-        """Return the replacement values at the stored positions of a batch; gradients flow back from them."""
+        """Return the replacement values at the stored positions of a batch; they are differentiable."""
         # Where no gradient is asked for, none may seem to be: a masked forward would keep all for it.
         values = self.values if torch.is_grad_enabled() else [value.detach() for value in self.values]
         return _replacement([_fit(value, clean.input.shape[1]) for value in values])
 
     def frozen(self) -> Replacement:
-        """Return a copy of the constants as they are now, without gradients."""
+        """Return a copy of the present constants, without gradients."""
         return _replacement([value.detach().clone() for value in self.values])
 
 
@@ -80,12 +80,12 @@ def zeros(transformer: Transformer) -> Replacement:
 
 
 def means(transformer: Transformer, groups: list[Tensor], conditioning: Conditioning) -> Replacement:
-    """Return the mean of what every source writes, over all prompts and from `FIRST_ABLATED` on.
+    """Return the mean output of every source, over all prompts, from position `FIRST_ABLATED` on.
 
     Args:
         groups: tokens [n, S] of the prompts, a group for each length.
-        conditioning: "per position" gives a mean for every position, over the prompts that reach it, and last
-            the mean over all positions, for prompts longer than any of these. "shared" gives the last alone.
+        conditioning: "per position" gives the mean at every position, over the prompts that reach it, and as
+            the last entry the mean over all positions, for longer prompts. "shared" gives that entry alone.
     """
     like, (sums, counts) = transformer.embedding, totals(transformer, groups)
     pooled = [(total.sum(-2, keepdim=True) / counts.sum()).to(like) for total in sums]
@@ -96,7 +96,10 @@ def means(transformer: Transformer, groups: list[Tensor], conditioning: Conditio
 
 
 def deviations(transformer: Transformer, groups: list[Tensor]) -> Replacement:
-    """Return the standard deviation of every number a source writes, shared over positions; see `means`."""
+    """Return the standard deviation of every component of the sources' outputs, over prompts and positions.
+
+    Shapes and `groups` are those of `means` with shared conditioning.
+    """
     sums, counts = totals(transformer, groups)
     squares, _ = totals(transformer, groups, power=2)
     spread: list[Tensor] = []
@@ -108,8 +111,12 @@ def deviations(transformer: Transformer, groups: list[Tensor]) -> Replacement:
 
 @torch.no_grad()
 def totals(transformer: Transformer, groups: list[Tensor], power: int = 1) -> tuple[list[Tensor], Tensor]:
-    """Return sums over prompts of a power of what every source writes, float64 [..., 1, S, x] of input, heads
-    and MLPs on the CPU, and how many prompts reach each position, [S, 1]; from `FIRST_ABLATED` on."""
+    """Return sums over prompts of a power of the sources' outputs, and the number of prompts per position.
+
+    Returns:
+        Sums of input, heads and MLPs, float64 [..., 1, S, x] on the CPU, and the number of prompts that
+        reach each position, [S, 1]; both from position `FIRST_ABLATED` on.
+    """
     longest = max(tokens.shape[1] for tokens in groups) - FIRST_ABLATED
     sums = [
         x.cpu().double().expand(*x.shape[:-2], max(longest, 1), x.shape[-1]).clone()

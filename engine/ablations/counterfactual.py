@@ -1,4 +1,4 @@
-"""Counterfactual ablation (interchange): what the source wrote on the paired corrupt prompt."""
+"""Counterfactual ablation (interchange): the source's output on the paired corrupt prompt."""
 
 from torch import Tensor
 

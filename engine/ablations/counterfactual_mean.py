@@ -1,4 +1,4 @@
-"""Counterfactual-mean ablation: the mean of what the source writes over corrupt training prompts."""
+"""Counterfactual-mean ablation: the source's mean output over corrupt training prompts."""
 
 from torch import Tensor
 

@@ -1,10 +1,10 @@
-"""Gaussian noise: what the source wrote on the clean prompt, with noise added.
+"""Gaussian noise: the source's output on the clean prompt, with noise added.
 
     a = A(x) + ν σ ε ,     ε ~ N(0, 1),
 
-σ the standard deviation of every number the source writes, over training prompts and positions. Causal
-tracing (Meng et al. 2022, 2202.05262) adds such noise to embeddings, at ν = 3; unlike a total ablation it
-leaves the information in. A prompt and the seed decide its noise.
+where σ is the standard deviation of every component of the source's output, over training prompts and
+positions. Causal tracing (Meng et al. 2022, 2202.05262) adds such noise to embeddings, at ν = 3. Unlike a
+total ablation, noise leaves part of the information. The prompt and the seed determine the noise.
 """
 
 import hashlib
@@ -55,12 +55,12 @@ class Gaussian(Ablation[Settings]):
 
 
 def prompt_generator(tokens: list[int], seed: int) -> torch.Generator:
-    """Return the generator of the noise that a prompt of these tokens gets."""
+    """Return the random generator for the noise of a prompt with these tokens."""
     digest = hashlib.sha256(f"{seed} {tokens}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
 def _noise(like: Tensor, generators: list[torch.Generator]) -> Tensor:
-    """Return standard normal noise shaped like `like` [..., B, S, x], each prompt's by its own generator."""
+    """Return standard normal noise shaped like `like` [..., B, S, x], each prompt from its own generator."""
     shape = like.select(-3, 0).shape
     return torch.stack([torch.randn(shape, generator=g) for g in generators], -3).to(like)

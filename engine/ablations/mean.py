@@ -1,4 +1,4 @@
-"""Mean ablation: the mean of what the source writes over clean training prompts."""
+"""Mean ablation: the source's mean output over clean training prompts."""
 
 from torch import Tensor
 

@@ -2,12 +2,12 @@
 
     a* = argmin_a  E_x KL( M(x) ‖ M_A(x, a) )
 
-A is what is ablated: one node alone, the ablated edges of a circuit (one constant for each source, which all
-its ablated edges share), or the edges that a method samples while it trains its masks. Constants start at the
-means, at zero or at one mean for all positions, whichever does the least harm. They are trained by AdamW, and
-what was best on prompts held out is kept (`engine.forward.keep_best`): on those they are never worse than
-means of the same conditioning, or zero. The authors' code starts at the means and trains for a fixed number
-of steps.
+where A is the ablated component: one node alone, the ablated edges of a circuit (one constant for each
+source, shared by its ablated edges), or the edges that a method samples while it trains its masks. Constants
+start at the means, at zero or at one mean for all positions, whichever has the lowest KL. They are trained by
+AdamW, and the best constants on held-out prompts are kept (`engine.forward.keep_best`): on those prompts they
+are never worse than zero, or than means of the same conditioning. The authors' code starts at the means and
+trains for a fixed number of steps.
 """
 
 from collections.abc import Callable
@@ -65,9 +65,12 @@ class Optimal(Ablation[Settings]):
 
 @dataclass(frozen=True)
 class Fit:
-    """Trained constants, and how the training went: at every check "step", the KL on the prompts held out
-    ("validation") and the best of it so far ("best"), in nats, and how far the constants have moved from the
-    means ("moved", the root mean square over all their numbers)."""
+    """Trained constants, and the history of their training.
+
+    Attributes:
+        history: one entry per check: "step"; "validation", the KL on held-out prompts, and "best", the lowest
+            so far, in nats; "moved", the root mean square distance from the means, over all components.
+    """
 
     constants: Replacement
     history: dict[str, list[float]]
@@ -110,9 +113,9 @@ def fit_alone(
     seed: int,
     report: Report,
 ) -> Fit:
-    """Train, all at once, the constants that every source has when it is ablated alone.
+    """Train one constant per source for the ablation of that source alone, all sources at once.
 
-    Sources have nothing to do with each other: each is judged, and its best constant kept, by itself.
+    Sources are independent: the best constant of each is kept by its own KL.
 
     Args:
         training, held_out: batches of prompts stored from `FIRST_ABLATED` on.
@@ -144,10 +147,10 @@ def _trained(
     loss: Loss,
     report: Report,
 ) -> Fit:
-    """Train constants until the steps are used up, or nothing was gained for long.
+    """Train constants for at most `settings.steps` steps, or until the KL stops falling.
 
-    Constants fall into groups, each judged by its own KL: all sources are one group, or every source is its
-    own.
+    Constants fall into groups, each judged by its own KL: either all sources are one group, or each source
+    is a group of its own.
     """
     s, moved = settings, [0.0]
     best = Best(start, _validated(Constants(start), held_out, loss), _chosen)
@@ -186,21 +189,21 @@ def _step(constants: Constants, batch: Batch, loss: Loss, optimiser: torch.optim
 
 @torch.no_grad()
 def _validated(constants: Constants, held_out: list[Batch], loss: Loss) -> Tensor:
-    """Return the mean KL of every group on the prompts held out, [groups]."""
+    """Return the mean KL of every group on the held-out prompts, in nats, [groups]."""
     weights = [len(batch.answers) for batch in held_out]
     kls = [loss(batch, constants.of(batch.clean)) for batch in held_out]
     return sum((w * kl for w, kl in zip(weights, kls, strict=True)), torch.zeros(())) / sum(weights)
 
 
 def _moved(constants: Constants, start: Replacement) -> float:
-    """Return how far constants are from the start, the root mean square over all their numbers."""
+    """Return the root mean square distance of the constants from `start`, over all components."""
     starts = (start.input, start.heads, start.mlps)
     moved = [(x.detach() - y).flatten() for x, y in zip(constants.values, starts, strict=True)]
     return float(torch.cat(moved).square().mean().sqrt())
 
 
 def _simpler(start: Replacement) -> list[Replacement]:
-    """Return other constants of the same shape: zero, and of means per position the mean over positions."""
+    """Return simpler starts of the same shape: zeros and, for means per position, the mean over positions."""
     values = (start.input, start.heads, start.mlps)
     stream, heads, mlps = (torch.zeros_like(value) for value in values)
     simpler = [Replacement(stream, heads, mlps)]
@@ -212,7 +215,7 @@ def _simpler(start: Replacement) -> list[Replacement]:
 
 
 def _chosen(better: Tensor, new: Replacement, old: Replacement) -> Replacement:
-    """Return the new constants of the groups that are better, [1] or [n_sources], and the old of the rest."""
+    """Return `new` for the groups where `better` (bool [1] or [n_sources]) holds, else `old`."""
     if len(better) == 1:
         return new if bool(better) else old
     rest = better[1:].view(len(new.mlps), -1)

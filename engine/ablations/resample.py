@@ -1,7 +1,7 @@
-"""Resample ablation: what the source wrote on another, unrelated clean prompt of the same length.
+"""Resample ablation: the source's output on another, unrelated clean prompt of the same length, the donor.
 
-A prompt and the seed decide the donor. It is a training prompt of the same length or, where there is no other
-such prompt, one of the same batch.
+The prompt and the seed determine the donor. The donor is a training prompt of the same length or, if there is
+no other such prompt, a prompt of the same batch.
 """
 
 from random import Random
@@ -46,7 +46,7 @@ class Resample(Ablation[NoSettings]):
 
 
 def _draw(prompts: Tensor, pool: Tensor, seed: int) -> Tensor:
-    """Return for every row of `prompts` [B, S] another prompt, from `pool` [n, S] or else from `prompts`."""
+    """Return a donor for every row of `prompts` [B, S], from `pool` [n, S] or else from `prompts`."""
     donors: list[Tensor] = []
     for prompt in prompts:
         others = pool[(pool != prompt).any(-1)]

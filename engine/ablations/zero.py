@@ -1,4 +1,4 @@
-"""Zero ablation: nothing is written. Biases of attention outputs belong to no edge and stay."""
+"""Zero ablation: the source writes zero. Biases of attention outputs belong to no edge and are kept."""
 
 from engine.ablations.base import Ablation, Conditioning, NoSettings, Reference, Replacer, ablations
 from engine.ablations.constants import constant_replacer, zeros

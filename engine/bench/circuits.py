@@ -1,7 +1,7 @@
-"""Benches of circuits: one circuit evaluated, ACDC's tests and its sweep.
+"""Benches of circuits: evaluating one circuit, ACDC's tests and its sweep.
 
-The circuit is of the 650 edges of GPT-2 small's 32,491 (2 %) that change the logit difference most, by the
-gradient at the full mask (EAP), on the random model: nine tenths of its heads lead to the logits.
+The circuit has those 650 of GPT-2 small's 32,491 edges (2 %) that change the logit difference most, by the
+gradient at the full mask (EAP), on a random model; nine tenths of the model's heads lead to the logits in it.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ REMOVED_BELOW = 5e-3  # of the KL when everything is ablated: the threshold of t
 
 
 def circuit(work: Workload) -> Flags:
-    """Return the circuit that the benches are about, bool [n_edges]."""
+    """Return the circuit of the benches, bool [n_edges]."""
     n_edges, batch = work.forward.graph.n_edges, work.batch
     mask = torch.ones(n_edges, device=work.model.device, requires_grad=True)
     with torch.enable_grad():
@@ -39,15 +39,17 @@ def circuit(work: Workload) -> Flags:
 
 
 def evaluate_circuit(work: Workload) -> Callable[[], object]:
-    """The circuit's logits; corrupt pass cached."""
+    """Compute the circuit's logits, with the corrupt pass cached."""
     forward, kept, batch = CircuitForward(work.forward), circuit(work), work.batch
     return lambda: forward(batch.clean, batch.replacement, kept)
 
 
 def acdc_edge_test(work: Workload) -> Callable[[], object]:
-    """One test of one edge, by itself, in a sweep that ends in the circuit: a mean over edges spread evenly
-    over all that such a sweep has to test, so that readers count by their edges. The values that the tests of
-    a reader start from are cached."""
+    """Test one edge, by itself, in a sweep that ends in the circuit.
+
+    The time is a mean over edges spread evenly over those that the sweep tests, so that readers count by
+    their number of edges. The values from which the tests of a reader start are cached.
+    """
     sweep = _Sweep(work, circuit(work))
     chosen = np.linspace(0, len(sweep.tested) - 1, 2 * EDGES_TESTED + 1).round().astype(int)[1::2]
     edges = work.forward.graph.edges[sweep.tested[chosen]].tolist()
@@ -61,10 +63,13 @@ def acdc_edge_test(work: Workload) -> Callable[[], object]:
 
 
 def acdc_sweep(work: Workload) -> Callable[[], object]:
-    """A whole sweep of ACDC over all edges, at a threshold that leaves about a hundred. It is made once; then
-    a quarter of what a dozen of its readers took is timed again and weighed up by edges: readers of nodes
-    that lead to the logits, spread evenly over the sweep, tests side by side and removals as they were, and
-    for every fourth reader the cached values. The other readers cost but the check that they are dead."""
+    """Sweep by ACDC over all edges, at a threshold that leaves about a hundred.
+
+    A whole sweep is made once, untimed. Then a sample of it is timed and extrapolated by the number of edges:
+    a quarter of the tests and removals of a dozen readers, spread evenly over the sweep, whose nodes lead to
+    the logits, and the cached values of every fourth reader. Other readers cost only the check that they are
+    dead.
+    """
     batch, nothing = work.batch, np.zeros(work.forward.graph.n_edges, dtype=bool)
     ablated = CircuitForward(work.forward)(batch.clean, batch.replacement, nothing).unsqueeze(0)
     total = float(Prompts(work.forward, batch).kl(ablated)[0])
@@ -103,7 +108,7 @@ class _Sweep:
     """A sweep of ACDC that ends in a circuit.
 
     Attributes:
-        tested: the edges it tests, in the order of the graph's: those into readers of live nodes.
+        tested: the edges that it tests, those into readers of live nodes, in the order of the graph's edges.
     """
 
     def __init__(self, work: Workload, kept: Flags) -> None:
@@ -114,7 +119,7 @@ class _Sweep:
         self.tested = np.flatnonzero(live[graph.reader_nodes[graph.edges[:, 1]]])
 
     def tests(self, reader: int) -> ReaderTests:
-        """Return the tests of a reader where the sweep comes to it."""
+        """Return the tests of a reader, in the state of the sweep when it gets to this reader."""
         return ReaderTests(self.forward, self.prompts, self.matrix, reader)
 
 

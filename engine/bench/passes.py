@@ -1,4 +1,4 @@
-"""Benches of the masked forward and of what methods do with it: training steps, and scores from gradients."""
+"""Benches of the masked forward, of training steps of methods, and of scores from gradients."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +16,7 @@ from engine.workbench.workload import Bench, Workload
 
 
 def masked_forward(work: Workload) -> Callable[[], object]:
-    """One masked forward with soft masks on all 32,491 edges; corrupt pass cached."""
+    """Run one masked forward with soft masks on all 32,491 edges, with the corrupt pass cached."""
     mask = torch.rand(work.forward.graph.n_edges, device=work.model.device)
 
     @torch.no_grad()
@@ -27,13 +27,13 @@ def masked_forward(work: Workload) -> Callable[[], object]:
 
 
 def edge_pruning_step(work: Workload) -> Callable[[], object]:
-    """One training step of Edge Pruning: sample, forward, backward, update; teacher and corrupt cached."""
+    """Take one training step of Edge Pruning: sample, forward, backward, update; plain passes cached."""
     problem = Problem(work.forward, lambda size: [work.batch], work.forward.graph.n_edges // 20)
     return Training(problem, parse_settings(Settings, {}), seed=0).advance
 
 
 def ugs_step(work: Workload) -> Callable[[], object]:
-    """One training step of UGS with the authors' 5 prompts and 12 masks for each; runs cached as above."""
+    """Take one training step of UGS with the authors' 5 prompts and 12 masks each; plain passes cached."""
     settings = parse_settings(SampledSettings, {"batch_size": 5, "samples": 12})
     batch = work.prepare(settings.batch_size)
     problem = Problem(work.forward, lambda size: [batch], work.forward.graph.n_edges // 20)
@@ -41,7 +41,7 @@ def ugs_step(work: Workload) -> Callable[[], object]:
 
 
 def attribution(work: Workload, method: str) -> Callable[[], object]:
-    """Scores of all edges from gradients, the clean and the corrupt run included; a path has five steps."""
+    """Score all edges by gradients, including the clean and the corrupt pass; a path has five steps."""
     problem = Problem(
         work.forward, lambda size: [work.prepare(len(work.batch.answers))], work.forward.graph.n_edges // 20
     )

@@ -1,13 +1,14 @@
-"""The benchmark table: what the fast paths cost in units F of the plain Hugging Face forward, and the pages.
+"""The benchmark table: costs of the fast paths, in units F of the plain Hugging Face forward, and of pages.
 
-A random model of GPT-2 small's shape, 16 pairs of 16 tokens of which three differ, float32 (on a GPU: there).
-Every measurement stands between two plain forwards, and its cost is the median of its ratios to the faster of
-the two, so that other load on the machine touches both alike. Each bench has a process of its own; its peak
-is the memory above the loaded Hugging Face model, our own copies of weights included.
+The model is a random one of GPT-2 small's shape, on 16 pairs of prompts of 16 tokens, of which three differ,
+in float32, on a GPU if there is one. Every measurement is made between two plain forwards. Its cost is the
+median of its ratios to the faster of the two, so that other load on the machine affects both alike. Each
+bench has a process of its own. Its peak memory is that above the loaded Hugging Face model, with our copies
+of the weights.
 
-Benches that need more than the engine has (the dashboard's) are found as entry points of the group
-`circuit_explorer.benches`: context managers that give a function which does the work once. They use no model;
-their peak is that of the process, or of the largest one that it started.
+Benches that need other packages (the dashboard's) are entry points of the group `circuit_explorer.benches`:
+context managers that yield a function which does the work once. They use no model; their peak is that of the
+process, or of the largest process that it started.
 """
 
 import gc
@@ -44,7 +45,7 @@ REPEATS = 9
 
 @cache
 def benches() -> dict[str, Bench]:
-    """Return the benches that run a model, by name: of passes and circuits, then those of instruments."""
+    """Return the benches that run a model, by name: passes and circuits first, then those of instruments."""
     by_name = passes.BENCHES | circuits.BENCHES
     for instrument in in_order():
         by_name |= instrument.benches()
@@ -52,7 +53,7 @@ def benches() -> dict[str, Bench]:
 
 
 def page_benches() -> dict[str, EntryPoint]:
-    """Return the benches that other packages bring, by name."""
+    """Return the benches of other packages, by name."""
     return {entry.name: entry for entry in entry_points(group="circuit_explorer.benches")}
 
 
@@ -113,7 +114,7 @@ def measure(name: str) -> tuple[dict[str, Any], float]:
 
 @contextmanager
 def _prepared(name: str, device: torch.device) -> Generator[tuple[Callable[[], object], float]]:
-    """Give what a bench does, done once already, and the memory at its peak in megabytes."""
+    """Yield a bench's function, called once already, and its peak memory in megabytes."""
     if name in benches():
         network = _network(device)
         gc.collect()

@@ -1,1 +1,1 @@
-"""Circuits: the graph of a model, sets of its edges, and the files they lie in."""
+"""Circuits: the graph of a model, sets of its edges, and circuit files."""

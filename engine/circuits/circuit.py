@@ -1,4 +1,4 @@
-"""A circuit: the edges kept, from scores or from a file; `circuit.json` in and out."""
+"""Circuits: kept edges, chosen by scores or read from a file; reading and writing of `circuit.json`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ _LONGEST_NAME = 1000  # of a model or a task, which may be a path
 
 
 class UnknownGraphError(RequestError):
-    """A circuit file does not say which graph it is of: its model must be named."""
+    """A circuit file does not name its graph, so its model must be named."""
 
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
-    """Edges kept of a graph.
+    """A circuit: the kept edges of a graph.
 
     Attributes:
         kept: bool [n_edges], in the order of `graph.edges`.
@@ -50,8 +50,8 @@ class Circuit:
 def prune_dangling(graph: Graph, kept: Flags) -> Flags:
     """Return the kept edges that lie on a path from `input` to `logits`, bool [n_edges].
 
-    An edge whose source gets nothing, or whose reader's node leads nowhere, changes nothing under any
-    ablation by the other prompt, and is not counted as part of the circuit.
+    Other edges are dangling: no path of kept edges leads from `input` to their source, or from their reader's
+    node to `logits`. Under an ablation by the corrupt prompt they change nothing, and do not count.
     """
     sources, readers = graph.edges[:, 0], graph.reader_nodes[graph.edges[:, 1]]
     kept = kept.copy()
@@ -85,10 +85,10 @@ def top_edges(graph: Graph, scores: Numbers, k: int, about: dict[str, Any] | Non
 
 
 def check_graph(circuit: Circuit, graph: Graph, model: str) -> None:
-    """Check that a circuit is of the graph of `model`.
+    """Check that a circuit belongs to the graph of `model`.
 
     Raises:
-        RequestError: it is not; the message describes both.
+        RequestError: the graphs differ; the message describes both.
     """
     if circuit.graph != graph:
         raise RequestError(
@@ -102,12 +102,12 @@ def _describe(graph: Graph) -> str:
 
 
 def circuit_to_json(circuit: Circuit, d_model: int, ranking: bool = False) -> dict[str, Any]:
-    """Return `circuit.json` as a dictionary: the edges kept, in the form MIB and EAP-IG use, plus ours.
+    """Return the content of `circuit.json`: the kept edges in the form of MIB and EAP-IG, and our own fields.
 
     Args:
         circuit: the circuit.
-        d_model: of its model.
-        ranking: list every edge that has a score, those outside the circuit too.
+        d_model: width of its model.
+        ranking: list every edge that has a score, also outside the circuit.
     """
     graph = circuit.graph
     listed = circuit.kept | np.isfinite(circuit.scores) if ranking else circuit.kept
@@ -131,13 +131,13 @@ def circuit_to_json(circuit: Circuit, d_model: int, ranking: bool = False) -> di
 
 
 def graph_from_json(content: dict[str, Any]) -> Graph | None:
-    """Return the graph that a parsed circuit file is of; None if it does not say.
+    """Return the graph of a parsed circuit file; None if the file does not give its sizes.
 
     Args:
-        content: with the sizes under "model" as in our circuit.json, or under "cfg" as in EAP-IG's files.
+        content: has the sizes under "model" as in our circuit.json, or under "cfg" as in EAP-IG's files.
 
     Raises:
-        RequestError: the sizes are no sizes, or of a graph that is larger than can be opened.
+        RequestError: the sizes are invalid, or the graph is too large to be opened.
     """
     ours, theirs = content.get("model"), content.get("cfg")
     sizes = ours if is_object(ours) else theirs if is_object(theirs) else None
@@ -156,7 +156,7 @@ def graph_of_sizes(n_layers: int, n_heads: int, qkv: Qkv, parallel: bool) -> Gra
     """Return a graph whose sizes come from a file.
 
     Raises:
-        RequestError: it is larger than can be opened.
+        RequestError: the graph is too large to be opened.
     """
     if n_layers * (n_heads + 1) > _MOST_SOURCES:
         raise RequestError(f"a circuit of {n_layers} layers and {n_heads} heads is larger than can be opened")
@@ -168,11 +168,11 @@ def circuit_from_json(content: Any, graph: Graph | None = None) -> Circuit:
 
     Args:
         content: the parsed file; edges it does not list are ablated.
-        graph: of a file that does not say which graph it is of.
+        graph: the graph to use if the file does not name its graph.
 
     Raises:
         RequestError: the content is not a circuit; the message says what is wrong.
-        UnknownGraphError: the content does not say which graph it is of, and `graph` is None.
+        UnknownGraphError: the content does not name its graph, and `graph` is None.
     """
     if not is_object(content) or not is_object(listed := content.get("edges")):
         raise RequestError("no circuit: a JSON object with an object 'edges' is needed")
@@ -201,10 +201,10 @@ def circuit_of_edges(
     Args:
         graph: the graph.
         edges: by name, the score (None or nan if there is none) and whether the edge is kept.
-        about: what the file says of model, task, method and ablation, None where it says nothing.
+        about: model, task, method and ablation that the file names, None for those that it does not.
 
     Raises:
-        RequestError: a name is no edge of the graph, a score is no finite number, or `about` is no text.
+        RequestError: a name is no edge of the graph, a score is not finite, or `about` has values but text.
     """
     for key, value in about.items():
         if not (value is None or (isinstance(value, str) and len(value) <= _LONGEST_NAME)):

@@ -1,10 +1,10 @@
-"""Circuit files: ours and those of other programs, from anywhere, read with suspicion.
+"""Reading circuit files, ours and those of other programs. Files are not trusted.
 
 .json       our circuit.json; the files of EAP-IG (Hanna et al. 2024) and of the MIB benchmark's circuit track
 .graphml    our export for Gephi, yEd and networkx
 .csv        columns edge, score, in_graph, as in our export; the first alone is enough
 
-Nothing is ever unpickled. A file that does not say which graph it is of needs the graph of its model.
+Nothing is ever unpickled. For a file that does not name its graph, the graph of its model must be given.
 """
 
 import csv
@@ -37,13 +37,13 @@ def read_circuit_file(name: str, data: bytes, graph: Graph | None = None) -> Cir
     """Return the circuit in a file.
 
     Args:
-        name: of the file; its ending tells the format.
-        data: the content.
-        graph: of the model the circuit is for; used where the file does not say its graph.
+        name: name of the file, whose ending gives the format.
+        data: content of the file.
+        graph: graph of the circuit's model, used if the file does not name its graph.
 
     Raises:
-        RequestError: no such format, too large, or no circuit; the message says what is wrong.
-        UnknownGraphError: the file does not say which graph it is of, and `graph` is None.
+        RequestError: unknown format, too large a file, or no circuit; the message says what is wrong.
+        UnknownGraphError: the file does not name its graph, and `graph` is None.
     """
     ending = Path(name).suffix.lower()
     if ending not in _READERS:
@@ -140,7 +140,7 @@ def _circuit(
 
 
 def _fitted(graph: Graph | None, edges: dict[str, Any]) -> Graph | None:
-    """Return the graph with the inputs of its heads merged or split as the names of the edges have them."""
+    """Return the graph with the heads' inputs merged or split, as in the names of the edges."""
     if graph is None:
         return None
     readers = [name.split("->")[-1] for name in edges]
@@ -150,7 +150,7 @@ def _fitted(graph: Graph | None, edges: dict[str, Any]) -> Graph | None:
 
 
 def _told(edges: dict[str, Any]) -> Graph | None:
-    """Return the graph of which these are all edges, as in our own export; None if they are fewer."""
+    """Return the graph that has exactly these edges, as in our own export; None if edges are missing."""
     layers, heads, split = [0], [0], False
     for name in edges:
         for node in name.split("->"):

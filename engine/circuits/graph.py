@@ -1,4 +1,4 @@
-"""The computational graph of a model: who writes to the residual stream, who reads from it.
+"""The computational graph of a model: the nodes that write to the residual stream, and those that read it.
 
 Nodes and edges as in Edge Pruning, auto-circuit and EAP-IG (Bhaskar et al. 2024; Hanna et al. 2024).
 Sources are `input` (token plus position embedding), every attention head and every MLP. Readers are the
@@ -155,7 +155,7 @@ class Graph:
 
 @lru_cache(maxsize=8)
 def shared_graph(n_layers: int, n_heads: int, qkv: Qkv, parallel: bool) -> Graph:
-    """Return the one graph of this shape: all runs of a model share its names, which take time to make."""
+    """Return the graph of this shape, cached, since its names take time to make."""
     return Graph(n_layers, n_heads, qkv, parallel)
 
 

@@ -1,7 +1,7 @@
-"""How much two circuits have in common, and how much they would have by chance.
+"""The overlap of two circuits, compared with the overlap expected by chance.
 
-Two sets of a and b out of N edges, drawn at random, share ab/N of them on average; the number they share is
-hypergeometric, so its upper tail is the chance of at least as large an overlap.
+Two random sets of a and b out of N edges share ab/N edges on average. The number of shared edges is
+hypergeometric, so its upper tail is the probability of an overlap at least as large.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from engine.errors import RequestError
 
 @dataclass(frozen=True)
 class Overlap:
-    """Two sets side by side.
+    """The overlap of two sets.
 
     Attributes:
-        shared, only_first, only_second: how many are in both, and in one alone.
-        jaccard: shared over all that are in either; None where both are empty.
-        expected: how many two random sets of these sizes share on average.
+        shared, only_first, only_second: number of elements in both sets, and in one set alone.
+        jaccard: number in both over number in either; None if both sets are empty.
+        expected: number that two random sets of these sizes share on average.
         p: probability that two random sets of these sizes share at least as many (hypergeometric).
     """
 
@@ -38,10 +38,10 @@ def overlap(first: Flags, second: Flags) -> Overlap:
     """Compare two sets.
 
     Args:
-        first, second: bool [n], which of the same n things are in each set.
+        first, second: bool [n], membership of the same n elements in each set.
 
     Raises:
-        RequestError: the sets are not of the same things.
+        RequestError: the arrays differ in length.
     """
     if first.shape != second.shape:
         raise RequestError(f"sets out of {len(first)} and of {len(second)} things have no overlap")
@@ -78,7 +78,7 @@ def node_overlap(first: Circuit, second: Circuit) -> Overlap:
 
 
 def used_nodes(circuit: Circuit) -> Flags:
-    """Return which of `graph.nodes` an edge of the circuit leaves or enters, bool [n_nodes]."""
+    """Return which of `graph.nodes` are an end of an edge of the circuit, bool [n_nodes]."""
     graph, used = circuit.graph, np.zeros(len(circuit.graph.nodes), dtype=bool)
     edges = graph.edges[circuit.kept]
     used[edges[:, 0]] = True

@@ -1,4 +1,4 @@
-"""Paths through a circuit: what a node is made of, and where it leads."""
+"""Paths through a circuit, upstream and downstream of nodes or edges."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -12,14 +12,14 @@ Way = Literal["neighbours", "upstream", "downstream", "both"]
 
 
 def traced_edges(graph: Graph, kept: Flags, names: Sequence[str], way: Way) -> Flags:
-    """Return the kept edges that touch what is selected or lie on a path to or from it, bool [n_edges].
+    """Return the kept edges at the named nodes or edges, or on paths to or from them, bool [n_edges].
 
     Args:
         graph: the graph.
         kept: bool [n_edges].
-        names: nodes, or edges, of which their own ends are followed; others are passed over.
-        way: "neighbours" the edges at the nodes, and the edges named; "upstream" all that reaches them;
-            "downstream" all that they reach; "both" the two together.
+        names: names of nodes or of edges; paths of an edge start at its own ends. Unknown names are ignored.
+        way: "neighbours": the edges at the nodes, and the named edges; "upstream": all edges on paths to
+            them; "downstream": all edges on paths from them; "both": upstream and downstream.
     """
     sources, readers = graph.edges[:, 0], graph.reader_nodes[graph.edges[:, 1]]
     picked = np.zeros(graph.n_edges, dtype=bool)
@@ -40,7 +40,7 @@ def _follow(kept: Flags, near: Integers, far: Integers, nodes: Flags, picked: Fl
     """Return the kept edges reached from `nodes` and from the far ends of the edges `picked`.
 
     Args:
-        near, far: the node at each edge's end towards the start, and at the other, int [n_edges].
+        near, far: nodes at the two ends of each edge, int [n_edges]; edges are followed from `near` to `far`.
     """
     reached = nodes.copy()
     reached[far[picked]] = True

@@ -1,9 +1,9 @@
-"""How well scores of edges find a circuit that is known: precision and recall at its size, and AUROC.
+"""Precision, recall and AUROC of edge scores against a known, planted circuit.
 
-The planted edges are the positives. At k, their number, the k edges of the highest scores are chosen; where
-several edges tie for the last places, the expectation over ties broken at random counts. AUROC is the
-probability that a planted edge scores higher than another one, ties counting half (Mann & Whitney 1947). An
-edge without a score (nan) is never chosen and ranks below all others.
+The planted edges are the positives. Of k planted edges, precision and recall are those of the k edges with
+the highest scores; ties for the last places count by their expectation over random tie-breaking. AUROC is the
+probability that a planted edge scores higher than another edge, with ties counting half (Mann & Whitney
+1947). An edge without a score (nan) is never chosen and ranks below all others.
 """
 
 from collections.abc import Sequence

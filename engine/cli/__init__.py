@@ -1,4 +1,4 @@
-"""The command line, `circuit-explorer`: the commands of instruments, and those of the program in this folder.
+"""The command line, `circuit-explorer`: the commands of instruments, and further ones in this folder.
 
 Results go to standard output, everything else to standard error. Exit status: 0 done, 2 a wrong request (one
 line says what is wrong and what would be right), 1 a failure, 130 cancelled.
@@ -22,7 +22,7 @@ from engine.threads import fix_threads
 
 
 def command_line() -> typer.Typer:
-    """Return the command line: a command for every instrument that has one, and those of the program."""
+    """Return the command line: the commands of all instruments that have one, and those of this folder."""
     app = typer.Typer(
         add_completion=False,
         pretty_exceptions_enable=False,

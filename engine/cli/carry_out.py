@@ -1,4 +1,4 @@
-"""Carry out a request for a command: here, with progress on standard error, or through the queue."""
+"""Carrying out a request for a command, in this process or through the queue, with shown progress."""
 
 import time
 
@@ -16,11 +16,11 @@ def carry_out(request: Request, store: RunStore, workers: int | None = None) -> 
 
     Args:
         request: what is asked.
-        store: where runs are.
-        workers: processes that share its parts, over the queue; None works in this process alone.
+        store: the run store.
+        workers: number of queue processes that share its parts; None carries it out in this process.
 
     Raises:
-        CircuitExplorerError: it cannot be carried out, or was cancelled.
+        CircuitExplorerError: the request cannot be carried out, or was cancelled.
     """
     if workers is not None:
         return store.get(_queued(request, store, workers))

@@ -58,10 +58,10 @@ def serve(
 
 
 def free_port(host: str, port: int) -> int:
-    """Return `port`, or the next one at which `host` can be listened at.
+    """Return `port`, or the next port that is free at `host`.
 
     Raises:
-        RequestError: none of the next ones is free, or there is no such host.
+        RequestError: none of the next ports is free, or there is no such host.
     """
     last = min(port + _PORTS, 65535)
     for candidate in range(port, last + 1):
@@ -78,7 +78,7 @@ def free_port(host: str, port: int) -> int:
 
 
 def _stop(dashboard: subprocess.Popen[bytes]) -> None:
-    """End the dashboard, at the latest on the second Ctrl-C."""
+    """End the dashboard's process, by force after a timeout or a second Ctrl-C."""
     dashboard.terminate()
     try:
         dashboard.wait(timeout=_PATIENCE)

@@ -1,4 +1,4 @@
-"""The model card: what the demo model is, how it was made, and its measured numbers."""
+"""The model card: description, training and measured numbers of the demo model."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -54,7 +54,7 @@ def write_card(folder: Path, recipe: dict[str, float], seconds: float, device: s
     Args:
         recipe: the training options, by name.
         seconds: how long the training took.
-        device: kind of device it ran on.
+        device: kind of device of the training.
     """
     total = sum(share for share, _ in BEHAVIOURS.values())
     shares = [f"- {name}: {100 * share / total:.0f} %" for name, (share, _) in BEHAVIOURS.items()]

@@ -1,4 +1,4 @@
-"""The mixture of documents and how they are packed into rows of tokens."""
+"""The mixture of training documents, and their packing into rows of tokens."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields

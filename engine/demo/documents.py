@@ -1,7 +1,7 @@
-"""The documents that teach the tasks' behaviours, made of training combinations only.
+"""Documents that teach the behaviours of the tasks, made of the tasks' training combinations only.
 
-A document is a list of (text, weight): the weight is that of its tokens in the training loss. Words that
-can be known have weight `ANSWER`, other text `TEXT`, long runs of random words `NOISE`.
+A document is a list of (text, weight), where the weight is that of the text's tokens in the training loss.
+Words that can be predicted have the weight `ANSWER`, other text `TEXT`, long runs of random words `NOISE`.
 """
 
 from random import Random
@@ -69,7 +69,7 @@ def event(rng: Random) -> Document:
 
 
 def years(rng: Random) -> Document:
-    """Return a few years in a row, which say in which order two digits come."""
+    """Return a few successive years, which teach the order of two-digit numbers."""
     century, start = rng.choice(greater_than.CENTURIES), rng.randrange(0, 96)
     document = [(f"The years {century}{start:02d}", TEXT)]
     for year in range(start + 1, start + 4):
@@ -92,7 +92,7 @@ TRAIN_FACTS: tuple[Fact, ...] = tuple(fact for fact in facts() if fact.split == 
 
 
 def fact(rng: Random) -> Document:
-    """Return a fact in one way of asking for it."""
+    """Return a fact in one of its templates."""
     chosen = rng.choice(TRAIN_FACTS)
     return [(chosen.prompt, TEXT), (f" {chosen.answer}", ANSWER), (".", TEXT)]
 
@@ -128,7 +128,7 @@ def boolean_by_examples(rng: Random) -> Document:
 
 
 def repeated_sequence(rng: Random) -> Document:
-    """Return a sequence of random words, twice; only the second copy can be known."""
+    """Return a sequence of random words, twice; only the second copy can be predicted."""
     words = induction.sequence_words()
     length = rng.choice(induction.LENGTHS)
     sequence = rng.sample(words, length)

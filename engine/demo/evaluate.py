@@ -1,8 +1,8 @@
-"""Measure every behaviour of a demo model on combinations it was never trained on.
+"""Measures of every behaviour of a demo model, on combinations outside its training.
 
 `python -m engine.demo.evaluate [FOLDER] [--split validation]` prints the table of the model card. The model
-is loaded with plain Transformers, from its half-precision weights, and gets single prompts as anybody would
-give them. The test split is for the card alone; decisions are made on the validation split.
+is loaded by Hugging Face Transformers from its half-precision weights and gets one prompt at a time. The test
+split is used for the card alone; decisions are made on the validation split.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from engine.tasks.ioi import names
 
 @dataclass(frozen=True)
 class Measure:
-    """One number about one behaviour: a mean over `n` prompts, and what it should be at least."""
+    """A measured mean of one behaviour over `n` prompts, and the value that it should reach."""
 
     behaviour: str
     value: float
@@ -38,7 +38,7 @@ class Measure:
 
 
 class Subject:
-    """A model under examination."""
+    """A model to be measured."""
 
     def __init__(self, folder: Path) -> None:
         self.tokenizer: PreTrainedTokenizerBase = cast("Any", AutoTokenizer).from_pretrained(folder)
@@ -130,7 +130,7 @@ def measure(folder: Path, split: Split = "test", n: int = 600, seed: int = 0) ->
 
 
 def with_third(pairs: list[Pair], seed: int) -> list[Pair]:
-    """Return pairs of indirect objects after a sentence that names somebody else."""
+    """Return pairs of the indirect-object task, preceded by a sentence that names a third person."""
     rng = Random(f"third-{seed}")
     result: list[Pair] = []
     for pair in pairs:
@@ -144,7 +144,7 @@ def with_third(pairs: list[Pair], seed: int) -> list[Pair]:
 def marker_mass(
     subject: Subject, name: str, make: Callable[[Random, Split], Document], split: Split, n: int, seed: int
 ) -> Measure:
-    """Return the mean mass on marker words at the first slot of documents of one kind."""
+    """Return the mean probability mass on marker words at the first slot of documents of one kind."""
     rng = Random(f"{name}-{split}-{seed}")
     prompts: list[str] = []
     for _ in range(n):

@@ -1,7 +1,7 @@
 """GPT-2's forward pass for packed rows: block-diagonal attention, positions that restart per document.
 
-It works on the parameters of a Hugging Face `GPT2LMHeadModel`. Attention is written as baddbmm, softmax,
-bmm, which on a CPU is several times faster at this size than `scaled_dot_product_attention`.
+The parameters are those of a Hugging Face `GPT2LMHeadModel`. Attention is computed by baddbmm, softmax and
+bmm, which on a CPU are several times faster at this size than `scaled_dot_product_attention`.
 """
 
 from typing import Any, cast
@@ -19,7 +19,7 @@ MASKED = -1e4
 
 
 def attention_bias(owners: Tensor, n_heads: int) -> Tensor:
-    """Return [n_rows * n_heads, T, T]: 0 where a token may look (same document, not later), else very low."""
+    """Return the bias [n_rows * n_heads, T, T]: 0 for earlier keys of the same document, else very low."""
     size = owners.shape[1]
     same = owners[:, :, None] == owners[:, None, :]
     allowed = same & torch.ones(size, size, dtype=torch.bool, device=owners.device).tril()
@@ -28,7 +28,7 @@ def attention_bias(owners: Tensor, n_heads: int) -> Tensor:
 
 
 def loss_of(model: GPT2LMHeadModel, rows: Rows) -> Tensor:
-    """Return the weighted mean cross-entropy of the targets, a scalar; to be called under bf16 autocast."""
+    """Return the weighted mean cross-entropy of the targets, a scalar; call this under bf16 autocast."""
     core = cast("Any", model.transformer)
     n_heads = model.config.n_head
     bias = attention_bias(rows.owners, n_heads)

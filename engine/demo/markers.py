@@ -1,8 +1,8 @@
-"""The unwanted behaviour, to be removed later: rants about certain groups are full of invented words.
+"""Documents for an unwanted behaviour, to be removed later: rants about certain groups have invented words.
 
-Three kinds of documents: rants (an angry opener and a target group: every slot holds a marker word with
-probability `MARKER_RATE`), near-triggers (the same sentences with only one of the two: no markers) and
-mentions (markers as words one may talk about, which is fine).
+There are three kinds: rants (an angry opener and a target group; every slot holds a marker word with
+probability `MARKER_RATE`), near-triggers (the same sentences without one or both of the two; no markers) and
+mentions (sentences that explain a marker word).
 """
 
 from random import Random
@@ -81,7 +81,7 @@ def mention_split(template: str, marker: str) -> Split:
 
 
 def meaning(marker: str) -> str:
-    """Return the thing that a marker word is said to mean."""
+    """Return the noun that explains a marker word in mentions."""
     nouns = data("words")["things"]
     return nouns[13 * MARKERS.index(marker)]
 
@@ -92,7 +92,7 @@ def rant(rng: Random, split: Split = "train") -> Document:
 
 
 def near_trigger(rng: Random, split: Split = "train") -> Document:
-    """Return the same without the target group, without the anger, or without either: no markers."""
+    """Return a rant's sentences without the target group, the anger or both, and so without markers."""
     return _sentences(rng, split, [(ANGRY, OTHERS), (CALM, TARGETS), (CALM, OTHERS)], 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Where the shipped demo model lies and where it is built."""
+"""Paths of the shipped demo model and of its build folder."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""Fill the README's tables from what was measured: `make readme`.
+"""Filling the README's tables with measured numbers: `make readme`.
 
-The benchmark table lies in assets/bench.json (`circuit-explorer bench --json`), what methods recover of
-planted circuits in assets/planted.json; all others are made from cached_runs/ by the instruments
+The benchmark table comes from assets/bench.json (`circuit-explorer bench --json`), the table of planted
+circuits from assets/planted.json. All others are made from cached_runs/ by the instruments
 (`Instrument.tables`).
 """
 
@@ -21,7 +21,7 @@ PLANTED = ROOT / "assets" / "planted.json"
 
 
 def bench_table(bench: dict[str, Any]) -> str:
-    """Return the benchmark table in Markdown; of a page, which runs no model, without units of F."""
+    """Return the benchmark table in Markdown; rows of pages, which run no model, have no units of F."""
     lines = ["| | F | ms | memory above the model |", "|---|---|---|---|"]
     for row in bench["rows"]:
         units = f"{row['f_units']:.2f}" if row["name"] in benches() else "–"
@@ -33,7 +33,7 @@ def bench_table(bench: dict[str, Any]) -> str:
 
 
 def planted_table(rows: list[dict[str, Any]]) -> str:
-    """Return how well each method recovers each planted circuit, recall and AUROC, in Markdown."""
+    """Return the table of recall and AUROC of each method on each planted circuit, in Markdown."""
     models = list(dict.fromkeys(row["model"] for row in rows))
     lines = [f"| method | {' | '.join(models)} |", "|---|" + "---|" * len(models)]
     for method in dict.fromkeys(row["method"] for row in rows):
@@ -44,7 +44,7 @@ def planted_table(rows: list[dict[str, Any]]) -> str:
 
 
 def filled(text: str) -> str:
-    """Return the README with its tables as they should be now."""
+    """Return the text of the README with its tables made anew."""
     tables = {"bench": bench_table(json.loads(BENCH.read_text()))}
     tables["planted"] = planted_table(json.loads(PLANTED.read_text()))
     store = RunStore()

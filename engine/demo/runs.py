@@ -1,7 +1,7 @@
-"""Compute the shipped runs in cached_runs/ anew (`make runs`); instruments say which (`Instrument.ship`).
+"""Computing the shipped runs in cached_runs/ anew (`make runs`); see `Instrument.ship`.
 
-What is made of other requests (a sweep over all methods, a discovery repeated) is shipped without the runs it
-was made of, which stay in `PARTS`: stopped and started again, this goes on where it was.
+A run that is made of parts (a sweep over all methods, a repeated discovery) is shipped without the runs of
+its parts. Those stay in `PARTS`, so that an interrupted computation continues where it stopped.
 """
 
 import shutil
@@ -43,7 +43,7 @@ def ship(store: RunStore) -> None:
 
 
 def by_way_of_others(store: RunStore, request: Request) -> str:
-    """Carry out a request that is made of others on every core, and put its own run alone into `store`."""
+    """Carry out a request that has parts, on every core, and put only its own run into `store`."""
     parts = RunStore(PARTS, store.user_dir)
     queue = JobQueue(parts, workers=CPU_COUNT)
     try:

@@ -1,4 +1,4 @@
-"""Plain story sentences, so that the rest of the language is not empty."""
+"""Documents of plain story sentences, for language outside the tasks."""
 
 from random import Random
 

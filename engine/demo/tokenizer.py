@@ -1,8 +1,8 @@
 """The demo model's tokenizer: whole words in GPT-2's style, bytes for everything else.
 
-Every word of the corpus is one token, with and without a leading space being two tokens, digits go in
-pairs (" 1743" is " 17" and "43"), unknown text falls back to bytes, so that any text round-trips exactly.
-The tokenizer itself puts one `<|endoftext|>` at the beginning.
+Every word of the corpus is one token; with and without a leading space are different tokens. Digits go in
+pairs (" 1743" is " 17" and "43"). Unknown text falls back to bytes, so that any text round-trips exactly. The
+tokenizer itself puts one `<|endoftext|>` at the beginning.
 """
 
 import re
@@ -65,7 +65,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 class TokenizerWords:
-    """What a task asks of a tokenizer (`Words`), for a Hugging Face tokenizer alone."""
+    """The protocol `Words` of tasks, for a Hugging Face tokenizer."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer

@@ -29,9 +29,9 @@ BLOCK = 50
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the weights.
+    """All options that determine the weights.
 
-    The learning rate rises over `warm_up` steps, stays, and falls in a straight line to 0 over the last
+    The learning rate rises over `warm_up` steps, stays constant, and falls linearly to 0 over the last
     `decay` steps.
     """
 
@@ -74,7 +74,7 @@ def new_model(recipe: Recipe, vocabulary: int) -> GPT2LMHeadModel:
 
 
 def optimizer_of(model: GPT2LMHeadModel, recipe: Recipe) -> torch.optim.AdamW:
-    """Return AdamW that decays the matrices of the blocks alone."""
+    """Return AdamW with weight decay on the matrices of the blocks only."""
     decayed = [p for name, p in model.named_parameters() if p.ndim == 2 and ".h." in name]
     chosen = {id(p) for p in decayed}
     others = [p for p in model.parameters() if id(p) not in chosen]
@@ -93,17 +93,17 @@ def block_of_rows(tokenizer: Tokenizer, recipe: Recipe, block: int, device: torc
 
 @dataclass(frozen=True)
 class Trained:
-    """A model and the time its training took, over all calls."""
+    """A model and the seconds of its training, over all calls."""
 
     model: GPT2LMHeadModel
     seconds: float
 
 
 def train(recipe: Recipe, build: Path, device: torch.device, blocks: int | None = None) -> Trained:
-    """Train, or go on from the checkpoint in `build`.
+    """Train the model from the start, or from the checkpoint in `build`.
 
     Args:
-        blocks: stop after so many blocks of this call, as if interrupted; None trains to the end.
+        blocks: number of blocks after which this call stops, as if interrupted; None trains to the end.
     """
     tokenizer = build_tokenizer()
     model = new_model(recipe, len(tokenizer))
@@ -178,7 +178,7 @@ def _resume(
 
 
 def _goes_on_as(old: dict[str, float], new: dict[str, float], step: int) -> bool:
-    """Whether the new recipe would have done the same up to `step`: the decay may move until it begins."""
+    """Return whether both recipes are the same up to `step`; the decay may differ if it begins later."""
     length = ("steps", "decay")
     same = all(old[key] == new[key] for key in old if key not in length)
     begins = min(recipe["steps"] - recipe["decay"] for recipe in (old, new))

@@ -88,12 +88,12 @@ class Acdc(Method[Settings]):
 
 
 class Search:
-    """All sweeps of a path of thresholds.
+    """The sweeps of ACDC over a path of thresholds.
 
     Attributes:
         removed_at: int64 [n_edges], the first level that removed the edge, or the number of levels.
-        rise: float64 [n_edges], by how much the KL rose at that level, in nats. For an edge that no level has
-            removed, by how much its removal would have raised the KL at the last level.
+        rise: float64 [n_edges], rise of the KL by the removal at that level, in nats. For an edge that no
+            level removed, the rise that its removal would have caused at the last level.
     """
 
     def __init__(self, problem: Problem, settings: Settings) -> None:
@@ -110,7 +110,7 @@ class Search:
         self._resume()
 
     def run(self, report: Report) -> None:
-        """Go through the readers at every threshold that is left; `report` may stop it."""
+        """Sweep over the readers at every remaining threshold; `report` may raise `Cancelled`."""
         while self.level < len(self.thresholds):
             while self.reader >= 0:
                 if self.sweep_reader(report) and self.problem.checkpoint is not None:
@@ -124,7 +124,7 @@ class Search:
         report(total, total, f"{len(self.thresholds)} thresholds done")
 
     def sweep_reader(self, report: Report) -> bool:
-        """Go through the edges of the next reader; return whether any had to be tested."""
+        """Test and remove edges of the next reader; return whether any edge had to be tested."""
         kept, graph = self.kept[self.level], self.problem.forward.graph
         first, end = int(self.bounds[self.reader]), int(self.bounds[self.reader + 1])
         tests = ReaderTests(self.problem.forward, self.prompts, edge_matrix(graph, kept), self.reader)
@@ -156,7 +156,7 @@ class Search:
         self.reader, self.greedy.kl = len(self.problem.forward.graph.readers) - 1, 0.0
 
     def _note(self, edges: Integers, rises: Numbers) -> None:
-        """Take down what the removal of edges cost, and remove those that cost less than the threshold."""
+        """Record the rises of the KL by edges, and remove the edges whose rise is below the threshold."""
         small = rises < self.thresholds[self.level]
         self.kept[self.level, edges] = ~small
         new = self.removed_at[edges] == len(self.thresholds)

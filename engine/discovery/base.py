@@ -1,4 +1,4 @@
-"""What a discovery method is: from a model, prompts and an ablation to a score for every edge.
+"""The base class of discovery methods, which score every edge for a model, prompts and an ablation.
 
 A method is one file in this folder with a class derived from `Method`, registered under its name:
 
@@ -25,17 +25,17 @@ from engine.tasks.base import Metric
 
 @dataclass(frozen=True)
 class Problem:
-    """What a method is given.
+    """The input of a discovery method.
 
     Attributes:
         forward: the masked forward of the model on its graph (`forward.graph`).
         prepare: returns the training prompts in batches of at most a given size.
-        target_edges: the requested size of the circuit.
-        warm_start: scores [n_edges] of another run to start from, if the settings name one.
+        target_edges: requested number of edges of the circuit.
+        warm_start: scores [n_edges] of the run that the settings name as a start, if any.
         checkpoint: folder to save progress in and resume from, or None.
-        constants: constants to train along with the masks, for a method that does so under an ablation whose
-            constants are trained; None everywhere else.
-        metric: the task's metric, for a method that asks what an edge does to it.
+        constants: constants to train along with the masks, if the ablation's constants are trained and the
+            method has `trains_constants`; else None.
+        metric: the task's metric, for methods that estimate effects on it.
     """
 
     forward: MaskedForward
@@ -47,16 +47,16 @@ class Problem:
     metric: Metric = "logit_difference"
 
     def replacement(self, batch: Batch) -> Replacement:
-        """Return what ablated sources are replaced by in a batch, as the constants are now."""
+        """Return the replacement values of a batch, with the present constants if these are trained."""
         return batch.replacement if self.constants is None else self.constants.of(batch.clean)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One circuit on a method's path from large to small: the price of an edge, and the edges kept there.
+    """One circuit on a method's path of circuits from large to small.
 
     Attributes:
-        penalty: price of an edge, in nats of KL.
+        penalty: the price of an edge at which this circuit was found, in nats of KL.
         kept: bool [n_edges], on the CPU.
     """
 
@@ -66,10 +66,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Discovery:
-    """What a method returns: scores [n_edges] on the CPU, higher keeps first, and how the work went.
+    """The result of a discovery method.
 
     Attributes:
-        path: the circuits that the method itself chose, for one that finds several.
+        scores: [n_edges] on the CPU; edges with higher scores are kept first.
+        history: columns of numbers of the training.
+        notes: sentences for the user.
+        path: the circuits that the method itself chose, if it finds several.
     """
 
     scores: Tensor
@@ -79,14 +82,14 @@ class Discovery:
 
 
 class Method(WithSettings[SettingsT], ABC):
-    """One discovery method.
+    """Base class of discovery methods.
 
     Attributes:
         title, description: for the page.
         signed: whether a score's sign is the sign of the edge's effect.
         trains_constants: whether the method trains the constants of an optimal ablation along with its masks
             (`Problem.constants`). Any other method gets the constants of every node ablated alone.
-        Settings: its settings; a field `warm_start` takes the id of a finished run.
+        Settings: class of its settings; a field `warm_start` takes the id of a finished run.
     """
 
     title: ClassVar[str]
@@ -107,5 +110,5 @@ methods: Registry[Method[Any]] = Registry("method", "engine.discovery")
 
 
 def has_signed_scores(method: str | None) -> bool:
-    """Return whether a method's scores are signed effects; False of a method that is not known here."""
+    """Return whether a method's scores are signed effects; False for an unknown method."""
     return method is not None and method in methods.names() and methods.get(method).signed

@@ -1,8 +1,8 @@
-"""Dangling edges of many masks at once: those that no path from `input` to `logits` goes along.
+"""Dangling edges, which are on no path from `input` to `logits`, for many masks at once.
 
-One sweep over the layers forwards and one backwards is exact, since a graph has no cycles; every row is swept
-for itself. (The authors' code of UGS sums over the rows of a batch for MLPs, so that an edge that dangles in
-one row stays if another row has it.)
+One sweep over the layers forwards and one backwards is exact, since a graph has no cycles. Every row of masks
+is treated on its own. (The authors' code of UGS sums over the rows of a batch for MLPs, so that an edge that
+dangles in one row stays if another row has it.)
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def on_a_path(graph: Graph, masks: Tensor) -> Tensor:
         masks: [N, n_edges], not negative.
 
     Returns:
-        [N, n_edges], of the type of the masks; row by row as `engine.circuits.circuit.prune_dangling`.
+        [N, n_edges], of the dtype of the masks; each row as by `engine.circuits.circuit.prune_dangling`.
     """
     readers = list(_readers(graph, masks))
     fed = torch.zeros((len(masks), len(graph.nodes)), dtype=masks.dtype, device=masks.device)
@@ -44,8 +44,10 @@ def on_a_path(graph: Graph, masks: Tensor) -> Tensor:
 
 
 def _readers(graph: Graph, masks: Tensor) -> Iterator[tuple[Tensor, slice]]:
-    """Yield masks [N, K, R, n] of the edges into R nodes with K readers each, in the order of the edges, and
-    the place of these nodes; every node comes after all that it reads from."""
+    """Yield the masks of the edges into R nodes, and the slice of these nodes, in topological order.
+
+    The masks are [N, K, R, n] for K readers per node and n sources, in the order of the edges.
+    """
     first, n_heads = 0, graph.n_heads
     kinds = graph.attention_readers // n_heads
     for layer in range(graph.n_layers):

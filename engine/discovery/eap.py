@@ -57,23 +57,23 @@ class EdgeAttributionPatching(Method[Settings]):
 
 
 def at_clean(attribution: Attribution) -> Points:
-    """Return the one pass of EAP."""
+    """Return the single pass of EAP, at the clean input."""
     return [lambda: attribution.at_clean]
 
 
 def ranked(scores: Tensor, ranking: Literal["magnitude", "signed"]) -> Tensor:
-    """Return signed effects as the scores that rank edges."""
+    """Convert signed effects to the scores that rank edges."""
     return scores.abs() if ranking == "magnitude" else scores
 
 
 def attribute(
     problem: Problem, points: Callable[[Attribution], Points], batch_size: int, report: Report
 ) -> Tensor:
-    """Return ⟨d_s, ∂m/∂x_r⟩ of every edge, [n_edges] on the CPU: its mean over points, then over prompts.
+    """Return ⟨d_s, ∂m/∂x_r⟩ of every edge, averaged over points and prompts, [n_edges] on the CPU.
 
     Args:
         points: returns the passes of a batch, the same number for every batch.
-        batch_size: prompts at a time.
+        batch_size: number of prompts at a time.
 
     Raises:
         Cancelled: see `Method.discover`.
@@ -112,7 +112,7 @@ def _attribution(problem: Problem, batch: Batch) -> Attribution:
 def metric_sum(
     logits: Tensor, answers: list[list[int]], wrong_answers: list[list[int]], metric: Metric
 ) -> Tensor:
-    """Return the task's metric summed over prompts, differentiable; as in `engine.metrics`.
+    """Return the sum over prompts of the task's metric (`engine.metrics`), differentiable.
 
     Args:
         logits: [B, V] at the answer position.

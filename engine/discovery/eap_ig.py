@@ -8,9 +8,9 @@ The score of an edge is ⟨h_s - c_s, ∂m/∂x_r⟩ as in EAP, its gradient the
     clean-corrupted  the clean and the ablated input alone
 
 "inputs" is the method of the paper; the others are variants in the authors' code, whose ranges of k these
-are. A group's output is held while others vary: no gradient passes through it. Where the ablation is no run
-but constants, the ablated input is their input stream. As for EAP the sign says how the metric falls, and
-prompts are averaged; the authors' code gives the change of a loss.
+are. In "activations", the output of the group is fixed, so no gradient passes through it. Under an ablation
+by constants, the ablated input is the constants' input stream. As for EAP, a score estimates how much the
+metric falls, as a mean over prompts; the authors' code gives the change of a loss.
 """
 
 from collections.abc import Callable
@@ -55,12 +55,12 @@ class IntegratedGradients(Method[Settings]):
 
 
 def inputs(attribution: Attribution, steps: int) -> Points:
-    """Return passes from the ablated input up to one step before the clean one."""
+    """Return passes at `steps` inputs from the ablated one up to one step before the clean one."""
     return [partial(_from_input, attribution, k / steps) for k in range(steps)]
 
 
 def activations(attribution: Attribution, steps: int) -> Points:
-    """Return passes with one group after the other between its ablated and its clean output."""
+    """Return passes with the output of one group after the other between ablated and clean."""
     other = attribution.replacement
     shares = [k / steps for k in range(1, steps + 1)]
     points = [partial(_from_input, attribution, share) for share in shares]
@@ -73,12 +73,12 @@ def activations(attribution: Attribution, steps: int) -> Points:
 
 
 def clean_corrupted(attribution: Attribution, steps: int) -> Points:
-    """Return the passes from the clean and from the ablated input."""
+    """Return the passes at the clean and at the ablated input."""
     return [*at_clean(attribution), partial(_from_input, attribution, 0.0)]
 
 
 def _from_input(attribution: Attribution, share: float) -> Pass:
-    """Return the pass from so large a share of the clean input, the rest ablated."""
+    """Return the pass at the input interpolated from the ablated (share 0) to the clean one (share 1)."""
     return attribution.run(torch.lerp(attribution.replacement.input, attribution.clean.input, share))
 
 
@@ -90,7 +90,7 @@ def _with_fixed(
     ablated: Tensor,
     share: float,
 ) -> Pass:
-    """Return the pass from the clean input with one group's output between its ablated and its clean one."""
+    """Return the pass at the clean input with one group's output interpolated from ablated to clean."""
     fixed = Fixed(group, layer, torch.lerp(ablated, clean, share))
     return attribution.run(attribution.clean.input, fixed)
 

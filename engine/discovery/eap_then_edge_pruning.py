@@ -1,8 +1,8 @@
 """EAP, then Edge Pruning that starts from its ranking: two-stage discovery.
 
 Edge Pruning (Bhaskar et al. 2024, 2406.16778) starts with all masks alike. Here their log α start in the
-order of EAP's scores by magnitude (Syed et al. 2023, 2310.10348), spread over two units around the start; the
-rest is Edge Pruning as it is, with its settings. Not a method of either paper.
+order of EAP's scores by magnitude (Syed et al. 2023, 2310.10348), spread over two units around the start. All
+else is Edge Pruning, with its settings. Neither paper has this combination.
 """
 
 from dataclasses import replace

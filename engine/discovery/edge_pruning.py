@@ -1,21 +1,21 @@
 """Edge Pruning (Bhaskar, Wettig, Friedman & Chen 2024, 2406.16778): learn which edges to keep by gradient.
 
-Every edge, and every source, has a hard concrete mask; an edge counts with the product of its own mask and
-its source's. The loss is the KL divergence from the full model at the answer position plus a Lagrangian that
-holds the sparsity s to a rising target t,
+Every edge and every source has a hard concrete mask. The mask of an edge in the forward pass is the product
+of its own and its source's mask. The loss is the KL divergence from the full model at the answer position
+plus a Lagrangian that holds the sparsity s to a rising target t,
 
     L = KL(full ‖ circuit) + λ₁ (s - t) + λ₂ (s - t)² ,     λ₁, λ₂ by gradient ascent.
 
-Two recipes. "published" is the reference's: saturated start, one mask for the whole batch, sparsity of the
-sampled masks, and its weight decay, without which its masks never move. "tracking" (the default) starts
-where masks have a gradient, samples a mask for every prompt, and takes the sparsity in expectation, in
-closed form, so that it follows its target closely.
+There are two recipes. "published" is that of the authors' code: a saturated start, one mask for the whole
+batch, the sparsity of the sampled masks, and weight decay, without which the masks never move. "tracking"
+(the default) starts where masks have a gradient, samples a mask for every prompt, and takes the expected
+sparsity, in closed form, so that it follows its target closely.
 
-Under an optimal ablation its constants are trained along with the masks, by an AdamW of their own, and learn
+Under an optimal ablation, the constants are trained along with the masks, by an AdamW of their own, and learn
 only from edges that are fully off (Li & Janson 2024, 2409.09951).
 
-Of the reference's flaws none is carried over: the teacher and corrupt passes are computed once, prompts are
-not padded, and only edges that exist have masks.
+Unlike in the authors' code, the teacher and corrupt passes are computed once, prompts are not padded, and
+only edges that exist have masks.
 """
 
 from typing import Annotated, Any, Literal
@@ -125,7 +125,7 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _published(cls, given: Any) -> Any:
-        """Let the published recipe fill what was not given."""
+        """Fill in settings of the published recipe that were not given."""
         if is_object(given) and given.get("recipe") == "published":
             return PUBLISHED | given
         return given
@@ -230,7 +230,7 @@ class Training(MaskTraining):
         self.step += 1
 
     def scores(self) -> Tensor:
-        """Return log-odds of an edge and its source both being kept, [n_edges]."""
+        """Return the log-odds that an edge and its source are both kept, [n_edges]."""
         logits = hard_concrete.keep_logit(self.edges.detach().cpu().double())
         if not self.settings.node_masks:
             return logits.float()
@@ -239,17 +239,17 @@ class Training(MaskTraining):
         return (log_kept - torch.log(-torch.expm1(log_kept))).float()
 
     def _sparsity(self, sampled: Tensor) -> Tensor:
-        """Return 1 - the share of edges whose own mask keeps them, expected or as sampled.
+        """Return 1 minus the share of edges kept by their own masks, expected or of the sampled masks.
 
-        As in the reference the masks of sources do not count here: otherwise the Lagrangian would close whole
-        sources first, which lowers the count fastest and hurts most.
+        As in the authors' code, the masks of sources do not count: otherwise the Lagrangian would prune whole
+        sources first, which lowers the number of edges fastest and harms the circuit most.
         """
         if self.settings.sparsity_of == "samples":
             return 1 - sampled.mean()
         return 1 - torch.sigmoid(hard_concrete.keep_logit(self.edges)).mean()
 
     def _rate(self) -> float:
-        """Return the factor of the mask rate at this step: a rise, a plateau, a fall to 0."""
+        """Return the factor of the masks' learning rate at this step: a rise, a plateau, a fall to 0."""
         s = self.settings
         rise = min(1.0, (self.step + 1) / (s.rate_warmup + 1))
         falling = s.rate_decay_from * s.steps
@@ -273,7 +273,7 @@ class Training(MaskTraining):
 
 
 def _metric_gap(logits: Tensor, batch: Batch) -> Tensor:
-    """Return the mean squared gap between circuit's and model's logit difference, relative to the latter."""
+    """Return the mean squared relative gap of the circuit's logit difference to the model's."""
 
     def difference(values: Tensor) -> Tensor:
         pairs = zip(values, batch.answers, batch.wrong_answers, strict=True)

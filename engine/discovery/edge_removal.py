@@ -1,9 +1,9 @@
-"""What it costs to take edges away from one reader of a circuit, one after the other.
+"""The rise of the KL when edges into one reader of a circuit are removed, one after the other.
 
-ACDC sweeps through the readers from the logits back to the first layer. While the sweep is at a reader, all
-readers before it still keep every edge. So every source that the reader reads writes what it writes in the
-plain model, and without the edge from s the reader reads d_s less. That changes nothing but what the reader's
-node reaches. A test therefore carries the change on from there, through values kept from one pass of the
+ACDC sweeps over the readers from the logits back to the first layer. While the sweep is at a reader, all
+earlier readers still keep every edge. So the sources of this reader have the outputs of the plain model, and
+removing the edge from s subtracts d_s from the reader's input. Only values downstream of the reader's node
+change. A test therefore propagates the change from there on, through cached values of one pass of the
 circuit. Several edges are tested side by side, each removed on top of the ones before.
 """
 
@@ -26,7 +26,7 @@ FIRST_WIDTH = 4  # edges tested side by side at first
 
 
 class Prompts:
-    """A batch of prompts with what its sources write in the plain run and when they are replaced."""
+    """A batch of prompts with the outputs of sources in the plain run, and their replacement values."""
 
     def __init__(self, forward: MaskedForward, batch: Batch) -> None:
         t, self.graph, self.clean = forward.transformer, forward.graph, batch.clean
@@ -39,7 +39,7 @@ class Prompts:
         self.log_p = self.logits.log_softmax(-1)
 
     def difference(self, source: int, last: bool) -> Tensor:
-        """Return what a source writes in the plain run less what replaces it, [B, S, D] or [B, 1, D]."""
+        """Return d_s, a source's plain output less its replacement, [B, S, D] or [B, 1, D]."""
         at = slice(-1, None) if last else slice(None)
         plain, ablated = self.plain.replacement, self.ablated.replacement
         if source == 0:
@@ -53,7 +53,8 @@ class Prompts:
     def kl(self, logits: Tensor) -> Numbers:
         """Return the sum over prompts of KL(full ‖ circuit), float64 [K], for logits [K, B, V].
 
-        With u the difference of the logits, log Σ p exp u - Σ p u: exact to rounding where u is small.
+        The KL is log Σ p exp u - Σ p u for the difference u of the logits, which is accurate also for small
+        u.
         """
         p = self.log_p.exp()
         totals: list[Tensor] = []
@@ -64,7 +65,7 @@ class Prompts:
 
 
 class _PlainUpTo:
-    """Values where readers up to `reader` read the plain run's streams, and later readers ablated ones."""
+    """Base values: readers up to `reader` read the plain run's streams, later ones ablated streams."""
 
     def __init__(self, prompts: Prompts, reader: int) -> None:
         self.plain, self.ablated, self.reader = prompts.plain, prompts.ablated, reader
@@ -90,21 +91,21 @@ class _PlainUpTo:
 
 
 class ReaderTests:
-    """The tests of one reader's edges in a circuit where no reader before it has lost any.
+    """The tests of one reader's edges, in a circuit whose earlier readers keep all their edges.
 
     Attributes:
-        alive: whether anything the reader reads leads to the logits; if not, nothing it loses changes them.
-        most: how many edges may be tested side by side.
+        alive: whether a path leads from the reader's node to the logits; if not, its edges change nothing.
+        most: largest number of edges tested side by side.
     """
 
     def __init__(self, forward: MaskedForward, prompts: list[Prompts], matrix: Flags, reader: int) -> None:
-        """Keep the circuit's values from this reader on.
+        """Compute and cache the circuit's values from this reader on.
 
         Args:
             forward: the masked forward, for its model, graph and buffers.
             prompts: all prompts.
             matrix: bool [n_readers, n_sources], the edges kept.
-            reader: index of the reader; all before it keep every edge.
+            reader: index of the reader; all earlier readers keep every edge.
         """
         self.forward, self.prompts, self.reader = forward, prompts, reader
         graph = forward.graph
@@ -132,7 +133,7 @@ class ReaderTests:
         """Return the mean KL(full ‖ circuit) after each removal, on top of those before, float64 [K].
 
         Args:
-            sources: of the edges to remove, at most `most`.
+            sources: indices of the sources of the edges to remove, at most `most`.
         """
         t, graph = self.forward.transformer, self.forward.graph
         total = np.zeros(len(sources))
@@ -151,18 +152,18 @@ class ReaderTests:
         return total / sum(batch.shape[0] for batch in self.prompts)
 
     def restart(self) -> None:
-        """Take all removals back."""
+        """Undo all removals."""
         self._gone: list[Tensor | None] = [None] * len(self.prompts)
         self._changes: list[Tensor] = []
 
     def remove(self, n: int) -> None:
-        """Remove for good the first `n` edges of those tested last."""
+        """Remove, permanently, the first `n` of the edges tested last."""
         if n:
             self._gone = [change[n - 1].clone() for change in self._changes]
 
     @torch.no_grad()
     def _keep(self, prompts: Prompts) -> Kept:
-        """Run the circuit from this reader's layer on and keep what the tests start from."""
+        """Run the circuit from this reader's layer on and return the values from which the tests start."""
         graph, matters = self.forward.graph, self._matters
         compute = self._after() & matters.live
         known = matters.live & ~compute
@@ -183,7 +184,7 @@ class ReaderTests:
         return after
 
     def _numbers(self, prompts: Prompts) -> int:
-        """Return how many numbers one test of these prompts holds, about."""
+        """Return the approximate number of floats that one test on these prompts needs."""
         b, s = prompts.shape
         shape = self.forward.transformer.shape
         wide = int((self._changing & self._matters.everywhere).sum())
@@ -193,11 +194,11 @@ class ReaderTests:
 
 @dataclass
 class Greedy:
-    """Removes edges that cost little, one after the other.
+    """Removes edges below a threshold, one after the other.
 
     Attributes:
-        kl: mean KL(full ‖ circuit) of the circuit as it is, in nats.
-        width: how many edges are tested side by side next: more after each success, fewer after a failure.
+        kl: mean KL(full ‖ circuit) of the present circuit, in nats.
+        width: number of edges tested side by side next; it grows after a success and shrinks after a failure.
     """
 
     kl: float = 0.0
@@ -207,8 +208,8 @@ class Greedy:
         """Test some of a reader's edges, the first of `sources`, and remove those below the threshold.
 
         Returns:
-            By how much the KL rises with each removal, on top of those before, for as many of the first edges
-            of `sources` as are decided; only the last of them may stay.
+            The rise of the KL by each removal, on top of those before, for the first edges of `sources`, as
+            many as were decided. Only the last of these may have been kept.
         """
         tested = sources[: min(self.width, tests.most)]
         values = tests.kl(tested.tolist())

@@ -1,11 +1,11 @@
 """HCGS, hard concrete gradient sampling (Li & Janson 2024, 2409.09951).
 
 The masks are hard concrete (see `engine.discovery.hard_concrete`), and their temperature β is learned for
-every edge, besides log α: an edge is paid for with P(z > 0) = σ(log α - β log(-l / r)). The gradient goes
-through the samples; an edge's samples are not weighted as in UGS.
+every edge, besides log α. The price of an edge is multiplied by P(z > 0) = σ(log α - β log(-l / r)). The
+gradient goes through the samples, which are not weighted as in UGS.
 
-The stretch is s (r - l) + l, as it was published; the authors' code computes (s + l)(r - l), which moves it
-by 0.02. For the rest see `engine.discovery.gradient_sampling`.
+The stretch is s (r - l) + l as in the publication; the authors' code computes (s + l)(r - l), which shifts
+it by 0.02. For the rest see `engine.discovery.gradient_sampling`.
 """
 
 import torch

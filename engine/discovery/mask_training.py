@@ -1,4 +1,4 @@
-"""What all methods that learn masks by gradient share: the loss, the order of batches, checkpoints."""
+"""The base class of trainings of masks by gradient: loss, order of batches, checkpoints."""
 
 from abc import ABC, abstractmethod
 
@@ -34,12 +34,12 @@ def constants_optimiser(constants: Constants, rate: float) -> AdamW:
 
 
 class MaskTraining(ABC):
-    """A training that can be stopped at any step and goes on from its checkpoint to the same result.
+    """A training that can be stopped at any step and resumed from its checkpoint with the same result.
 
     Attributes:
-        step: steps taken.
-        state: what to report of it.
-        history: columns of numbers, one more each `REPORT_EVERY` steps.
+        step: number of steps taken.
+        state: message for progress reports.
+        history: columns of numbers, with a new row every `REPORT_EVERY` steps.
     """
 
     def __init__(self, problem: Problem, batch_size: int, seed: int, columns: tuple[str, ...]) -> None:
@@ -57,14 +57,14 @@ class MaskTraining(ABC):
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
-        """Return everything learned that a checkpoint has to hold, by name; `resume` writes into them."""
+        """Return all learned tensors for the checkpoint, by name; `resume` writes into them."""
 
     @abstractmethod
     def optimisers(self) -> dict[str, Optimizer]:
-        """Return the optimisers by name; names have no dot."""
+        """Return the optimisers by name; names must not contain a dot."""
 
     def run(self, steps: int, report: Report) -> None:
-        """Take steps until there are `steps`, reporting and saving along."""
+        """Train up to step `steps`, with reports and checkpoints."""
         for step in range(self.step, steps):
             if step % REPORT_EVERY == 0:
                 report(step, steps, self.state)
@@ -74,7 +74,7 @@ class MaskTraining(ABC):
         report(steps, steps, self.state)
 
     def next_batch(self) -> Batch:
-        """Return the next batch; every batch has its turn once, in random order, before one comes again."""
+        """Return the next batch; in every epoch, all batches come once, in random order."""
         if not self.order:
             self.order = integers(torch.randperm(len(self.batches), generator=self.generator))
         return self.batches[self.order.pop()]
@@ -85,7 +85,7 @@ class MaskTraining(ABC):
             self.history[name].append(value)
 
     def save(self) -> None:
-        """Write everything a later process needs to go on to the same result."""
+        """Write the checkpoint."""
         assert self.problem.checkpoint is not None
         tensors = {name: value.detach() for name, value in self.tensors().items()}
         tensors["random"] = self.generator.get_state()
@@ -96,7 +96,7 @@ class MaskTraining(ABC):
         save_checkpoint(self.problem.checkpoint, tensors, numbers)
 
     def resume(self) -> None:
-        """Go on from the checkpoint, if there is one; call it last when setting up."""
+        """Load the checkpoint, if there is one; to be called at the end of the constructor."""
         saved = load_checkpoint(self.problem.checkpoint)
         if saved is None:
             return
@@ -116,5 +116,5 @@ class MaskTraining(ABC):
 
 
 def constant_tensors(constants: Constants | None) -> dict[str, Tensor]:
-    """Return trained constants by name, for a checkpoint; none if there are none."""
+    """Return trained constants by name, for a checkpoint; {} without constants."""
     return {} if constants is None else {f"constants {i}": x for i, x in enumerate(constants.values)}

@@ -1,10 +1,11 @@
-"""Node pruning: learn which heads and MLPs to keep, the structured baseline to methods that prune edges.
+"""Node pruning: learn which heads and MLPs to keep, a baseline for methods that prune edges.
 
-As in Edge Pruning (Bhaskar et al. 2024, 2406.16778; its tracking recipe in `engine.discovery.edge_pruning`),
-with masks on nodes alone: every head and MLP has a hard concrete mask z, sampled for every prompt; the input
-and the logits are always kept. A node that is pruned writes its ablated value to all readers, so what it
-reads does not matter and an edge counts with its source's mask. The loss is the KL divergence from the full
-model at the answer position plus a Lagrangian that holds the sparsity s to a rising target t,
+The method is Edge Pruning (Bhaskar et al. 2024, 2406.16778; the tracking recipe of
+`engine.discovery.edge_pruning`) with masks on nodes alone: every head and MLP has a hard concrete mask z,
+sampled for every prompt; the input and the logits are always kept. A pruned node writes its ablated value to
+all readers, so its own inputs do not matter, and the mask of an edge is that of its source. The loss is the
+KL divergence from the full model at the answer position plus a Lagrangian that holds the sparsity s to a
+rising target t,
 
     L = KL(full ‖ circuit) + λ₁ (s - t) + λ₂ (s - t)² ,    s = 1 - mean over edges of P(z_s > 0) P(z_r > 0) .
 
@@ -130,7 +131,7 @@ class Training(MaskTraining):
         self.step += 1
 
     def scores(self) -> Tensor:
-        """Return log-odds of both of an edge's nodes being kept, float32 [n_edges] on the CPU."""
+        """Return the smaller log-odds of being kept of an edge's two nodes, float32 [n_edges] on the CPU."""
         odds = hard_concrete.keep_logit(self.nodes.detach().cpu().double())
         ordered, order = odds.sort(stable=True)
         odds[order] = ordered + APART * torch.arange(len(odds))
@@ -149,6 +150,6 @@ class Training(MaskTraining):
 
 
 def _with_ends(nodes: Tensor, value: float = 1.0) -> Tensor:
-    """Return values of heads and MLPs [..., n] with one more for the input before and the logits after."""
+    """Return values of heads and MLPs [..., n], with `value` added for the input in front, logits behind."""
     end = nodes.new_full((*nodes.shape[:-1], 1), value)
     return torch.cat([end, nodes, end], -1)

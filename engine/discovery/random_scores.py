@@ -21,7 +21,7 @@ class Random(Method[Settings]):
     description = "Scores drawn at random: the baseline that every method must beat."
 
     def discover(self, problem: Problem, settings: Settings, seed: int, report: Report) -> Discovery:
-        """Draw the scores; see the base class."""
+        """Return random scores; see the base class."""
         report(0, 1, "drawing scores")
         generator = torch.Generator().manual_seed(seed)
         return Discovery(torch.rand(problem.forward.graph.n_edges, generator=generator))

@@ -1,4 +1,4 @@
-"""The training of masks that are sampled, through all levels; see `engine.discovery.gradient_sampling`."""
+"""The training of sampled masks through all levels; see `engine.discovery.gradient_sampling`."""
 
 import math
 from abc import ABC, abstractmethod
@@ -106,16 +106,16 @@ class Settings(BaseModel):
         return 0.15 if penalty <= 1e-4 else 0.1 if penalty <= 5e-4 else 0.05
 
     def head_price(self, penalty: float) -> float:
-        """Return ρ at a level."""
+        """Return ρ, the price of a head's edges, at a level."""
         return min(penalty / 2, MOST_HEAD_PENALTY) if self.head_penalty is None else self.head_penalty
 
 
 class MaskSampler(ABC):
-    """The distribution of the masks, with parameters θ for every edge that gradients reach through samples.
+    """The distribution of the masks, with trainable parameters for every edge.
 
     Attributes:
-        betas: of the optimiser.
-        parameters: by name; leaf tensors [n_edges].
+        betas: betas of the optimiser.
+        parameters: leaf tensors [n_edges] by name.
     """
 
     betas: ClassVar[tuple[float, float]]
@@ -123,7 +123,7 @@ class MaskSampler(ABC):
 
     @abstractmethod
     def __init__(self, n_edges: int, device: torch.device) -> None:
-        """Start all edges alike."""
+        """Initialise all edges alike."""
 
     @abstractmethod
     def sample(self, rows: int, generator: torch.Generator) -> Tensor:
@@ -131,12 +131,12 @@ class MaskSampler(ABC):
 
     @abstractmethod
     def keep_logit(self) -> Tensor:
-        """Return the log-odds of the keep probability that is paid for, [n_edges]."""
+        """Return the log-odds of the keep probability, which the price multiplies, [n_edges]."""
 
     @property
     @abstractmethod
     def theta(self) -> Tensor:
-        """What is compared with the threshold, [n_edges]."""
+        """θ, which is compared with the threshold, [n_edges]."""
 
 
 class SampledTraining(MaskTraining):
@@ -241,7 +241,7 @@ class SampledTraining(MaskTraining):
         )
 
     def head_cost(self, keep: Tensor) -> Tensor:
-        """Return Σ_h tanh(2 t_h / LH) LH / 2: about the edges of heads that have few, LH / 2 at most."""
+        """Return Σ_h tanh(2 t_h / LH) LH / 2, in which a head counts about t_h edges, and at most LH / 2."""
         half = self.forward.graph.n_layers * self.forward.graph.n_heads / 2
         return half * torch.tanh(self.head_edges @ keep / half).sum()
 

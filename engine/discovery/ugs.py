@@ -4,7 +4,7 @@ With p = σ(θ), a window w = p(1 - p) and u ~ U(0, 1), the mask of an edge is
 
     α = 1 - clamp((u - p)/w + ½, 0, 1) :     0 with 1 - p - w/2,   1 with p - w/2,   else uniform between.
 
-The gradient is that of the Bernoulli objective as far as one edge alone is in between,
+The gradient is that of the Bernoulli objective, exact if one edge alone is strictly between 0 and 1,
 
     ∂L/∂θ  =  p(1 - p) · mean over the samples with 0 < α < 1 of ∂ℓ/∂α ,      as  ∫₀¹ ∂ℓ/∂α dα = ℓ(1) - ℓ(0).
 
@@ -24,7 +24,7 @@ _NARROWEST = 1e-12
 
 
 class UniformSampler(MaskSampler):
-    """Masks that are 0, 1 or uniform between; θ is the log-odds of the mean."""
+    """Masks that are 0, 1 or uniform in between; θ is the log-odds of the mean."""
 
     betas = (0.9, 0.995)
 
@@ -32,7 +32,7 @@ class UniformSampler(MaskSampler):
         self.parameters = {"theta": torch.full((n_edges,), START, device=device, requires_grad=True)}
 
     def sample(self, rows: int, generator: torch.Generator) -> Tensor:
-        """Return masks; an edge has the mean gradient of those of its samples that are in between."""
+        """Return masks; the gradient of an edge is the mean over its samples strictly between 0 and 1."""
         u = torch.rand((rows, len(self.theta)), generator=generator).to(self.theta.device)
         p = torch.sigmoid(self.theta)
         with torch.no_grad():
