@@ -1,9 +1,9 @@
-"""How well a circuit stands in for the model: per-prompt values, means, bootstrap intervals.
+"""Metrics of a circuit against the full model: per-prompt values, means, bootstrap intervals.
 
-All at the answer position, over the whole vocabulary: KL(full model ‖ circuit) in nats; the logit
-difference and probability difference between answers and wrong answers; accuracy (the top prediction is an
-answer); agreement (the top prediction is the full model's); and faithfulness, which sets the task's metric m
-between ablating everything and ablating nothing, (m(circuit) - m(ablated)) / (m(model) - m(ablated)).
+All are computed at the answer position, over the whole vocabulary: KL(full model ‖ circuit) in nats; the
+logit difference and probability difference between answers and wrong answers; accuracy (the top prediction is
+an answer); agreement (the top prediction is the full model's); and faithfulness, the task's metric m on a
+scale from 0 (all ablated) to 1 (nothing ablated), (m(circuit) - m(ablated)) / (m(model) - m(ablated)).
 """
 
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def kl_divergence(logits: Tensor, model_logits: Tensor) -> Tensor:
 
 
 def join(parts: list[Values]) -> Values:
-    """Return the values of several batches one after the other."""
+    """Concatenate the values of several batches."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -61,9 +61,9 @@ def summarise(values: Values, metric: str, model: Values, ablated: Values, seed:
 
     Args:
         values: the circuit's per-prompt values.
-        model, ablated: those of keeping and of ablating everything, on the same prompts.
-        metric: the task's metric, which faithfulness is measured in.
-        seed: of the resampling.
+        model, ablated: values of the full model and of the model with all edges ablated, on the same prompts.
+        metric: the task's metric, on which faithfulness is based.
+        seed: seed of the bootstrap.
     """
     summary = {name: estimate(value, seed) for name, value in values.items()}
     summary["faithfulness"] = _interval((values[metric], model[metric], ablated[metric]), _faithfulness, seed)
@@ -88,7 +88,7 @@ def _faithfulness(circuit: Numbers, model: Numbers, ablated: Numbers, axis: int 
 def _interval(samples: tuple[Numbers, ...], statistic: Callable[..., Numbers], seed: int) -> Summary:
     """Return mean, 95 % percentile bootstrap interval over prompts, and the number of prompts.
 
-    What is undefined (the interval of one prompt, faithfulness where ablation changes nothing) is None.
+    Undefined numbers (the interval of one prompt, faithfulness if ablation changes nothing) are None.
     """
     mean, n = _defined(statistic(*samples)), len(samples[0])
     if n == 1 or mean is None:

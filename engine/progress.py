@@ -1,4 +1,4 @@
-"""Progress of long work: the function that the work reports to, and that cancels it."""
+"""Progress of long work: `report` functions, which may also cancel the work."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ Report = Callable[[int, int, str], None]
 
 
 def silent(done: int, total: int, message: str) -> None:
-    """Report to nobody."""
+    """Ignore a report."""
 
 
 def part_of(report: Report, first: int, last: int, whole: int, prefix: str = "") -> Report:
-    """Return a report that fills the part from `first` to `last` of what `report` has as `whole`."""
+    """Return a report function that covers the part from `first` to `last`, out of `whole`, of `report`."""
 
     def part(done: int, total: int, message: str) -> None:
         share = first + (last - first) * done / max(total, 1)

@@ -1,7 +1,8 @@
-"""How a new file in tasks/, ablations/ or discovery/ becomes known: a decorator, no edit elsewhere.
+"""Registries of tasks, ablations, methods and the like: a decorator in a new file registers its class.
 
 A registry imports every module of its package once, on the first look-up; the modules register
-themselves under the name that users type. Names are unique, an unknown one is answered with the nearest.
+themselves under the name that users type. Names are unique; the error for an unknown name has the nearest
+one.
 """
 
 import importlib
@@ -33,7 +34,7 @@ class Registry(Generic[Item]):
     """Named items of one kind that live in one package, one module or one folder each.
 
     Args:
-        kind: the user's word for such an item, for error messages ("task", "ablation", "method").
+        kind: the word for an item in error messages ("task", "ablation", "method").
         package: dotted name of the package whose modules register items.
         module: name of the module that registers the item of a folder, where each item has a folder.
     """
@@ -45,7 +46,7 @@ class Registry(Generic[Item]):
         self._loaded = False
 
     def register(self, name: str) -> Callable[[Class], Class]:
-        """Class decorator: instantiate the class without arguments and file it under `name`."""
+        """Return a class decorator that instantiates the class without arguments and registers it."""
 
         def decorate(cls: Class) -> Class:
             if name in self._items:

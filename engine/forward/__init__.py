@@ -1,1 +1,1 @@
-"""The forward pass with edges kept, ablated or anything between, and what is computed by way of it."""
+"""The forward pass with edges kept, ablated or partly ablated, and computations built on it."""

@@ -1,7 +1,7 @@
-"""The model with one source ablated alone, for every source: what the importance of nodes is measured by.
+"""The model with one source ablated alone, for every source; used for the importance of nodes.
 
-Nothing before the ablated source changes. So a pass begins there, with the stream that the full model had,
-and takes all heads of a layer at once.
+Nothing before the ablated source changes. So a pass begins there, with the full model's residual stream, and
+covers all heads of a layer at once.
 """
 
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ MOST_ROWS = 512  # prompts in one pass, of all the heads ablated in it
 
 
 def ablated_alone(transformer: Transformer, clean: Run, other: Replacement) -> Iterator[tuple[int, Tensor]]:
-    """Yield the model's logits with each source replaced alone, for some sources in a row at a time.
+    """Yield the model's logits with each source replaced alone, for groups of consecutive sources.
 
     Yields:
-        the position of the first of these sources in the graph's, and logits [n, B, V] of n sources.
-        Gradients flow back to `other`, from each yield apart.
+        The index of the first of n sources, and their logits [n, B, V]. Gradients flow to `other`, for each
+        group separately.
     """
     with torch.no_grad():
         run = transformer.run(clean.tokens, clean.start)

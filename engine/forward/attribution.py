@@ -1,19 +1,19 @@
-"""Gradient attribution: what ablating every edge costs the task's metric, to first order.
+"""Gradient attribution: first-order effects on the task's metric of ablating each edge.
 
-In the words of `engine.forward.masked` an edge from source s to reader r carries d_s = h_s - c_s, and
+In the notation of `engine.forward.masked`, an edge from source s to reader r carries d_s = h_s - c_s, and
 ablating it lowers the metric m, to first order at a pass of the model, by
 
     score_sr  =  Σ ⟨ d_s , ∂m/∂x_r ⟩    over prompts and positions
 
 (edge attribution patching, Syed et al. 2023, 2310.10348). With every mask at 1 all readers of a layer
-read the same stream x, so a plain pass and its way back give every gradient. A head's projection
+read the same stream x, so a plain pass and its backward pass give every gradient. A head's projection
 y = ρ x W + b, with ρ = 1 / sqrt(mean(x²) + eps), of which g is the gradient, has
 
     ∂m/∂x_r  =  ρ g Wᵀ  -  x ρ³ ⟨g, x W⟩ / D .
 
-The differences are the same at every point of a path. So ρ g is summed over passes in the head's own d
-dimensions, and the second term waits as one number for every token. A chunk of passes is then multiplied out
-at once: one product with Wᵀ and one with the differences.
+The differences d_s are the same at every point of a path. So ρ g is summed over passes in the head's own d
+dimensions, and the second term is kept as one number per token. A chunk of passes is then multiplied at once:
+one product with Wᵀ and one with the differences.
 
 Shapes: as in `engine.forward.masked`; N = B·S flattened tokens at positions `clean.start` on.
 """
@@ -32,11 +32,11 @@ from engine.tensors import dot
 
 @dataclass(frozen=True)
 class Fixed:
-    """A group of sources whose output is set, whatever they read: all heads of a layer, or its MLP.
+    """A group of sources with a fixed output, independent of their inputs: all heads of a layer, or its MLP.
 
     Attributes:
-        output: [H, B, S, d] of the heads before the output projection, or [B, S, D] of the MLP (of the last
-            layer's only the last position counts).
+        output: [H, B, S, d] of the heads before the output projection, or [B, S, D] of the MLP (in the last
+            layer, only the last position is used).
     """
 
     group: Literal["heads", "mlp"]
@@ -45,7 +45,7 @@ class Fixed:
 
 
 class _Layer(NamedTuple):
-    """What the way back needs of one layer; the output of a fixed group requires no gradient."""
+    """Values of one layer for the backward pass; the output of a fixed group requires no gradient."""
 
     stream: Tensor  # [N, D] what q, k and v of all heads read
     scale: Tensor  # [N, 1] its reciprocal root mean square
@@ -57,7 +57,7 @@ class _Layer(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """One plain pass, ready for its way back."""
+    """One plain pass, ready for its backward pass."""
 
     layers: list[_Layer]
     final: Tensor  # [B, D] leaf: the stream before the final norm at the last position
@@ -67,18 +67,18 @@ class Pass(NamedTuple):
 class Attribution:
     """Scores of every edge on one batch of prompts.
 
-    It takes the buffers of `forward`. So no gradient of an earlier masked forward can be taken any more, and
-    the scores must be taken before the next masked forward.
+    It uses the buffers of `forward`. So gradients of earlier masked forward passes become unavailable, and
+    `scores` must be called before the next masked forward pass.
 
     Args:
-        forward: gives model, graph and buffers.
+        forward: provides model, graph and buffers.
         clean: the plain run on the clean prompts; its input, start and prefix are used.
         replacement: what ablated sources are replaced by.
-        metric: from logits [B, V] to the metric's sum over the prompts.
+        metric: maps logits [B, V] to the sum of the metric over the prompts.
 
     Attributes:
-        clean, replacement: as given; the replacement is of full size.
-        at_clean: the pass from the clean input.
+        clean, replacement: the arguments, with the replacement expanded to full size.
+        at_clean: the pass at the clean input.
     """
 
     @torch.no_grad()
@@ -99,7 +99,7 @@ class Attribution:
 
     @torch.no_grad()
     def run(self, stream: Tensor, fixed: Fixed | None = None) -> Pass:
-        """Return the plain pass that begins with `stream` [B, S, D], one group's output perhaps fixed."""
+        """Return the plain pass from `stream` [B, S, D] on, optionally with one group's output fixed."""
         t, clean = self.forward.transformer, self.clean
         size, n_heads = stream.shape[:2], t.shape.n_heads
         layers: list[_Layer] = []
@@ -132,7 +132,7 @@ class Attribution:
 
     @torch.no_grad()
     def add(self, passed: Pass) -> None:
-        """Gather the gradients of a pass, from the metric back to its start; a pass can be added once."""
+        """Add the gradients of a pass by its backward pass; each pass can be added once."""
         t, size = self.forward.transformer, self.clean.input.shape[:2]
         with torch.enable_grad():
             (grad_final,) = torch.autograd.grad(self.metric(passed.logits), passed.final)
@@ -168,7 +168,7 @@ class Attribution:
 
     @torch.no_grad()
     def scores(self) -> Tensor:
-        """Return the scores of all passes added, summed, float32 [n_edges], and forget those passes."""
+        """Return the sum of the scores of all passes added, float32 [n_edges], and clear these passes."""
         t, graph, (b, s, d_model) = self.forward.transformer, self.forward.graph, self.clean.input.shape
         n_heads, n_sources = graph.n_heads, len(graph.sources)
         rows = self._differences.new_zeros((graph.n_layers, 3 * n_heads + 1, n_sources), dtype=torch.float32)
@@ -195,7 +195,7 @@ class Attribution:
         return by_reader[reader, source]
 
     def _subtracted(self) -> Tensor:
-        """Return what ablation takes from every source, [n_sources, N, D], in the masked forward's buffer."""
+        """Return the differences d_s of all sources, [n_sources, N, D], in the masked forward's buffer."""
         forward, other, size = self.forward, self.replacement, self.clean.input.shape
         graph, n_heads = forward.graph, forward.graph.n_heads
         forward.calls += 1  # no gradient of an earlier masked forward: its buffer is gone

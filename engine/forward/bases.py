@@ -1,7 +1,7 @@
-"""What readers read and sources write in the base of a pass through a circuit, where no source differs.
+"""Base values of a pass through a circuit; the pass computes differences from them.
 
-For a circuit as it is, the base is the model with every source replaced (`Ablated`); for a change to a
-circuit, it is that circuit (`Kept`).
+To compute a circuit, the base is the model with every source replaced (`Ablated`). To compute a change of a
+circuit, the base is that circuit (`Kept`).
 
 Shapes: as in `engine.models.transformer`; b and s are B and S, or 1 where all prompts or positions are alike.
 """
@@ -21,14 +21,14 @@ _OfHeads = dict[tuple[int, int], Tensor]  # (layer, head) -> values
 
 
 class Values(Protocol):
-    """What is read and written where no source differs."""
+    """Base values of readers and sources."""
 
     def stream(self, reader: int) -> int:
-        """Return a number that is the same for readers of the same stream."""
+        """Return an id of the stream that a reader reads, the same for readers of the same stream."""
         ...
 
     def read(self, reader: int) -> Tensor:
-        """Return what a reader reads, [b, s, D]; the last position alone will do if no other counts."""
+        """Return the input of a reader, [b, s, D], or its last position alone if no other matters."""
         ...
 
     def projected(self, layer: int, kind: int, head: int) -> Tensor:
@@ -40,12 +40,12 @@ class Values(Protocol):
         ...
 
     def mlp(self, layer: int) -> Tensor:
-        """Return what an MLP writes, [b, s, D]."""
+        """Return the output of an MLP, [b, s, D]."""
         ...
 
 
 class Ablated:
-    """The values where every source is replaced."""
+    """The base in which every source is replaced."""
 
     def __init__(self, transformer: Transformer, graph: Graph, replacement: Replacement) -> None:
         self.transformer, self.graph, self.replacement = transformer, graph, replacement
@@ -53,11 +53,11 @@ class Ablated:
         self._normed: tuple[int, Tensor] | None = None
 
     def stream(self, reader: int) -> int:
-        """Return 0: all readers of a layer read the same stream, but for its MLP, which never asks."""
+        """Return 0: all attention readers of a layer read one stream; not called for other readers."""
         return 0
 
     def read(self, reader: int) -> Tensor:
-        """Return the ablated stream where the reader stands."""
+        """Return the ablated stream at the reader."""
         layer, place = divmod(reader, self.graph.attention_readers + 1)
         after_heads = place == self.graph.attention_readers and not self.graph.parallel
         return self.middle[layer] if after_heads else self.before[layer]
@@ -71,20 +71,20 @@ class Ablated:
         return self._normed[1] @ block.qkv[row] + block.qkv_bias[row]
 
     def heads(self, layer: int, heads: Integers) -> Tensor:
-        """Return what replaces the heads."""
+        """Return the replacement values of the heads."""
         return self.replacement.heads[layer][torch.as_tensor(heads).to(self.before[0].device)]
 
     def mlp(self, layer: int) -> Tensor:
-        """Return what replaces the MLP."""
+        """Return the replacement value of the MLP."""
         return self.replacement.mlps[layer]
 
 
 @dataclass
 class Kept:
-    """The values of a circuit as a pass computed them: of the sources `wanted` and of their readers.
+    """The base of a circuit, filled by a pass: values of the sources `wanted` and of their readers.
 
     Attributes:
-        wanted: bool [n_columns].
+        wanted: bool [n_columns], the sources whose values are kept.
     """
 
     wanted: Flags
@@ -94,15 +94,15 @@ class Kept:
     mlps: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
 
     def stream(self, reader: int) -> int:
-        """Return the reader itself: each has a stream of its own."""
+        """Return the reader itself, since each reader has a stream of its own."""
         return reader
 
     def read(self, reader: int) -> Tensor:
-        """Return what the reader reads in the circuit."""
+        """Return the reader's input in the circuit."""
         return self.reads[reader]
 
     def projected(self, layer: int, kind: int, head: int) -> Tensor:
-        """Return the projection in the circuit."""
+        """Return the head's q, k or v in the circuit."""
         return self.qkv[layer, head][kind]
 
     def heads(self, layer: int, heads: Integers) -> Tensor:
@@ -110,5 +110,5 @@ class Kept:
         return torch.stack([self.outputs[layer, head] for head in heads.tolist()])
 
     def mlp(self, layer: int) -> Tensor:
-        """Return what the MLP writes in the circuit."""
+        """Return the MLP's output in the circuit."""
         return self.mlps[layer]

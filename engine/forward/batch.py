@@ -1,4 +1,4 @@
-"""A batch of prompts made ready: everything about them that a mask does not change."""
+"""A batch of prompts with everything precomputed that does not depend on the mask."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ from engine.models.transformer import Run
 
 @dataclass(frozen=True)
 class Batch:
-    """Prompts of one length, with everything that does not change between steps.
+    """Prompts of one length, with their plain run and replacement values.
 
     Attributes:
-        clean: the plain run on the clean prompts, without what its sources wrote.
-        replacement: what ablated sources are replaced by.
+        clean: the plain run on the clean prompts, without the outputs of sources.
+        replacement: the replacement values of ablated sources.
         answers, wrong_answers: token ids for each prompt.
     """
 

@@ -1,8 +1,8 @@
-"""Training by steps, where what was best on data held out is kept, group by group.
+"""Training that keeps the best values on held-out data, group by group.
 
-What is trained may fall into groups that have nothing to do with each other: the constants of every node
-ablated alone, or a lens for every place. Each group has a loss of its own and keeps its own best, so that on
-the data held out none is worse than its start.
+The trained values may fall into independent groups: a constant for every node ablated alone, or a lens for
+every place. Each group has its own loss and keeps its own best values, so that on held-out data no group is
+worse than its start.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,11 +22,11 @@ History = dict[str, list[float]]
 def training_steps(
     optimiser: Optimizer, steps: int, shuffled: Callable[[], list[Batch]]
 ) -> Iterator[tuple[int, Batch]]:
-    """Yield the number of every step, from 0 on, and its batch; the learning rates fall to zero meanwhile.
+    """Yield the number of every step, from 0 on, and its batch; lower the learning rates linearly to zero.
 
     Args:
-        optimiser: with the learning rates of the first step, from which they fall in a straight line.
-        shuffled: returns all batches in a new order, whenever those before are used up.
+        optimiser: has the learning rates of the first step.
+        shuffled: returns all batches in a new order; called at the start of every epoch.
     """
     rates = [group["lr"] for group in optimiser.param_groups]
     batches: list[Batch] = []
@@ -38,18 +38,18 @@ def training_steps(
 
 
 def is_checked(done: int, steps: int) -> bool:
-    """Return whether values are judged after so many steps: every `CHECK_EVERY`, and at the end."""
+    """Return whether values are checked after `done` steps: every `CHECK_EVERY` steps and at the end."""
     return done % CHECK_EVERY == 0 or done == steps
 
 
 class Best(Generic[Values]):
-    """The best values so far, group by group, and how the training went.
+    """The best values so far, group by group, and the history of the training.
 
     Attributes:
         values: the best values.
-        losses: their losses on the data held out, [groups].
+        losses: their losses on held-out data, [groups].
         history: a row for the start and for every check: "step", the mean loss of the values checked (under
-            the name `loss`), and the mean loss of the best so far ("best").
+            the name `loss`), and the mean of the lowest losses so far ("best").
     """
 
     def __init__(
@@ -61,12 +61,16 @@ class Best(Generic[Values]):
         loss: str = "validation",
         mean: Callable[[Tensor], Tensor] = torch.mean,
     ) -> None:
-        """Take the values of the start and their losses.
+        """Begin with the values of the start and their losses.
 
         Args:
-            choose: returns values that are the second where the first, bool [groups], holds, and else the
-                third; they must not change when training goes on.
-            mean: over the losses of all groups.
+            start: values before the training.
+            losses: their losses on held-out data, [groups].
+            choose: choose(better, new, old) returns a copy of `new` for the groups where `better` (bool
+                [groups]) holds, and of `old` for the others.
+            first_step: number of the step of the start in the history.
+            loss: name of the loss in the history.
+            mean: mean over the losses of all groups.
         """
         self.values, self.losses = start, losses
         self.history: History = {"step": [], loss: [], "best": []}
@@ -74,13 +78,13 @@ class Best(Generic[Values]):
         self._note(first_step, losses)
 
     def keep(self, values: Values, losses: Tensor) -> None:
-        """Keep the groups of some values that are better than the best so far."""
+        """Keep those groups of `values` that are better than the best so far."""
         better = losses < self.losses
         self.values = self._choose(better, values, self.values)
         self.losses = torch.where(better, losses, self.losses)
 
     def check(self, step: int, values: Values, losses: Tensor) -> None:
-        """Keep what is better in the values after so many steps, and note how they are."""
+        """Keep better groups of the values after `step` steps, and add a row to the history."""
         self.keep(values, losses)
         self._note(step, losses)
 
@@ -91,5 +95,5 @@ class Best(Generic[Values]):
 
 
 def rows_where(better: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """Return a new tensor with the rows of `new` where they are better, bool [n], and else those of `old`."""
+    """Return a new tensor with the rows of `new` where `better` (bool [n]) holds, else those of `old`."""
     return torch.where(better.view(-1, *(1,) * (new.dim() - 1)), new, old)

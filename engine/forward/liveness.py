@@ -1,10 +1,10 @@
-"""Which parts of a circuit of whole edges lead to the logits, and at which positions they matter there.
+"""The sources of a circuit (of whole edges) that affect its logits, and the positions at which they do.
 
-A source is live if a kept edge leads from it to a reader whose node is live; `logits` is live. Nothing else
-of the circuit can change its logits at the last position, whatever the ablation. A live source matters at all
-positions if the key or value of a live head reads it. It does so too if it is read by an MLP, or by the query
-of a head, that itself matters at all positions. Any other live source is read at the last position alone.
-Both rules are exact.
+A source is live if a kept edge leads from it to a reader whose node is live; `logits` is live. No other
+source can change the circuit's logits at the last position, under any ablation. A live source matters at all
+positions if the key or value of a live head reads it, or if an MLP or the query of a head reads it that
+itself matters at all positions. Any other live source is read at the last position alone. Both rules are
+exact.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from engine.circuits.graph import Graph
 
 @dataclass(frozen=True)
 class Liveness:
-    """What matters in a circuit; columns beyond the graph's sources are sources of the caller's own.
+    """The live sources of a circuit; columns after the graph's sources are further ones of the caller.
 
     Attributes:
         kept: bool [n_readers, n_columns], the edges kept.
-        live: bool [n_columns], sources that lead to the logits.
-        everywhere: bool [n_columns], those of them that matter at other positions than the last.
+        live: bool [n_columns], sources from which a path leads to the logits.
+        everywhere: bool [n_columns], live sources that matter at all positions, not only the last.
     """
 
     kept: Flags
@@ -40,7 +40,7 @@ def edge_matrix(graph: Graph, kept: Flags) -> Flags:
 
 @lru_cache(maxsize=1024)
 def head_readers(graph: Graph, layer: int) -> Integers:
-    """Return the readers of every head's q, k and v, int64 [3, H]; a merged one stands three times."""
+    """Return the readers of every head's q, k and v, int64 [3, H]; a merged reader appears three times."""
     first = layer * (graph.attention_readers + 1)
     readers = np.arange(first, first + graph.attention_readers).reshape(-1, graph.n_heads)
     return np.broadcast_to(readers, (3, graph.n_heads))
@@ -52,7 +52,7 @@ def mlp_reader(graph: Graph, layer: int) -> int:
 
 
 def liveness(graph: Graph, kept: Flags) -> Liveness:
-    """Return what matters where only the edges `kept` (bool [n_readers, n_columns]) are."""
+    """Return the live sources of the circuit of the edges `kept`, bool [n_readers, n_columns]."""
     live, everywhere = kept[-1].copy(), np.zeros_like(kept[-1])
     for layer in reversed(range(graph.n_layers)):
         heads = slice(graph.sources_before(layer), graph.sources_before(layer) + graph.n_heads)
@@ -67,7 +67,7 @@ def liveness(graph: Graph, kept: Flags) -> Liveness:
 
 
 def reached(graph: Graph, matters: Liveness, changed: Flags) -> Flags:
-    """Return which live sources change when those of `changed` (bool [n_columns]) do, themselves included."""
+    """Return the live sources that change if the sources `changed` do, these included, bool [n_columns]."""
     changed = changed & matters.live
     for layer in range(graph.n_layers):
         heads = slice(graph.sources_before(layer), graph.sources_before(layer) + graph.n_heads)

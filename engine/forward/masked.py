@@ -1,17 +1,17 @@
-"""The masked forward: the model with every edge kept, ablated or anything between, and its gradient.
+"""The masked forward: the model with every edge kept, ablated or partly ablated, and its gradient.
 
-Every reader r reads, with mask m_sr (1 keeps, 0 ablates) and c_s what stands in for the output h_s of
-source s (Edge Pruning, Bhaskar et al. 2024; the same for every ablation),
+With masks m_sr (1 keeps, 0 ablates) and c_s the replacement of the output h_s of source s, every reader r
+reads (Edge Pruning, Bhaskar et al. 2024; the same for every ablation)
 
     x_r  =  Σ_s m_sr h_s + (1 - m_sr) c_s  =  C + Σ_s m_sr d_s ,     d_s = h_s - c_s ,   C = Σ_s c_s .
 
-The differences d_s lie in one buffer, written in place as the sources are computed, so that all readers of
-a layer are one matrix product. Positions before the first difference carry none and are left out; only the
-last position is unembedded. The way back is written by hand across the graph (again one product per layer)
-and left to autograd inside attention and MLP. Frozen weights get no gradient.
+The differences d_s are in one buffer, written in place as the sources are computed, so that the inputs of all
+readers of a layer are one matrix product. Positions before the first difference are left out, and only the
+last position is unembedded. The backward pass is written by hand across the graph (again one product per
+layer), and left to autograd inside attention and MLP. Frozen weights get no gradient.
 
 Constants have their own rule in UGS (Li & Janson 2024, 2409.09951): they learn only from edges that are fully
-off (mask below 1e-3), so what a partly kept edge would teach them is taken from their gradient again.
+off (mask below 1e-3), so the part of partly kept edges is subtracted from their gradient.
 
 Shapes: as in `engine.models.transformer`; N = B·S flattened tokens, R = 3H + 1 readers of a layer, rows =
 L·R + 1 readers in all.
@@ -43,7 +43,7 @@ ConstantsFrom = Literal["all", "off"]
 
 @dataclass(frozen=True)
 class Replacement:
-    """What every ablated source is replaced by, at the stored positions of a batch.
+    """Replacement values of all sources, at the stored positions of a batch.
 
     The dimensions b, s are prompts and positions, each of full size or 1 (the same for all): values from
     other prompts are [B, S, …], constants per position [1, S, …], shared ones [1, 1, …].
@@ -56,12 +56,16 @@ class Replacement:
 
     @staticmethod
     def from_run(run: Run) -> "Replacement":
-        """Return the values of a plain run, for instance on the corrupt prompts (interchange)."""
+        """Return the outputs of sources in a plain run, for instance on the corrupt prompts (interchange)."""
         return Replacement(run.input, torch.stack(run.heads), torch.stack(run.mlps), run.residual)
 
     def streams(self, transformer: Transformer) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the stream when every source is replaced: before each layer and at the end (L + 1), and
-        between attention and MLP of each layer (L), each [b, s, D]."""
+        """Return the residual stream when every source is replaced.
+
+        Returns:
+            The streams before each layer and at the end (L + 1), and those between attention and MLP of each
+            layer (L), each [b, s, D].
+        """
         if self.residual is not None:
             return self.residual, [
                 after - mlp for after, mlp in zip(self.residual[1:], self.mlps, strict=True)
@@ -76,10 +80,10 @@ class Replacement:
 
 
 def repeated(clean: Run, replacement: Replacement, times: int) -> tuple[Run, Replacement]:
-    """Return a run and its replacement values with every prompt `times` times, one after the other.
+    """Return a run and its replacement values with every prompt repeated, for several masks per prompt.
 
-    For several masks per prompt: row b·times + i is prompt b. Only what a masked forward and its loss use is
-    copied, and nothing of constants, which all prompts share.
+    Row b·times + i is prompt b. Only the values that a masked forward and its loss use are copied; constants,
+    which all prompts share, are not.
     """
 
     def repeat(values: Tensor, dimension: int) -> Tensor:
@@ -99,9 +103,10 @@ def repeated(clean: Run, replacement: Replacement, times: int) -> tuple[Run, Rep
 
 
 class MaskedForward:
-    """Masked forward passes of one model on one graph; keeps its large buffers between calls.
+    """Masked forward passes of one model on one graph.
 
-    The gradient of a call must be taken before the next call on the same object, which reuses them.
+    Large buffers are kept between calls. So the gradient of a call must be computed before the next call on
+    the same object.
     """
 
     def __init__(self, transformer: Transformer, graph: Graph) -> None:
@@ -118,11 +123,11 @@ class MaskedForward:
 
         Args:
             clean: the plain run on the clean prompts; its input, stored start and prefix are used.
-            replacement: what ablated sources are replaced by; its tensors may require gradients.
-            mask: [n_edges], or [B, n_edges] for a mask per example; 1 keeps an edge, 0 ablates it. Without
-                a gradient to the mask, one to the replacement costs less.
-            constants_from: the edges that the replacement's gradient comes from: all, or those fully off
-                alone, for values that all prompts share. For masks of 0 and 1 it is the same.
+            replacement: replacement values of ablated sources; its tensors may require gradients.
+            mask: [n_edges], or [B, n_edges] for a mask per prompt; 1 keeps an edge, 0 ablates it. If the
+                mask requires no gradient, a gradient for the replacement costs less.
+            constants_from: the edges from which the replacement gets its gradient: all, or only those that
+                are fully off (for values that all prompts share). For masks of 0 and 1 both are the same.
         """
         if constants_from == "off" and len(replacement.input) != 1:
             raise ValueError("constants_from='off' is for constants, which all prompts share")
@@ -132,7 +137,7 @@ class MaskedForward:
         return _Masked.apply(self, clean, replacement, constants_from, rows, *values)  # type: ignore[return-value]
 
     def buffer(self, name: str, *shape: int) -> Tensor:
-        """Return a buffer kept between calls: allocating it anew would cost a third of a step."""
+        """Return a buffer that is kept between calls, since allocating it would cost a third of a step."""
         kept, size = self._buffers.get(name), math.prod(shape)
         if kept is None or len(kept) < size:
             like = self.transformer.embedding
@@ -141,10 +146,10 @@ class MaskedForward:
 
 
 def _edge_table(graph: Graph) -> Tensor:
-    """Return which edge joins a source to a row, int64 [rows, n_sources]; n_edges where there is none.
+    """Return the index of the edge from each source to each row, int64 [rows, n_sources]; n_edges if none.
 
-    Rows are per layer all q, all k, all v, the MLP, and last the logits; the one input of a merged head is
-    repeated for its q, k and v.
+    The rows are, per layer, all q, all k, all v and the MLP, and last the logits. The single input of a
+    merged head is repeated for its q, k and v.
     """
     table = np.full((len(graph.readers), len(graph.sources)), graph.n_edges)
     table[graph.edges[:, 1], graph.edges[:, 0]] = np.arange(graph.n_edges)
@@ -158,7 +163,7 @@ def _edge_table(graph: Graph) -> Tensor:
 
 
 class _Layer(NamedTuple):
-    """What the way back needs of one layer."""
+    """Values of one layer for the backward pass."""
 
     read: Tensor  # [R, N, D] what every reader read
     scale: Tensor  # [3H, N] reciprocal root mean squares of what q, k, v read

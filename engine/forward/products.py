@@ -1,6 +1,6 @@
-"""The products of the masked forward: what readers mix from sources, and the way back.
+"""The matrix products of the masked forward: inputs of readers from sources, and their gradients.
 
-Weights m_rs come as one for all prompts or prompt by prompt; see `engine.forward.masked` for the names.
+Masks m_sr are shared by all prompts or given per prompt; see `engine.forward.masked` for the notation.
 """
 
 import torch
@@ -10,7 +10,7 @@ OFF = 1e-3  # an edge with a mask below is fully off (Li & Janson 2024)
 
 
 def mix(rows: Tensor, differences: Tensor, out: Tensor, b: int) -> None:
-    """Write Σ_s m_sr d_s + C for every reader.
+    """Write Σ_s m_sr d_s + C to `out` for every reader.
 
     Args:
         rows: [R, n] or [B, R, n].
@@ -35,9 +35,9 @@ def mix_gradient(
     grad_read: Tensor,
     b: int,
 ) -> None:
-    """Write the gradient of the rows of `mix`, if it is wanted, and add the gradient of the differences.
+    """Write the gradient of `rows`, unless `grad_rows` is None, and add the gradient of `differences`.
 
-    Shapes as in `mix`, the differences without C.
+    Shapes are those of `mix`, with the differences without C.
     """
     reads, inputs, grads = (x.view(x.shape[0], b, -1) for x in (grad_read, differences, grad_differences))
     if grad_rows is not None:
@@ -72,7 +72,7 @@ def spread(out: Tensor, weights: Tensor, grad: Tensor) -> None:
 
 
 def partial_weights(rows: Tensor) -> Tensor | None:
-    """Return 1 - m for every edge between off and whole, 0 for the others; None if none is in between."""
+    """Return 1 - m for every partly kept edge, and 0 for the others; None if no edge is partly kept."""
     weights = (1 - rows) * (rows >= OFF)
     return weights if bool(weights.any()) else None
 
@@ -80,12 +80,11 @@ def partial_weights(rows: Tensor) -> Tensor | None:
 def add_partial(out: Tensor, weights: Tensor, grad: Tensor) -> None:
     """Add Σ_r Σ_b w_br g_rb to the gradient of constants, which are the same for all prompts.
 
-    The product itself sums over prompts, so that it writes no more numbers than the constants have. Where the
-    constants are shared over positions too, the gradient is summed over positions first, and the product
-    costs next to nothing.
+    The product itself sums over prompts, so that its result is only as large as the constants. If the
+    constants are shared over positions too, the gradient is first summed over positions.
 
     Args:
-        out: [n, s, D], s either 1 (shared over positions) or at least S, of which the last S are meant.
+        out: [n, s, D], with s either 1 (shared over positions) or at least S; the last S are used.
         weights: [R, n] or [B, R, n].
         grad: [R, B, S, D].
     """
@@ -99,16 +98,16 @@ def add_partial(out: Tensor, weights: Tensor, grad: Tensor) -> None:
 
 
 class ConstantsGradient:
-    """The gradient of the replacement values, gathered on the way back.
+    """The gradient of the replacement values, accumulated in the backward pass.
 
-    The gradient of c_s is Σ_r (1 - m_sr) g_r with g_r = dL/dx_r: what flows into the stream's constant term
-    less what flows into d_s. Edges that are fully off give Σ_r [m_sr off] (1 - m_sr) g_r of it. The rest is
-    the share of the edges in between, which `held` sums up.
+    The gradient of c_s is Σ_r (1 - m_sr) g_r with g_r = dL/dx_r: the gradient of the stream's constant term
+    less that of d_s. Edges that are fully off contribute Σ_r [m_sr off] (1 - m_sr) g_r. The remainder is that
+    of the partly kept edges, which `held` sums up.
 
     Args:
-        shapes: of the values of input, heads and MLPs, as in `engine.forward.masked.Replacement`.
-        partial: (1 - m) of the edges in between, [rows, n_sources] or [B, rows, n_sources]; None if none is
-            in between, or all edges count.
+        shapes: shapes of the values of input, heads and MLPs, as in `engine.forward.masked.Replacement`.
+        partial: 1 - m of the partly kept edges, [rows, n_sources] or [B, rows, n_sources]; None if there
+            are none, or if the gradient is taken from all edges.
         n_sources: number of sources.
     """
 
@@ -119,17 +118,17 @@ class ConstantsGradient:
         self.by_layer: tuple[list[Tensor], list[Tensor]] = ([], [])
 
     def read(self, rows: slice, sources: slice, grad: Tensor) -> None:
-        """Note the gradients [R, B, S, D] of what some readers read."""
+        """Add the gradients [R, B, S, D] of the inputs of some readers."""
         if self.weights is not None:
             add_partial(self.held[sources], self.weights[..., rows, sources], grad)
 
     def mlp(self, source: int, grad_stream: Tensor, grad_difference: Tensor) -> None:
-        """Note the gradient of an MLP's constant; all its readers have been seen."""
+        """Store the gradient of an MLP's constant, after all its readers have been added."""
         grad = (grad_stream - grad_difference).sum_to_size(self.shapes[2][1:])
         self.by_layer[1].append(grad if self.weights is None else grad - self.held[source])
 
     def heads(self, first: int, grad_stream: Tensor, grad_attended: Tensor, out: Tensor) -> None:
-        """Note the gradient of a layer's heads' constants; `grad_attended` is [H, B, S, d]."""
+        """Store the gradients of the constants of a layer's heads; `grad_attended` is [H, B, S, d]."""
         shape = self.shapes[1][1:]
         written = grad_stream.sum_to_size((*shape[1:3], out.shape[-1])).unsqueeze(0)
         if self.weights is not None:
@@ -137,7 +136,7 @@ class ConstantsGradient:
         self.by_layer[0].append(torch.matmul(written, out.mT.unsqueeze(1)) - grad_attended.sum_to_size(shape))
 
     def all(self, grad_stream: Tensor, grad_difference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the gradients of input, heads and MLPs, given that of the input's difference."""
+        """Return the gradients of the replacement values of input, heads and MLPs."""
         grad = (grad_stream - grad_difference).sum_to_size(self.shapes[0])
         grad = grad if self.weights is None else grad - self.held[0]
         heads, mlps = self.by_layer

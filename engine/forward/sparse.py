@@ -1,13 +1,13 @@
-"""Circuits of whole edges: only what leads to the logits is computed, and only at the positions that count.
+"""Fast forward pass of circuits of whole edges: only live sources are computed, at the positions that matter.
 
-Equal to the masked forward with a mask of zeros and ones, under every ablation. Readers read a base stream
-plus the differences of the sources they keep (see `engine.forward.masked`); the differences of live sources
-alone are stored, close together, so that a reader's sum is one short gather. `engine.forward.liveness`
-says which sources are live, and where. Heads are computed one by one; readers of equal streams share the sum
-and its norm.
+The result equals that of the masked forward with a mask of zeros and ones, under every ablation. Readers read
+a base stream plus the differences of the sources they keep (see `engine.forward.masked`). Only the
+differences of live sources are stored, close together, so that a reader's sum is one short gather.
+`engine.forward.liveness` determines which sources are live, and at which positions. Heads are computed one by
+one; readers of equal streams share the sum and its norm.
 
-The base need not be the ablated model. With the values of a circuit as the base, and a change to it in place
-of the differences, the same pass carries the change on from where it happens (`engine.forward.bases`).
+The base need not be the ablated model. With the values of a circuit as the base and a change of this circuit
+as the differences, the same pass propagates the change from where it happens (`engine.forward.bases`).
 
 Shapes: as in `engine.models.transformer`; K variants of the same B prompts are computed side by side.
 """
@@ -30,7 +30,7 @@ SPARSE = 5  # a gather is faster than a matrix product up to this share, one in 
 
 
 class CircuitForward:
-    """Forward passes of circuits of whole edges; uses the buffers of a masked forward."""
+    """Forward passes of circuits of whole edges, in the buffers of a masked forward."""
 
     def __init__(self, forward: MaskedForward) -> None:
         self.forward = forward
@@ -41,7 +41,7 @@ class CircuitForward:
 
         Args:
             clean: the plain run on the clean prompts; its input, stored start and prefix are used.
-            replacement: what ablated sources are replaced by.
+            replacement: replacement values of ablated sources.
             kept: bool [n_edges], the edges of the circuit.
         """
         t, graph = self.forward.transformer, self.forward.graph
@@ -55,12 +55,12 @@ class CircuitForward:
 
 
 class Differences:
-    """What sources write less what stands for it in the base: [K, B, S, D], or at the last position alone.
+    """Differences of sources' outputs from the base: [K, B, S, D], or at the last position alone.
 
     Args:
-        forward: gives the buffers, which the next object of this class takes over.
-        matters: what matters in the circuit.
-        stored: bool [n_columns], the sources that will differ.
+        forward: provides the buffers, which the next object of this class reuses.
+        matters: the live sources of the circuit.
+        stored: bool [n_columns], the sources whose differences will be stored.
         rows: K, B and S.
     """
 
@@ -86,10 +86,10 @@ class Differences:
         self.last[self.place[source]] = difference[..., -1:, :]
 
     def put_heads(self, heads: Integers, changed: Tensor, out: Tensor) -> None:
-        """Store the differences of heads that all matter everywhere, or all at the last position alone.
+        """Store the differences of heads that all matter at all positions, or all at the last one alone.
 
         Args:
-            heads: their columns, which adjoin each other where the heads matter everywhere.
+            heads: their columns, which are consecutive if the heads matter at all positions.
             changed: differences before the output projection, [n, K, B, S or 1, d].
             out: their output projections, [n, d, D].
         """
@@ -120,13 +120,13 @@ class Differences:
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass through the layers: computes sources in order and stores how they differ from the base.
+    """One pass through the layers: computes sources in order and stores their differences from the base.
 
     Attributes:
-        clean: gives start and prefix.
+        clean: the plain run that provides start and prefix.
         values: the base.
-        differences: those already stored are where the pass begins.
-        keep: filled with what the pass computes, if given; there is one variant then.
+        differences: differences of sources; those stored before are the start of the pass.
+        keep: if given, filled with the values that the pass computes; there must be one variant (K = 1).
     """
 
     transformer: Transformer
@@ -141,7 +141,7 @@ class Pass:
         return self.transformer.unembed(self.final(compute)).expand(*self.differences.rows[:2], -1)
 
     def final(self, compute: Flags) -> Tensor:
-        """Compute the sources `compute` (bool [n_columns]) and return what `logits` reads, [K, B, D]."""
+        """Compute the sources `compute` (bool [n_columns]) and return the input of `logits`, [K, B, D]."""
         graph = self.graph
         for layer in range(graph.n_layers):
             first = graph.sources_before(layer)
@@ -158,11 +158,11 @@ class Pass:
         return self._read(len(graph.readers) - 1, last=True)[..., 0, :]
 
     def _row(self, reader: int) -> Flags:
-        """Return the sources with a difference that a reader keeps, bool [n_columns]."""
+        """Return the sources with stored differences whose edges to a reader are kept, bool [n_columns]."""
         return self.differences.matters.kept[reader] & self.differences.stored
 
     def _read(self, reader: int, last: bool) -> Tensor:
-        """Return what a reader reads, [K, B, S, D] or its broadcast."""
+        """Return the input of a reader, [K, B, S, D] or a shape that broadcasts to it."""
         read, row = _at(self.values.read(reader), last).unsqueeze(0), self._row(reader)
         if row.any():
             read = self.differences.mix(row[None], last)[0].add_(read)
@@ -170,7 +170,7 @@ class Pass:
         return read
 
     def _heads(self, layer: int, heads: Integers) -> None:
-        """Compute some heads of a layer, those that matter everywhere before the others."""
+        """Compute some heads of a layer, first those that matter at all positions."""
         block, first = self.transformer.blocks[layer], self.graph.sources_before(layer)
         wide = self.differences.matters.everywhere[first + heads]
         (k, b, s), n, d = self.differences.rows, len(heads), block.qkv.shape[-1]
@@ -199,7 +199,7 @@ class Pass:
     def _project(
         self, layer: int, heads: Integers, qkv: Tensor, asked: list[tuple[int, int]], last: bool = False
     ) -> None:
-        """Write to `qkv` what every (kind, place in `heads`) of `asked` projects, biases included."""
+        """Write to `qkv` the projections of every (kind, index in `heads`) in `asked`, biases included."""
         block, readers = self.transformer.blocks[layer], head_readers(self.graph, layer)
         alike: dict[tuple[int, bytes], list[tuple[int, int]]] = {}
         for kind, i in asked:

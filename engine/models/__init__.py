@@ -1,4 +1,4 @@
-"""Load a model, describe it; the catalogue of shipped ones."""
+"""Models: loading, sizes, and the catalogue of shipped ones."""
 
 from engine.models.catalogue import find_model, shipped_models, weights_hash
 from engine.models.load import load_model, shape_of_folder

@@ -1,4 +1,4 @@
-"""Where models are found: shipped in assets/models, in a local folder, or on the Hugging Face hub."""
+"""The catalogue of models: shipped in assets/models, in a local folder, or on the Hugging Face hub."""
 
 import difflib
 import hashlib
@@ -23,8 +23,8 @@ def find_model(model: str, download: bool = True) -> Path:
     """Return the folder of a model: shipped name, local folder, or Hugging Face id.
 
     Args:
-        model: what the user called it.
-        download: fetch it from the hub if it is not on this machine.
+        model: the name that the user gave.
+        download: whether to fetch the model from the hub if it is not on this machine.
 
     Raises:
         RequestError: there is no such model, its weights are not safetensors, or no hub can be reached.
@@ -55,7 +55,7 @@ def find_model(model: str, download: bool = True) -> Path:
 def on_this_machine(model: str) -> bool:
     """Return whether a model needs no download: False for a Hugging Face id that is not in the local cache.
 
-    What is no model at all needs none: `find_model` says what is wrong with it.
+    Invalid names count as True; `find_model` raises the error for them.
     """
     try:
         if _without_hub(model) is not None or not _HUB_ID.fullmatch(model):
@@ -73,7 +73,7 @@ def _without_hub(model: str) -> Path | None:
     """Return the folder of a shipped name or of a local folder; None if it is neither.
 
     Raises:
-        RequestError: it can be no name of a model.
+        RequestError: the name is invalid.
     """
     shipped = shipped_models()
     if model in shipped:

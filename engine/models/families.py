@@ -1,6 +1,6 @@
-"""Which model families are supported, and how their weights become a `Transformer`.
+"""Supported model families, and the conversion of their weights to a `Transformer`.
 
-The weights come from TransformerBridge's state dict, which names them alike for every family
+The weights come from TransformerBridge's state dict, which has the same names for every family
 (`blocks.3.attn.q.weight`); orientation, norms and options come from the Hugging Face configuration.
 """
 
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Family:
-    """What distinguishes a family.
+    """Properties of a model family.
 
     Attributes:
         norm: "layer" norm or "rms" norm.
         positions: "learned" embeddings or "rotary".
         transposed: weights are stored [out, in] (linear layers) rather than [in, out] (GPT-2's Conv1D).
-        refused_options: configuration values under which the arithmetic would differ from ours.
+        refused_options: configuration values that are refused, since the model's arithmetic would differ from
+            ours.
     """
 
     norm: Literal["layer", "rms"]
@@ -109,8 +110,8 @@ def build_transformer(
     Args:
         config: the model's Hugging Face configuration.
         state: TransformerBridge's state dict.
-        rotary_embedding: the model's own module that makes cosines and sines, so that every kind of
-            rotary scaling is the model's; None for learned positions.
+        rotary_embedding: the model's own module for cosines and sines, which handles every kind of rotary
+            scaling; None for learned positions.
     """
     family, shape = family_of(config), shape_of(config)
     state = {name: tensor.detach() for name, tensor in state.items()}
@@ -138,7 +139,7 @@ def build_block(
 
     Args:
         state: as in `build_transformer`, without gradients.
-        config: says whether its window slides; see `_window`.
+        config: the configuration, with the sliding windows; see `_window`.
     """
     name = f"blocks.{layer}"
 
@@ -183,9 +184,9 @@ def build_block(
 
 
 def _window(config: Any, layer: int) -> int | None:
-    """Return how far back `layer` looks, None for without limit.
+    """Return the sliding window of `layer` in tokens; None without limit.
 
-    Qwen lists the kind of every layer; Mistral's single setting holds for all.
+    Qwen lists the kind of every layer; Mistral has one setting for all layers.
     """
     kinds = getattr(config, "layer_types", None)
     if kinds is not None and kinds[layer] != "sliding_attention":

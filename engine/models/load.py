@@ -1,7 +1,7 @@
 """Load a model: one loader over TransformerBridge for shipped, local and Hugging Face models.
 
-transformers and TransformerLens take seconds to import: that is left to the functions that need them, for the
-dashboard shows finished runs without.
+transformers and TransformerLens take seconds to import. So they are imported only inside the functions that
+need them: the dashboard shows finished runs without them.
 """
 
 import io
@@ -32,7 +32,7 @@ TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.3}
 
 
 def load_model(model: str, device: str | None = None, dtype: str | None = None) -> Model:
-    """Load a model and check that our arithmetic gives its own logits.
+    """Load a model and check that our arithmetic reproduces its logits.
 
     Args:
         model: a shipped name, a folder in Hugging Face form, or a Hugging Face id.
@@ -66,7 +66,7 @@ def load_model(model: str, device: str | None = None, dtype: str | None = None) 
 
 
 def load_tokens(model: str) -> Tokens:
-    """Load the tokenizer alone of a model that is on this machine, which takes milliseconds.
+    """Load only the tokenizer of a model on this machine, which takes milliseconds.
 
     Raises:
         RequestError: unknown model, refused family, broken tokenizer.
@@ -169,7 +169,7 @@ def _device(name: str | None) -> torch.device:
 
 
 def usual_dtype(folder: Path, device: torch.device) -> torch.dtype:
-    """Return the dtype of a model if none is asked for: float32, or bfloat16 for a large one on a GPU."""
+    """Return the default dtype of a model: float32, or bfloat16 for a large model on a GPU."""
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return torch.bfloat16 if device.type != "cpu" and size > 4e9 else torch.float32
 
@@ -183,7 +183,7 @@ def _dtype(name: str | None, folder: Path, device: torch.device) -> torch.dtype:
 
 
 def _rotary_embedding(network: nn.Module) -> nn.Module | None:
-    """Return the module that makes the model's rotary angles; the bridge hides it later."""
+    """Return the module of the model's rotary embedding, before the bridge hides it."""
     modules = cast("Iterator[tuple[str, nn.Module]]", network.named_modules())
     return next((module for name, module in modules if name.endswith("rotary_emb")), None)
 

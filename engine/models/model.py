@@ -18,8 +18,8 @@ class Model(Tokens):
 
     Attributes:
         weights_hash: sha256 of its weight files, in hexadecimal.
-        bridge: TransformerLens' view of the model, for naive references and for other instruments.
-        transformer: the frozen arithmetic that every fast path uses.
+        bridge: TransformerLens' view of the model, for naive reference computations.
+        transformer: the frozen weights and arithmetic of all fast paths.
     """
 
     weights_hash: str

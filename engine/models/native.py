@@ -1,8 +1,8 @@
-"""Our transformer from a model that TransformerLens builds itself (`TransformerBridge.boot_native`).
+"""Conversion of models that TransformerLens builds itself (`TransformerBridge.boot_native`).
 
-Such models are small, are of no Hugging Face class, and may lack what families have: a norm, or MLPs. Without
-a norm readers read the stream as it is (`Transformer.eps` is None). An MLP that is not there is one without
-hidden units, which writes zero: the graph has its node and edges all the same, and none of them ever matters.
+Such models are small, have no Hugging Face class, and may lack norms or MLPs. Without a norm, readers read
+the stream as it is (`Transformer.eps` is None). A missing MLP becomes one without hidden units, which writes
+zero: the graph has its node and edges all the same, without effect.
 """
 
 import hashlib
@@ -31,12 +31,12 @@ def model_from_native(name: str, bridge: "TransformerBridge", tokenizer: Any = N
     """Wrap a native bridge as a model; its weights are shared and must not change any more.
 
     Args:
-        name: what the model is called.
+        name: name of the model.
         bridge: made by `TransformerBridge.boot_native`.
-        tokenizer: a Hugging Face tokenizer if texts are to be read; token ids need none.
+        tokenizer: a Hugging Face tokenizer, needed for texts but not for token ids.
 
     Raises:
-        RequestError: an option of its configuration is not covered.
+        RequestError: an option of the configuration is not supported.
         CircuitExplorerError: our arithmetic does not give the bridge's logits.
     """
     shared: dict[str, Tensor] = cast("nn.Module", bridge).state_dict()
@@ -99,7 +99,7 @@ def _transformer(config: "TransformerBridgeConfig", state: dict[str, Tensor]) ->
 
 
 def _refuse(config: "TransformerBridgeConfig", norm: str | None) -> None:
-    """Refuse what our arithmetic does not have, also where it would hardly show in the logits of a sample."""
+    """Refuse options that our arithmetic lacks, also those that a sample of logits would hardly show."""
     refused = {
         f"normalization_type={norm}": norm not in _NORMS,
         "final_rms": config.final_rms and norm not in ("RMS", "RMSPRE"),
@@ -115,7 +115,7 @@ def _refuse(config: "TransformerBridgeConfig", norm: str | None) -> None:
 
 
 def _absent(config: "TransformerBridgeConfig", like: Tensor) -> dict[str, Tensor]:
-    """Return weights that do nothing, for norms without gains and MLPs that are not there."""
+    """Return neutral weights, for norms without gains and for missing MLPs."""
     weights = {"ln_final.weight": like.new_ones(config.d_model)}
     for layer in range(config.n_layers):
         weights |= {f"blocks.{layer}.{norm}.weight": like.new_ones(config.d_model) for norm in ("ln1", "ln2")}

@@ -1,4 +1,4 @@
-"""The numbers that describe a model's architecture."""
+"""The sizes of a model's architecture."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The text side of a model: text to token ids and back, without its weights."""
+"""Tokenizer and sizes of a model, without its weights."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,7 +13,7 @@ class Tokens:
     """A model's tokenizer and sizes.
 
     Attributes:
-        id: what the user called the model: a shipped name, a folder or a Hugging Face id.
+        id: the model's name as given by the user: a shipped name, a folder or a Hugging Face id.
         tokenizer: the model's own Hugging Face tokenizer.
     """
 
@@ -30,8 +30,8 @@ class Tokens:
 
         Args:
             text: the prompt.
-            bos: None does what the tokenizer does by default; True puts a BOS token in front (once),
-                False leaves every special token out.
+            bos: None takes the tokenizer's default; True puts one BOS token in front; False leaves out all
+                special tokens.
         """
         if bos is None:
             return self.tokenizer(text)["input_ids"]
@@ -51,7 +51,7 @@ class Tokens:
         return added[0] if len(added) == 1 else None
 
     def continuation_ids(self, prompt: str, text: str) -> list[int]:
-        """Return the token ids that `text` adds to `prompt`; [] if it adds none, or changes those before."""
+        """Return the token ids that `text` adds to `prompt`; [] if it adds none or changes the prompt's."""
         before, after = self.encode(prompt), self.encode(prompt + text)
         return after[len(before) :] if after[: len(before)] == before else []
 

@@ -1,12 +1,12 @@
 """The arithmetic of a decoder-only transformer, block by block, on frozen weights.
 
-One description serves GPT-2, GPT-NeoX, Llama, Mistral, Qwen2 and Qwen3; what differs between them is data:
-layer norm or RMS norm, learned or rotary positions, serial or parallel blocks, plain or gated MLPs, grouped
+One implementation covers GPT-2, GPT-NeoX, Llama, Mistral, Qwen2 and Qwen3; their differences are data: layer
+norm or RMS norm, learned or rotary positions, serial or parallel blocks, plain or gated MLPs, grouped
 key and value heads, sliding windows, norms on q and k.
 
-Layer norm is split in two: its mean is taken off where something is *written* (the residual stream is kept
-centred), so that every reader only divides by the root mean square, exactly as an RMS norm does. A reader
-can then project first and divide afterwards, which is what makes many differently mixed inputs cheap.
+Layer norm is split in two: the mean is subtracted where a source *writes* (the residual stream is kept
+centred), so that every reader only divides by the root mean square, exactly as an RMS norm does. A reader can
+then project first and divide afterwards, which makes many different inputs cheap.
 
 Shapes: B prompts, S positions (from `start` on), D = d_model, H heads, d = d_head, V vocabulary.
 """
@@ -45,7 +45,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Run:
-    """What every source wrote in one plain run, from position `start` on, and the answer's logits."""
+    """Outputs of all sources in one plain run, from position `start` on, and the last position's logits."""
 
     tokens: Tensor  # [B, S_all]
     start: int  # first position that is stored; the earlier ones only as keys and values
@@ -58,7 +58,7 @@ class Run:
     patterns: list[Tensor]  # per layer [H, B, S, S_all] if asked for, else empty
 
     def without_sources(self) -> "Run":
-        """Return the run without what its sources wrote: all that a masked forward needs of the clean run."""
+        """Return the run without the outputs of sources, which a masked forward does not need."""
         return replace(self, heads=[], mlps=[], residual=[])
 
 
@@ -81,7 +81,7 @@ class Transformer:
     unembedding_bias: Tensor | None
 
     def centre(self, written: Tensor) -> Tensor:
-        """Take the mean off what is written to the residual stream, if the model's norm does so."""
+        """Subtract the mean from a source's output, if the model's norm is a layer norm."""
         return written - written.mean(-1, keepdim=True) if self.centred else written
 
     def embed(self, tokens: Tensor, start: int = 0) -> Tensor:
@@ -98,7 +98,7 @@ class Transformer:
         return torch.rsqrt(norm(stream).square() / stream.shape[-1] + self.eps).to(stream.dtype)
 
     def norm_pull(self, products: Tensor, scale: Tensor) -> Tensor:
-        """Return what the norm takes of a stream x off its gradient, as a multiple of x: ρ³ ⟨g, x W⟩ / D.
+        """Return the factor ρ³ ⟨g, x W⟩ / D by which the norm of a stream x subtracts x from its gradient.
 
         Args:
             products: ⟨g, x W⟩ of every token, for the gradient g of ρ x W.
@@ -114,7 +114,7 @@ class Transformer:
         """Let every head attend.
 
         Args:
-            layer: which block.
+            layer: index of the block.
             qkv: [3, H, B, S, d] projected inputs at positions `start` on, biases included.
             start: position of the first of them.
             prefix: keys and values [H, B, start, d] of the positions before.
@@ -141,7 +141,7 @@ class Transformer:
         return torch.bmm(pattern, v.flatten(0, 1)).view_as(q), by_head, k, v
 
     def mlp(self, layer: int, stream: Tensor) -> Tensor:
-        """Return what the MLP of `layer` writes, [..., D], when it reads `stream`, [..., D]."""
+        """Return the output of the MLP of `layer`, [..., D], for its input `stream`, [..., D]."""
         block = self.blocks[layer]
         normed = self._normed(stream, block.mlp_gain, block.mlp_shift)
         inner = _affine(normed, block.w_in, block.b_in)
@@ -158,7 +158,7 @@ class Transformer:
 
     @torch.no_grad()
     def run(self, tokens: Tensor, start: int = 0, patterns: bool = False) -> Run:
-        """Run the plain model on tokens [B, S_all] and keep what every source wrote from `start` on."""
+        """Run the plain model on tokens [B, S_all] and keep the outputs of all sources from `start` on."""
         stream = self.embed(tokens)
         kept = Run(tokens, start, stream[:, start:].clone(), [], [], [], [], stream, [])
         for layer in range(len(self.blocks)):
@@ -178,11 +178,11 @@ class Transformer:
     def finish(
         self, stream: Tensor, layer: int, start: int = 0, prefix: Sequence[tuple[Tensor, Tensor]] = ()
     ) -> Tensor:
-        """Return the logits [B, V] of a plain pass that goes on with the stream before `layer`.
+        """Return the logits [B, V] of a plain pass that continues from the stream before `layer`.
 
         Args:
             stream: [B, S, D] at positions `start` on.
-            layer: the first block to run; one more than there are goes straight to the logits.
+            layer: the first block to run; n_layers goes straight to the logits.
             prefix: per layer keys and values [H, B, start, d] of the positions before, as in `Run`.
         """
         for i in range(layer, len(self.blocks)):
@@ -201,7 +201,7 @@ class Transformer:
         return self.attend(layer, qkv, start, prefix)
 
     def written(self, layer: int, heads: Tensor) -> Tensor:
-        """Return what all heads of a layer write together, [B, S, D], for their outputs [H, B, S, d]."""
+        """Return the sum of what a layer's heads write, [B, S, D], for their outputs [H, B, S, d]."""
         block = self.blocks[layer]
         written = torch.bmm(heads.flatten(1, 2), block.out).sum(0) + block.out_bias
         return written.view(*heads.shape[1:3], -1)
@@ -227,7 +227,7 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def _unseen(start: int, n: int, window: int | None, like: Tensor) -> Tensor:
-    """Return 0 where a position may look and -inf where not, [1, n, start + n], for positions `start` on."""
+    """Return the attention mask, 0 or -inf, [1, n, start + n], for n queries at positions `start` on."""
     query = torch.arange(start, start + n, device=like.device).unsqueeze(-1)
     key = torch.arange(start + n, device=like.device)
     hidden = key > query
