@@ -1,1 +1,1 @@
-"""Instruments: what can be asked of a model, one folder each."""
+"""Instruments: the kinds of requests about a model, one folder each."""

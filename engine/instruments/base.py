@@ -1,4 +1,4 @@
-"""What an instrument is: one thing that can be asked of a model, from its request to the result of its run.
+"""The base class of instruments: a kind of request about a model, from the request to the result of its run.
 
 An instrument is one folder in `engine/instruments/` whose module `instrument.py` registers a class derived
 from `Instrument` under its kind:
@@ -6,8 +6,8 @@ from `Instrument` under its kind:
     @instruments.register("trace")
     class TraceInstrument(Instrument[Trace, TraceResult]): ...
 
-That module is imported with every listing of runs, so it imports torch, and what imports torch, only inside
-its methods.
+That module is imported with every listing of runs. So it imports torch, and modules that import torch, only
+inside its methods.
 """
 
 from abc import abstractmethod
@@ -35,20 +35,20 @@ Outcome = AnyRun | str  # the run of a part, or why there is none
 
 
 class CarryOut(Protocol):
-    """What carries out a request for a command, with progress on standard error; `engine.cli.carry_out`."""
+    """A function that carries out a request for a command; see `engine.cli.carry_out`."""
 
     def __call__(self, request: AnyRequest, store: RunStore, workers: int | None = None) -> AnyRun:
-        """Return the finished run of a request; with workers it goes through the queue, on so many."""
+        """Return the finished run of a request; if given, `workers` processes share its parts."""
         ...
 
 
 class Instrument(Kind, Generic[Asked, Answer]):
-    """One instrument.
+    """Base class of instruments.
 
     Attributes:
-        title: what the dashboard calls its runs.
-        order: where it stands among all instruments, in listings, the command line and `make runs`.
-        Request, Result: its classes, from which its files are read and the command line is made.
+        title: title of its runs in the dashboard.
+        order: sort key of the instruments in listings, on the command line and in `make runs`.
+        Request, Result: classes of its requests and results; the command line is made from the former.
         has_circuit: whether its runs have a graph of their own, with scores of every edge.
     """
 
@@ -58,33 +58,33 @@ class Instrument(Kind, Generic[Asked, Answer]):
     Result: ClassVar[type[Any]]
 
     def lane(self, asked: Asked, store: RunStore) -> Lane:
-        """Return which workers carry a request out: "short" ones what somebody waits for, in seconds."""
+        """Return the lane of a request in the queue: "short" for work of seconds that a user waits for."""
         return "long"
 
     @abstractmethod
     def complete(self, asked: Asked, store: RunStore) -> Asked:
-        """Return the request with everything filled in that decides its run: hashes, sizes, plain settings.
+        """Return the request with all fields that determine its run filled in: hashes, sizes, settings.
 
-        Nothing is loaded, so a wrong request is refused at once.
+        No model is loaded, so a wrong request is refused at once.
 
         Raises:
             RequestError: an unknown model, task, method, ablation or run; settings out of range.
         """
 
     def before(self, asked: Asked, store: RunStore) -> AnyRequest | None:
-        """Return what has to be carried out first, if anything; its run then stays for the next request.
+        """Return a request that has to be carried out first, if any; later requests share its run.
 
         Raises:
-            RequestError: the request cannot be carried out, as far as that is seen without the model.
+            RequestError: the request cannot be carried out, as far as this is known without the model.
         """
         return None
 
     def parts(self, asked: Asked, store: RunStore) -> list[AnyRequest]:
-        """Return the requests, not completed, by way of which a completed one is carried out."""
+        """Return the parts of a completed request, themselves not completed; [] if it has no parts."""
         return []
 
     def find(self, asked: Asked, bench: "Workbench", report: Report) -> "Found":
-        """Return what a completed request finds, if it has no parts.
+        """Return the findings of a completed request without parts.
 
         Raises:
             RequestError: the request cannot be carried out as written.
@@ -95,7 +95,7 @@ class Instrument(Kind, Generic[Asked, Answer]):
     def gather(
         self, asked: Asked, parts: Sequence[AnyRequest], outcomes: Sequence[Outcome], store: RunStore
     ) -> "Found":
-        """Return what the parts of a completed request come to; one of them at least has a run."""
+        """Return the findings of a completed request from its parts' outcomes, not all of them errors."""
         raise NotImplementedError
 
     @abstractmethod
@@ -104,14 +104,14 @@ class Instrument(Kind, Generic[Asked, Answer]):
 
     @abstractmethod
     def size(self, run: Run[Asked, Answer]) -> str:
-        """Return how much a run is about, in a few words."""
+        """Return the size of a run in a few words, such as its number of edges or prompts."""
 
     @abstractmethod
     def frame(self, run: Run[Asked, Answer]) -> "DataFrame":
-        """Return the numbers of a run as a table, as notebooks want them."""
+        """Return the numbers of a run as a table for notebooks."""
 
     def command(self) -> Callable[..., None] | None:
-        """Return the function that is its command; see `engine.instruments.command`."""
+        """Return the function of its command, or None; see `engine.instruments.command`."""
         return None
 
     def benches(self) -> dict[str, "Bench"]:
@@ -119,10 +119,10 @@ class Instrument(Kind, Generic[Asked, Answer]):
         return {}
 
     def ship(self, store: RunStore, carry_out: Callable[[AnyRequest], str]) -> None:
-        """Compute the runs that are shipped with the program, those that are not in `store` yet."""
+        """Compute those runs shipped with the program that are not in `store` yet."""
 
     def tables(self, store: RunStore) -> dict[str, str]:
-        """Return its tables in the README in Markdown, by name, made from the shipped runs."""
+        """Return its tables of the README by name, in Markdown, made from the shipped runs."""
         return {}
 
 

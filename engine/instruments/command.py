@@ -1,10 +1,10 @@
-"""How a command is made: its options are the fields of its request, as the form in the dashboard is.
+"""Commands, whose options are made from the fields of their requests, as are the dashboard's forms.
 
     @options_of("fields", Trace, "model task seed bos")
     def trace(carry_out: CarryOut, fields: Fields, json: Json = False) -> None: ...
 
-The function of a command gets the options of `fields` as a dictionary, ready for its request class. What
-carries the request out is supplied by the command line (`engine.cli`).
+The function of a command gets the options as a dictionary `fields`, ready for its request class. The command
+line (`engine.cli`) supplies `carry_out`.
 """
 
 import inspect
@@ -50,14 +50,15 @@ def options_of(
     renamed: Mapping[str, str] = MappingProxyType({}),
     otherwise: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[[Command], Command]:
-    """Decorate the function of a command with options made from fields; a list is given separated by commas.
+    """Return a decorator that adds options made from fields; lists are given separated by commas.
 
     Args:
-        parameter: of the function, which gets a dictionary of these fields; its options come first.
-        request: the class of the request, or of a part of it.
-        names: of the fields, in the order of the options; their descriptions are the help.
-        renamed: what the command line calls a field that is called otherwise there.
-        otherwise: what the command takes, in words, where one of these fields is not given; it gets None.
+        parameter: the function's parameter for the dictionary of these fields; its options come first.
+        request: class of the request, or of a part of it.
+        names: names of the fields, in the order of the options; their descriptions are the help.
+        renamed: names of options, by field, where they differ.
+        otherwise: description, by field, of the default that the function itself chooses; if the option is
+            not given, the function gets None.
     """
     options = [(name, renamed.get(name, name)) for name in names.split()]
 
@@ -76,7 +77,7 @@ def options_of(
 
 
 def supplied(command: Command, **values: Any) -> Command:
-    """Return a command with values for parameters that are no options."""
+    """Return a command with fixed values for parameters that are no options."""
 
     def run(**given: Any) -> None:
         command(**values, **given)
@@ -88,11 +89,11 @@ def split_settings(given: list[str], methods: bool = True) -> tuple[dict[str, st
     """Return the settings of the method and those of the ablation.
 
     Args:
-        given: KEY=VALUE of the method, ablation.KEY=VALUE of the ablation.
+        given: settings KEY=VALUE of the method and ablation.KEY=VALUE of the ablation.
         methods: whether there is a method; if not, all settings are the ablation's.
 
     Raises:
-        RequestError: one has another form.
+        RequestError: a setting has another form.
     """
     of_method: dict[str, str] = {}
     of_ablation: dict[str, str] = {}
@@ -108,7 +109,7 @@ def split_settings(given: list[str], methods: bool = True) -> tuple[dict[str, st
 
 
 def _option(name: str, field: FieldInfo, otherwise: str | None) -> inspect.Parameter:
-    """Return the option of a field; typer makes it from a parameter."""
+    """Return the option of a field as a function parameter, for typer."""
     kind, default = _kind(field.annotation), field.get_default(call_default_factory=True)
     about, required = field.description, field.is_required()
     if otherwise is not None:
@@ -128,12 +129,12 @@ def _option(name: str, field: FieldInfo, otherwise: str | None) -> inspect.Param
 
 
 def _about(field: FieldInfo, otherwise: str) -> str:
-    """Return the description of a field with something else to take where it is not given."""
+    """Return the description of a field with another default."""
     return re.sub(r"(; [^;]* if not given)?\.$", f"; {otherwise} if not given.", field.description or "")
 
 
 def _value(option: str, field: FieldInfo, given: Any, may_lack: bool) -> Any:
-    """Return what an option says of its field: as it was read, or the items of a list."""
+    """Return the value of an option for its field: the given value, or the items of a list."""
     if get_origin(field.annotation) is not list:
         return given
     if given is None:
@@ -153,7 +154,7 @@ def _value(option: str, field: FieldInfo, given: Any, may_lack: bool) -> Any:
 
 
 def _kind(annotation: Any) -> Any:
-    """Return the type that a command line reads: choices and lists as text, so that all are refused alike."""
+    """Return the type of an option; choices and lists are read as text and checked by the request."""
     if get_origin(annotation) is Annotated:
         return _kind(get_args(annotation)[0])
     if get_origin(annotation) in (Literal, list):
@@ -168,7 +169,7 @@ def _kind(annotation: Any) -> Any:
 def _signed(
     run: Command, command: Command, first: list[inspect.Parameter], without: Collection[str]
 ) -> Command:
-    """Let a function look like a command with other parameters, as typer reads them."""
+    """Give `run` the name, docstring and signature of a command with other parameters, for typer."""
     signature = inspect.signature(command)
     rest = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)

@@ -1,4 +1,4 @@
-"""What completing a request fills in: hashes of files, plain settings, sizes. Nothing is loaded."""
+"""Completion of requests: hashes of files, default settings, sizes. No model is loaded."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -31,7 +31,7 @@ def completed_task(asked: OfATaskT, since: str = "") -> OfATaskT:
     """Return a request with the hashes of its model and its task file.
 
     Args:
-        since: what is said of a file that has changed.
+        since: ending of the error message for a file that has changed.
 
     Raises:
         RequestError: there is no such model or task, or one of them has changed.
@@ -50,7 +50,7 @@ def completed_task(asked: OfATaskT, since: str = "") -> OfATaskT:
 
 
 def with_ablation(asked: OfATaskT) -> OfATaskT:
-    """Return a request with all settings of its ablation.
+    """Return a request with all settings of its ablation filled in.
 
     Raises:
         RequestError: there is no such ablation, or a setting is unknown or out of range.
@@ -79,7 +79,7 @@ def with_scores(store: RunStore, run_id: str) -> AnyRun:
     """Return a run that has scores of its own.
 
     Raises:
-        RequestError: no such run, or one without scores.
+        RequestError: there is no such run, or it has no scores.
     """
     run = store.get(run_id)
     if run.circuit is None:
@@ -90,7 +90,7 @@ def with_scores(store: RunStore, run_id: str) -> AnyRun:
 
 
 def constants_are_trained(asked: OfATask) -> bool:
-    """Return whether the ablation of a request has constants that are trained, which takes long."""
+    """Return whether the ablation of a request has trained constants, which take long to compute."""
     from engine.ablations.base import ablations
     from engine.ablations.optimal import Optimal
 
@@ -98,6 +98,6 @@ def constants_are_trained(asked: OfATask) -> bool:
 
 
 def about(request: Request) -> dict[str, str | None]:
-    """Return what a circuit says of itself."""
+    """Return the description of a circuit's origin: model, task, method and ablation."""
     facets = request.facets()
     return {name: (facets[name] or [None])[0] for name in ("model", "task", "method", "ablation")}

@@ -1,4 +1,4 @@
-"""Tables of results, as notebooks want them: one value a cell, intervals in columns of their own."""
+"""Tables of results for notebooks: one value per cell, intervals in columns of their own."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any

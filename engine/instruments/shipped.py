@@ -1,8 +1,8 @@
-"""What is computed once and shipped with the program, of the demo model; each instrument says how (`ship`).
+"""Shipped runs of the demo model, and helpers for computing them (`Instrument.ship`).
 
-Edge Pruning on the demo model; every circuit evaluated under every other ablation, and the importance of
-every node under every ablation, so that nothing has to be computed when they are looked at. Two of the tasks
-are one task asked in two ways, as in the case study of Edge Pruning (Bhaskar et al. 2024, section 5).
+They are circuits by Edge Pruning, each evaluated under every other ablation, the importance of every node
+under every ablation, and more, so that pages show them without computation. Two of the tasks are one task
+asked in two ways, as in the case study of Edge Pruning (Bhaskar et al. 2024, section 5).
 """
 
 import sys
@@ -65,14 +65,14 @@ MEASURED: tuple[tuple[tuple[str, ...], int | None], ...] = ((ASKED_TWICE, None),
 
 
 def shipped_discoveries(store: RunStore) -> list[AnyRun]:
-    """Return the runs of `SHIPPED` that are there, in its order."""
+    """Return the runs of `SHIPPED` that are in the store, in its order."""
     order = [(task, ablation) for task, ablation, _ in SHIPPED]
     runs = {_subject(run.request): run for run in store.list() if run.request.kind == "discover"}
     return [runs[subject] for subject in order if subject in runs]
 
 
 def other_ablations(own: str | None = None) -> list[str]:
-    """Return the names of all ablations but one."""
+    """Return the names of all ablations except `own`."""
     from engine.ablations.base import ablations
 
     return [name for name in ablations.names() if name != own]
@@ -86,8 +86,10 @@ def corruption_names() -> list[str]:
 
 
 def unless_refused(carry_out: Callable[[Request], str], request: Request) -> None:
-    """Carry out a request that may not be possible: a length that one prompt alone has leaves nothing to
-    resample."""
+    """Carry out a request, and ignore its refusal with a message on standard error.
+
+    Resampling, for example, is refused if a prompt is the only one of its length.
+    """
     try:
         carry_out(request)
     except RequestError as error:
@@ -97,12 +99,12 @@ def unless_refused(carry_out: Callable[[Request], str], request: Request) -> Non
 def shared_circuits(
     store: RunStore, tasks: Sequence[str], first: int | None
 ) -> Iterator[tuple[OfACircuit, list[Chosen]]]:
-    """Yield the requests of discoveries, and what is made of the circuits of all of them.
+    """Yield the requests of shipped discoveries, each with the combinations of the circuits of all of them.
 
     Args:
-        store: where the circuits are.
-        tasks: which circuits.
-        first: yield this many alone, in the order of `SHIPPED`.
+        store: the store of the discoveries.
+        tasks: the tasks whose discoveries are taken.
+        first: number of requests to yield, in the order of `SHIPPED`; None yields all.
     """
     runs = [run for run in shipped_discoveries(store) if run.request.task in tasks]
     parts = [Part(run=run.run_id, edges=run.request.edges) for run in runs]
@@ -111,7 +113,7 @@ def shared_circuits(
 
 
 def read_in(store: RunStore) -> dict[str, Any]:
-    """Return the circuit that a text is read in."""
+    """Return the circuit through which a text is read by lenses."""
     run = next(run for run in shipped_discoveries(store) if _subject(run.request) == READ_IN)
     return {"run": run.run_id, "edges": SIZES[4]}
 

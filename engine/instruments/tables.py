@@ -1,4 +1,4 @@
-"""What tables of the README have in common."""
+"""Helpers for the tables of the README."""
 
 from collections.abc import Sequence
 

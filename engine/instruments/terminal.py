@@ -1,4 +1,4 @@
-"""What commands print: progress on standard error, results on standard output."""
+"""Output of commands: progress on standard error, results on standard output."""
 
 import json
 import os
@@ -26,9 +26,9 @@ _LINE_SECONDS = 5  # between two lines of a log
 
 @contextmanager
 def progress() -> Generator[Report]:
-    """Give a `report` function that shows progress on standard error: a bar in a terminal, lines in a log.
+    """Yield a `report` function that shows progress on standard error: a bar in a terminal, lines in a log.
 
-    Within, whatever anything prints on standard output goes to standard error instead: only results go there.
+    Inside, everything printed on standard output goes to standard error, since only results go to the former.
     """
     sys.stdout.flush()
     saved = os.dup(1)
@@ -49,7 +49,7 @@ def progress() -> Generator[Report]:
 
 
 class _Lines:
-    """Reports to a log: a line now and then."""
+    """A `report` function for logs, which prints a line from time to time."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()

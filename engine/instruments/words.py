@@ -1,4 +1,4 @@
-"""How names are shown: the titles of tasks, ablations and methods, and short names of models."""
+"""Display texts: titles of tasks, ablations and methods, and short names of models."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from engine.runs.request import OfATask
 
 
 def title_of(kind: str, name: str) -> str:
-    """Return the title of a "task", an "ablation" or a "method"; of what is not known here, its name."""
+    """Return the title of a "task", an "ablation" or a "method"; for an unknown one, its name."""
     try:
         return _registry(kind).get(name).title
     except CircuitExplorerError:
@@ -28,7 +28,7 @@ def task_line(asked: OfATask) -> str:
 
 
 def circuit_size(circuit: Measured) -> str:
-    """Return how many edges of how many a circuit has."""
+    """Return a circuit's number of edges, and that of its graph, as text."""
     return f"{circuit.n_edges} of {circuit.n_edges_total} edges"
 
 

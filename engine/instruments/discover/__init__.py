@@ -1,1 +1,1 @@
-"""Discovery: scores of every edge of a model for a task, and the circuits of every size they rank."""
+"""Discovery: scores of every edge of a model for a task, and circuits of every size by their ranking."""

@@ -1,4 +1,4 @@
-"""What a discovery finds: a method's scores, and the circuits of every size they rank."""
+"""The findings of a discovery: a method's scores, and circuits of every size by their ranking."""
 
 import time
 from functools import cache
@@ -72,7 +72,7 @@ def discover(asked: Discover, bench: Workbench, report: Report) -> Found:
 
 
 def _constants_alone(asked: Discover, prepared: Prepared, store: RunStore, report: Report) -> Replacement:
-    """Return the constants of every source ablated alone: of a finished importance run, or trained now."""
+    """Return the constants of every source ablated alone, from a finished importance run or trained now."""
     same = asked.model_dump(exclude={"kind", "method", "settings", "edges", "sparsity", "sizes"})
     run_id = make_request("importance", **same).run_id()
     if run_id in store and prepared.trained is not None:
@@ -88,7 +88,7 @@ def _constants_alone(asked: Discover, prepared: Prepared, store: RunStore, repor
 def _path(
     evaluator: Evaluator, path: list[Step], report: Report, about: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Measure the circuits that a method chose itself, without their dangling edges."""
+    """Return the metrics of the circuits that a method chose itself, without dangling edges."""
     graph = evaluator.forward.graph
     points: list[dict[str, Any]] = []
     for done, step in enumerate(path):

@@ -53,7 +53,7 @@ class DiscoverInstrument(Instrument[Discover, CurveResult]):
         return task_line(asked)
 
     def size(self, run: Run[Discover, CurveResult]) -> str:
-        """Return how many edges of how many."""
+        """Return the circuit's number of edges, and that of the graph."""
         return circuit_size(run.result.summary)
 
     def frame(self, run: Run[Discover, CurveResult]) -> "DataFrame":

@@ -1,4 +1,4 @@
-"""What a discovery is asked for."""
+"""The request of a discovery."""
 
 from typing import Any, Literal
 

@@ -51,7 +51,7 @@ def evaluate(
 
 
 def _of_file(path: Path, model: str | None, edges: int | None) -> tuple[Circuit, dict[str, Any]]:
-    """Return the circuit in a file, and what the file says of the request to evaluate it."""
+    """Return the circuit in a file, and the fields of the request that the file gives."""
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
@@ -72,7 +72,7 @@ def _of_file(path: Path, model: str | None, edges: int | None) -> tuple[Circuit,
 def _of_run(
     circuit: str, ablation: str, edges: int | None, store: RunStore
 ) -> tuple[Circuit, dict[str, Any]]:
-    """Return the circuit of a run, and what the run says of the request to evaluate it."""
+    """Return the circuit of a run, and the fields of the request that the run gives."""
     run = open_run(store, circuit)
     kept = run.circuit_at(edges)
     same = ("model", "task", "qkv", "bos", "dtype", "seed")

@@ -1,4 +1,4 @@
-"""What an evaluation finds: the circuits of every size of a finished run, measured under another ablation."""
+"""The findings of an evaluation: a finished run's circuits of every size under another ablation."""
 
 import time
 from typing import Any
@@ -31,8 +31,8 @@ def evaluate_circuit(circuit: Circuit, asked: OfAGraph, report: Report) -> dict[
     """Return the metrics of one circuit, as `circuit-explorer evaluate` prints them.
 
     Args:
-        circuit: any circuit, for instance of a file.
-        asked: its model, task, ablation, split, number of prompts and seed are used.
+        circuit: any circuit, for instance from a file.
+        asked: a request, whose model, task, ablation, split, number of prompts and seed are used.
 
     Raises:
         RequestError: the circuit's graph is not the model's.

@@ -39,11 +39,11 @@ class EvaluateInstrument(Instrument[Evaluate, CurveResult]):
     Result = CurveResult
 
     def lane(self, asked: Evaluate, store: RunStore) -> Lane:
-        """Somebody waits for it, unless constants are trained for every size."""
+        """Return "short", unless constants are trained for every size."""
         return "long" if constants_are_trained(asked) else "short"
 
     def complete(self, asked: Evaluate, store: RunStore) -> Evaluate:
-        """Take over what the run evaluated is about; see the base class."""
+        """Copy fields of the evaluated run, and fill in hashes and settings; see the base class."""
         origin = with_scores(store, asked.circuit).request
         asked = asked.model_copy(update={name: getattr(origin, name) for name in SAME} | {"sparsity": None})
         since = f" since run '{asked.circuit}' was made"
@@ -60,7 +60,7 @@ class EvaluateInstrument(Instrument[Evaluate, CurveResult]):
         return task_line(asked)
 
     def size(self, run: Run[Evaluate, CurveResult]) -> str:
-        """Return how many edges of how many."""
+        """Return the circuit's number of edges, and that of the graph."""
         return circuit_size(run.result.summary)
 
     def frame(self, run: Run[Evaluate, CurveResult]) -> "DataFrame":

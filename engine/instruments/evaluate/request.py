@@ -1,4 +1,4 @@
-"""What an evaluation is asked for."""
+"""The request of an evaluation."""
 
 from typing import Literal
 
@@ -17,5 +17,5 @@ class Evaluate(OfACircuit, frozen=True):
 
     @property
     def origin(self) -> str:
-        """The run that is evaluated."""
+        """The id of the run that is evaluated."""
         return self.circuit

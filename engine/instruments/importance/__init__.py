@@ -1,1 +1,1 @@
-"""Importance: what is lost when each node alone is ablated, and its direct effect on the answer."""
+"""Importance: the loss when each node alone is ablated, and its direct effect on the answer."""

@@ -1,4 +1,4 @@
-"""Bench of importance: every component ablated alone."""
+"""The bench of importance: every component ablated alone."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +12,7 @@ PROMPTS_ABLATED = 4
 
 
 def importance(work: Workload) -> Callable[[], object]:
-    """Every component ablated alone; done with four of the prompts and weighed up."""
+    """Ablate every component alone; done with some of the prompts and extrapolated."""
     n, run = min(PROMPTS_ABLATED, len(work.batch.answers)), work.model.transformer.run
     whole, other = work.batch.clean, work.batch.replacement
     clean = run(whole.tokens[:n], whole.start).without_sources()

@@ -1,12 +1,12 @@
-"""How far two ablations agree on what matters, and how much of a gap an optimal constant leaves.
+"""Agreement of two ablations on the importance of components, and ratios of their loss gaps.
 
 Δ(A, x) is the ablation loss gap of a component A under an ablation x, in nats (Li & Janson 2024,
 2409.09951, section 2). Two ablations are compared over all components, as in the paper's scatter plots and
 Table 1: by the rank correlation of Δ, the Pearson correlation of log Δ, and the ratios Δ_optimal / Δ_x.
 
 The paper gives no intervals. Here they come from a bootstrap over prompts: every ablation is measured on the
-same prompts, so all of them are resampled together. They say how much hangs on the choice of prompts; the
-components are all there are, and are not resampled.
+same prompts, so all are resampled together. The intervals show the uncertainty from the choice of prompts.
+The components are not resampled, since all of them are measured.
 """
 
 from collections.abc import Callable
@@ -30,8 +30,8 @@ class Gaps:
     """Δ of every component under one ablation.
 
     Attributes:
-        mean: over prompts, [n], nats; nan where a component was not measured.
-        resampled: means over resampled prompts, [RESAMPLES, n]; None where prompts are not known one by one.
+        mean: means over prompts, [n], in nats; nan where a component was not measured.
+        resampled: means over resampled prompts, [RESAMPLES, n]; None where per-prompt values are unknown.
     """
 
     mean: Numbers
@@ -40,13 +40,13 @@ class Gaps:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two ablations agree.
+    """The agreement of two ablations.
 
     Attributes:
         spearman, pearson: rank correlation of Δ, and correlation of log Δ; None where undefined.
-        spearman_ci, pearson_ci: 95 % over prompts.
-        n: components that both measured, which are ranked.
-        n_log: those of them above `LEAST` under both, whose logarithms are correlated.
+        spearman_ci, pearson_ci: 95 % intervals over prompts.
+        n: number of components measured under both, which are ranked.
+        n_log: number of these with Δ above `LEAST` under both, whose logarithms are correlated.
     """
 
     spearman: float | None
@@ -63,10 +63,10 @@ class Ratios:
 
     Attributes:
         values: [n]; nan where Δ_b is not above `LEAST`, or one of the two was not measured.
-        median, quartiles: over components, those that have a ratio; None if none has.
-        share: of these components, those with Δ_a ≤ Δ_b.
-        median_ci, share_ci: 95 % over prompts.
-        n: components that have a ratio.
+        median, quartiles: over the components that have a ratio; None if none has.
+        share: share of these components with Δ_a ≤ Δ_b.
+        median_ci, share_ci: 95 % intervals over prompts.
+        n: number of components that have a ratio.
     """
 
     values: Numbers
@@ -79,11 +79,11 @@ class Ratios:
 
 
 def gaps(mean: Numbers, kl: Numbers | None = None) -> Gaps:
-    """Return the gaps of components with their resamples.
+    """Return the gaps of components with their bootstrap resamples.
 
     Args:
-        mean: [n], nats.
-        kl: [n, n_prompts], of every component and prompt; all ablations compared have the same prompts.
+        mean: [n], in nats.
+        kl: [n, n_prompts], of every component and prompt; the prompts must be the same for all ablations.
     """
     if kl is None or kl.shape[1] < 2:
         return Gaps(mean)
@@ -166,5 +166,5 @@ def _share(first: Numbers, second: Numbers) -> Numbers:
 
 
 def _least(mean: Numbers) -> Numbers:
-    """Return the means with 0 where there is none."""
+    """Return the means, with 0 in place of nan."""
     return np.nan_to_num(mean, nan=0.0, posinf=0.0)

@@ -1,4 +1,4 @@
-"""What importance finds: every node ablated alone, and its direct effect on the answer."""
+"""The findings of importance: every node ablated alone, and its direct effect on the answer."""
 
 import time
 
@@ -12,7 +12,7 @@ from engine.workbench.shown import with_prompts
 
 
 def importance(asked: Importance, bench: Workbench, report: Report) -> Found:
-    """Measure every node: what is lost when it alone is ablated, and its direct effect on the answer."""
+    """Measure every node: the loss when it alone is ablated, and its direct effect on the answer."""
     prepared = bench.prepare(asked)
     evaluator, began = prepared.evaluator(asked), time.perf_counter()
     if prepared.trained is None:

@@ -32,7 +32,7 @@ class ImportanceInstrument(Instrument[Importance, ImportanceResult]):
     Result = ImportanceResult
 
     def lane(self, asked: Importance, store: RunStore) -> Lane:
-        """Somebody waits for it, unless constants are trained for every node."""
+        """Return "short", unless constants are trained for every node."""
         return "long" if constants_are_trained(asked) else "short"
 
     def complete(self, asked: Importance, store: RunStore) -> Importance:
@@ -51,7 +51,7 @@ class ImportanceInstrument(Instrument[Importance, ImportanceResult]):
         return task_line(asked)
 
     def size(self, run: Run[Importance, ImportanceResult]) -> str:
-        """Return that every node was ablated."""
+        """Return "every node"."""
         return "every node"
 
     def frame(self, run: Run[Importance, ImportanceResult]) -> "DataFrame":

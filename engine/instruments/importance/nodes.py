@@ -1,13 +1,13 @@
-"""What each node does: how much is lost when it alone is ablated, and what it writes towards the answer.
+"""The loss when each node alone is ablated, and each node's direct effect on the answer.
 
 Importance is the ablation loss gap of a single component (Li & Janson 2024, 2409.09951, section 2): the KL
-from the full model to the model in which everything the node writes is replaced. Nothing before the node
-changes, so a pass goes on from there with the stream that the full model had, all heads of a layer at once.
+from the full model to the model in which the node's output is replaced. Nothing before the node changes, so a
+pass continues from there with the full model's residual stream, for all heads of a layer at once.
 
-The direct effect is direct logit attribution (Elhage et al. 2021): the logits are linear in what the nodes
-write at the last position once the final norm's scale is held at the full model's, so each node's part in an
-answer's logit is the product of what it wrote with that answer's direction. The parts of all nodes and of the
-biases add up to the logit.
+The direct effect is direct logit attribution (Elhage et al. 2021). With the final norm's scale fixed at the
+full model's, the logits are linear in the nodes' outputs at the last position. So each node's part in an
+answer's logit is the inner product of its output with the answer's direction. The parts of all nodes and of
+the biases add up to the logit.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ from engine.workbench.evaluation import Evaluator, ends
 
 
 def node_importance(evaluator: Evaluator, report: Report) -> tuple[dict[str, Any], dict[str, Numbers]]:
-    """Return what a result says of every node that writes, and per-prompt values.
+    """Return the summaries of every source for the result, and the per-prompt values.
 
     Returns:
         {"nodes": {node: {"kl", the task's metric (full model less ablated), "answer", "wrong_answer"
@@ -65,7 +65,7 @@ def direct_effects(evaluator: Evaluator, batch: int) -> Numbers:
     """Return every source's part in the mean logit of the answers and of the wrong answers.
 
     Args:
-        batch: which of the evaluator's batches.
+        batch: index of one of the evaluator's batches.
 
     Returns:
         float32 [n_sources, B, 2], in logits.

@@ -1,4 +1,4 @@
-"""What importance is asked for."""
+"""The request of importance."""
 
 from typing import Literal
 

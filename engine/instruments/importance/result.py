@@ -1,4 +1,4 @@
-"""What importance results in."""
+"""The result of importance."""
 
 from engine.instruments.importance.request import Importance
 from engine.runs.record import Estimate, MeasuredResult

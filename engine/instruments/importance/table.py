@@ -1,4 +1,4 @@
-"""The README's table of what components cost under each ablation."""
+"""The README's table of ablation loss gaps of components under each ablation."""
 
 import numpy as np
 
@@ -11,8 +11,10 @@ PUBLISHED = {"zero": 11.1, "mean": 33.0, "resample": 17.7}
 
 
 def gaps_table(store: RunStore) -> str:
-    """Return what components cost under each ablation on each shipped task, and what optimal constants leave
-    of it: medians over heads and MLPs, in Markdown."""
+    """Return the table of Δ under each ablation on each shipped task, and of the ratios to optimal ablation.
+
+    Both are medians over heads and MLPs; the table is in Markdown.
+    """
     names = ("optimal", *PUBLISHED)
     runs = shipped(store, "importance")
     rows: list[list[str]] = []

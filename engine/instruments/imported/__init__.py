@@ -1,1 +1,1 @@
-"""Import: the circuits of every size that a circuit file ranks, measured here."""
+"""Import: measurement of circuits of every size by the ranking of a circuit file."""

@@ -1,4 +1,4 @@
-"""What an import finds: the circuits of every size that a circuit file ranks."""
+"""The findings of an import: circuits of every size by the ranking of a circuit file."""
 
 import time
 

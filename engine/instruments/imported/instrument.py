@@ -31,11 +31,11 @@ class ImportInstrument(Instrument[Import, CurveResult]):
     has_circuit = True
 
     def lane(self, asked: Import, store: RunStore) -> Lane:
-        """Somebody waits for it, unless constants are trained for every size."""
+        """Return "short", unless constants are trained for every size."""
         return "long" if constants_are_trained(asked) else "short"
 
     def complete(self, asked: Import, store: RunStore) -> Import:
-        """Fill in hashes, and the size that the file's circuit has; see the base class."""
+        """Fill in hashes and the size of the file's circuit; see the base class."""
         edges = ranking(kept_circuit(store, asked.circuit)).edges
         asked = asked.model_copy(update={"edges": edges, "sparsity": None})
         return with_ablation(completed_task(asked))
@@ -51,7 +51,7 @@ class ImportInstrument(Instrument[Import, CurveResult]):
         return task_line(asked)
 
     def size(self, run: Run[Import, CurveResult]) -> str:
-        """Return how many edges of how many."""
+        """Return the circuit's number of edges, and that of the graph."""
         return circuit_size(run.result.summary)
 
     def frame(self, run: Run[Import, CurveResult]) -> "DataFrame":

@@ -1,4 +1,4 @@
-"""What an import is asked for."""
+"""The request of an import."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ class Import(OfACircuit, frozen=True):
     """Measure an imported circuit file at every size that its scores give.
 
     Attributes:
-        circuit: sha256 of the circuit, which lies among the imports (`engine.runs.imports`).
+        circuit: sha256 of the circuit, which is kept among the imports (`engine.runs.imports`).
     """
 
     kind: Literal["import"] = "import"

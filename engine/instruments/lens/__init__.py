@@ -1,1 +1,1 @@
-"""Lenses: trained once a model, and read on texts."""
+"""Lenses: trained once per model, and applied to texts."""

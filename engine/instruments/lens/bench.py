@@ -1,7 +1,7 @@
 """Benches of training lenses: one step of the OCA lens for every start layer at once.
 
-The plain run and what the model says are there before, as in the other benches. All 12 start layers take 78
-MLPs forward and back and 12 unembeddings forward and back; frozen weights get no gradient.
+The plain run and the model's predictions are computed beforehand, as in the other benches. All 12 start
+layers take 78 MLPs forward and back and 12 unembeddings forward and back; frozen weights get no gradient.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from engine.workbench.workload import Bench, Workload
 
 
 def oca_step(work: Workload, first: int = 0) -> Callable[[], object]:
-    """One training step of the OCA lens, forward, backward and update, on all positions from `first` on."""
+    """Take one training step of the OCA lens (forward, backward, update) on all positions from `first` on."""
     transformer, lens = work.model.transformer, lenses.get("oca")
     tokens = work.batch.clean.tokens
     places = all_places(work.model.shape, False)
@@ -36,7 +36,7 @@ def oca_step(work: Workload, first: int = 0) -> Callable[[], object]:
 
 
 def oca_step_last(work: Workload) -> Callable[[], object]:
-    """The same at the last position alone."""
+    """Take one training step of the OCA lens at the last position alone."""
     return oca_step(work, work.batch.clean.tokens.shape[1] - 1)
 
 

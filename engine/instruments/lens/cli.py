@@ -61,7 +61,7 @@ def lens(
 
 
 def _table(run: Run[ReadText, ReadTextResult], name: str, rows: list[int], top: int) -> dict[str, Any]:
-    """Return tokens, and for some rows their layer, KL and predictions of every token."""
+    """Return the tokens and, for some rows, the layer, and KL and predictions at every token."""
     places, words = run.result.places, run.result.words
     kl, ids, p = (run.tensors[f"{key}.{name}"] for key in ("kl", "top_ids", "top_p"))
     return {

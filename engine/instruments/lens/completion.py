@@ -1,4 +1,4 @@
-"""Complete requests of lenses; nothing is loaded, wrong ones fail at once."""
+"""Completion of requests of lenses. No model is loaded, so wrong requests fail at once."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from engine.tasks.user_file import file_hash
 
 
 def completed_lenses(asked: TrainLenses) -> TrainLenses:
-    """Return a request to train lenses with everything filled in that decides its run.
+    """Return a request to train lenses with all fields filled in that determine its run.
 
     Raises:
-        RequestError: unknown model; settings that the model cannot have; a file that is not there or has
+        RequestError: unknown model; settings that the model cannot have; a file that is missing or has
             changed.
     """
     digest, shape = _model(asked)
@@ -29,7 +29,7 @@ def completed_lenses(asked: TrainLenses) -> TrainLenses:
 
 
 def completed_reading(asked: ReadText, store: RunStore) -> ReadText:
-    """Return a request to read a text with everything filled in that decides its run.
+    """Return a request to read a text with all fields filled in that determine its run.
 
     Raises:
         RequestError: unknown model, lens, node, circuit or run; settings that the model cannot have.
@@ -51,15 +51,15 @@ def completed_reading(asked: ReadText, store: RunStore) -> ReadText:
 
 
 def default_training(asked: ReadText) -> TrainLenses:
-    """Return the request, completed, that trains the lenses of a model with default settings."""
+    """Return the completed request that trains the lenses of a reading's model with default settings."""
     return completed_lenses(TrainLenses(model=asked.model, dtype=asked.dtype, lens_training=LensTraining()))
 
 
 def completed_training(settings: LensTraining, shape: ModelShape) -> LensTraining:
-    """Return settings with what the model allows filled in: length, middle, and hashes of files.
+    """Return settings with length and middle filled in by the model's sizes, and with hashes of files.
 
     Raises:
-        RequestError: the model cannot have them; a file that is not there or has changed.
+        RequestError: settings that the model cannot have; a file that is missing or has changed.
     """
     length = min(LENGTH, shape.n_ctx) if settings.length is None else settings.length
     if length > shape.n_ctx:
@@ -113,7 +113,7 @@ def _model(asked: Request) -> tuple[str, ModelShape]:
 
 
 def _trained(asked: ReadText, reading: Reading, store: RunStore) -> str | None:
-    """Return the id of the run that trained the lenses, or will; None where nothing asked for is trained."""
+    """Return the id of the run that trains the lenses, finished or not; None if none has parameters."""
     if not any(lenses.get(name).has_parameters for name in reading.lenses):
         return None
     default = default_training(asked).run_id()

@@ -1,4 +1,4 @@
-"""What lenses say of a text as a table."""
+"""Predictions of lenses on a text as a table."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""Lenses, trained and reading; see `engine.instruments.base`."""
+"""The instruments of lenses: training, and reading texts; see `engine.instruments.base`."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ class TrainLensesInstrument(Instrument[TrainLenses, TrainLensesResult]):
     Result = TrainLensesResult
 
     def complete(self, asked: TrainLenses, store: RunStore) -> TrainLenses:
-        """Fill in hashes and what the model allows; see the base class."""
+        """Fill in hashes and settings by the model's sizes; see the base class."""
         from engine.instruments.lens.completion import completed_lenses
 
         return completed_lenses(asked)
@@ -47,11 +47,11 @@ class TrainLensesInstrument(Instrument[TrainLenses, TrainLensesResult]):
         return f"lenses · {model_name(asked.model)}"
 
     def size(self, run: Run[TrainLenses, TrainLensesResult]) -> str:
-        """Return how many lenses were trained, and measured on how many texts."""
+        """Return the number of trained lenses, and of texts that they were measured on."""
         return f"{len(run.result.lenses)} lenses, measured on {run.result.n_texts} texts"
 
     def frame(self, run: Run[TrainLenses, TrainLensesResult]) -> "DataFrame":
-        """Return a row for every lens and place: how far it is from the model, with intervals."""
+        """Return a row for every lens and place: its distances from the model, with intervals."""
         return frame(
             {"lens": name, "place": place}
             | estimate_columns({"kl": kl, "cross_entropy": cross_entropy, "entropy": entropy})
@@ -85,7 +85,7 @@ class ReadTextInstrument(Instrument[ReadText, ReadTextResult]):
     Result = ReadTextResult
 
     def lane(self, asked: ReadText, store: RunStore) -> Lane:
-        """Somebody waits for it."""
+        """Return "short"."""
         return "short"
 
     def complete(self, asked: ReadText, store: RunStore) -> ReadText:
@@ -111,12 +111,12 @@ class ReadTextInstrument(Instrument[ReadText, ReadTextResult]):
         return f"{quoted(asked.lens.text)} · {model_name(asked.model)}"
 
     def size(self, run: Run[ReadText, ReadTextResult]) -> str:
-        """Return how long the text is, and by how many lenses it was read."""
+        """Return the length of the text in tokens, and the number of lenses."""
         n, by = len(run.result.tokens), len(run.result.lenses)
         return f"{n} tokens, {by} {'lens' if by == 1 else 'lenses'}"
 
     def frame(self, run: Run[ReadText, ReadTextResult]) -> "DataFrame":
-        """Return a row for every lens, place and token: the word said, and how far it is from the model."""
+        """Return a row for every lens, place and token: the top word, and distances from the model."""
         from engine.instruments.lens.frame import reading_frame
 
         return reading_frame(run)
@@ -128,7 +128,7 @@ class ReadTextInstrument(Instrument[ReadText, ReadTextResult]):
         return lens
 
     def ship(self, store: RunStore, carry_out: Callable[[AnyRequest], str]) -> None:
-        """Let the lenses of the demo model read texts, one of them in a circuit, too."""
+        """Read texts by the demo model's lenses, one of them also through a circuit."""
         from engine.instruments.shipped import MODEL, READ, read_in
 
         for reading in (*READ, READ[1] | {"circuit": read_in(store)}):

@@ -1,4 +1,4 @@
-"""What reading finds: one text read by several lenses."""
+"""The findings of a reading: one text read by several lenses."""
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from engine.workbench.ready import Workbench
 
 
 def read_text(asked: ReadText, bench: Workbench, report: Report) -> Found:
-    """Return what the lenses say, with the parameters of the run that trained them.
+    """Return the predictions of lenses, with the parameters of the run that trained them.
 
     Raises:
         RequestError: the text is too long, a word is no single token, the lenses' run does not fit.
@@ -88,7 +88,7 @@ def parameters_of(model: Model, run: AnyRun, name: str, lens: Lens, places: list
     """Return a lens's parameters at some places, from the run that trained it.
 
     Raises:
-        RequestError: the run has none of this lens or place, or they do not fit the model.
+        RequestError: the run lacks parameters of this lens or place, or they do not fit the model.
     """
     trained_places = all_places(model.shape, bool(_settings(run).middle))
     if missing := [place.name for place in places if place not in trained_places]:
@@ -118,7 +118,7 @@ def _streams(
     store: RunStore,
     report: Report,
 ) -> Streams:
-    """Return the streams of the text as it runs plainly, with nodes ablated, or through a circuit."""
+    """Return the streams of the text in a plain run, with nodes ablated, or through a circuit."""
     reading, row = asked.lens, torch.tensor([tokens], device=model.device)
     if not (reading.ablated or reading.circuit):
         return read_streams(model.transformer, row, places)
@@ -131,8 +131,7 @@ def _streams(
 
 
 def before_reading(asked: ReadText, store: RunStore) -> Request | None:
-    """Return the request that has to be carried out first: the training of the lenses, if they are not
-    trained yet.
+    """Return the request that trains the lenses, if they are not trained yet; else None.
 
     Raises:
         RequestError: the text is too long, or a word is no single token.

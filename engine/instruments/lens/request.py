@@ -1,4 +1,4 @@
-"""What lenses are asked for: to be trained, and to read a text."""
+"""The requests of lenses: to train them, and to read a text."""
 
 from typing import Any, ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""What lenses result in: trained, and after reading a text."""
+"""The results of training lenses, and of reading a text."""
 
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ Place = Annotated[str, Field(pattern=r"^[0-9]{1,4}(-mid)?$")]
 
 
 class LensMeasured(Form):
-    """A lens over texts held out, at every place in nats, and how many numbers it has."""
+    """Metrics of a lens on held-out texts at every place, in nats, and its number of parameters."""
 
     parameters: Count
     kl: list[Estimate]
@@ -23,7 +23,7 @@ class LensMeasured(Form):
 
 
 class Faithful(Form):
-    """How far a lens reacts as the model does when the stream at a place is changed; 1 is just as it does."""
+    """Agreement of a lens's and the model's reactions to changes of the stream at a place; 1 is perfect."""
 
     lens: str
     place: str
@@ -38,13 +38,13 @@ class Faithful(Form):
 class TrainLensesResult(Record):
     """The lenses of a model, by name; arrays "kl.<lens>" [n_texts, n_places] and "<lens>.<parameter>".
 
-    Each lens was trained on some texts, chosen by others (validation) and measured on `n_texts` more, held
-    out from both.
+    Each lens was trained on some texts, selected on others (validation) and measured on `n_texts` further
+    ones, held out from both.
 
     Attributes:
-        texts: in words, what texts were used.
-        length: of a text, in tokens, at most.
-        positions: how many count, of each kind of text.
+        texts: description of the texts.
+        length: largest length of a text, in tokens.
+        positions: number of positions that count, by kind of text.
     """
 
     texts: str
@@ -70,7 +70,7 @@ class TrainLensesResult(Record):
         return None
 
     def arrays(self, request: TrainLenses, shapes: Shapes, graph: Graph | None) -> Shapes:
-        """Return the shapes of what a page reads; parameters are checked when they are used."""
+        """Return the shapes of the arrays that pages read; parameters are checked when they are used."""
         return shapes_of_training(self.lenses, self.n_texts, len(self.places))
 
 
@@ -78,9 +78,9 @@ class ReadTextResult(Record):
     """One text read by lenses; for its arrays see `engine.lenses.reading`.
 
     Attributes:
-        places: the rows of the arrays, the output last.
-        words: texts of the token ids among the arrays.
-        trained: the run that trained the lenses.
+        places: names of the rows of the arrays, with the output last.
+        words: texts of the token ids in the arrays.
+        trained: id of the run that trained the lenses.
     """
 
     integers = INTEGERS
@@ -100,6 +100,6 @@ class ReadTextResult(Record):
         return None
 
     def arrays(self, request: ReadText, shapes: Shapes, graph: Graph | None) -> Shapes:
-        """Return the shapes of what lenses say; see the base class."""
+        """Return the shapes of the lenses' arrays; see the base class."""
         rows = (len(self.places), len(self.tokens))
         return shapes_of_reading(self.lenses, *rows, len(self.raced))

@@ -5,7 +5,7 @@ from engine.runs.store import RunStore
 
 
 def lenses_table(store: RunStore) -> str:
-    """Return how far each shipped lens is from the model before every layer, in Markdown."""
+    """Return the KL of each shipped lens to the model before every layer, in Markdown."""
     runs = shipped(store, "train-lenses")
     if not runs:
         return ""

@@ -1,6 +1,6 @@
-"""What training lenses finds: every lens of a model trained, and measured on texts held out.
+"""The findings of training lenses: trained parameters of every lens, and metrics on held-out texts.
 
-Validation texts choose what is kept of each training; others are measured and test faithfulness.
+Validation texts select the parameters that are kept; held-out texts serve for metrics and for faithfulness.
 """
 
 from dataclasses import replace
@@ -30,7 +30,7 @@ EVALUATION_SEED = 0  # of the intervals
 
 
 def train_lenses(asked: TrainLenses, bench: Workbench, report: Report) -> Found:
-    """Return trained parameters, "<lens>.<parameter>", and how near each lens comes to the model.
+    """Return the trained parameters ("<lens>.<parameter>"), and the distances of the lenses from the model.
 
     Raises:
         RequestError: the file of texts cannot be used.
@@ -116,7 +116,7 @@ def train_lenses(asked: TrainLenses, bench: Workbench, report: Report) -> Found:
 
 
 def _in_order(settings: LensTraining) -> list[str]:
-    """Return the names of all lenses, those that learn from another after it."""
+    """Return the names of all lenses, those that learn from another lens last."""
     names = [*LENSES, *(name for name in lenses.names() if name not in LENSES)]
 
     def learns_from_another(name: str) -> bool:
@@ -127,7 +127,7 @@ def _in_order(settings: LensTraining) -> list[str]:
 
 
 def _estimates(values: Numbers) -> dict[str, list[dict[str, Any]]]:
-    """Return every metric at every place with its interval over texts, of values [n_texts, P, 3]."""
+    """Return every metric at every place with its interval over texts, for values [n_texts, P, 3]."""
     of_metric = np.moveaxis(values.astype(np.float64), 2, 0)
     return {
         metric: [estimate(column, EVALUATION_SEED) for column in of_metric[i].T]
@@ -136,6 +136,6 @@ def _estimates(values: Numbers) -> dict[str, list[dict[str, Any]]]:
 
 
 def basis_shapes(model: Model, places: list[Place]) -> Basis:
-    """Return a basis without numbers, whose parameters tell shapes alone."""
+    """Return a basis on the meta device, for parameters of which only the shapes are needed."""
     d, layers = model.shape.d_model, model.shape.n_layers
     return Basis(model.transformer, places, torch.empty((layers, d), device="meta"))

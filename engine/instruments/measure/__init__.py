@@ -1,1 +1,1 @@
-"""Measurement: circuits made of others, one by one."""
+"""Measurement: metrics of circuits made of others."""

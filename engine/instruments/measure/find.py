@@ -1,4 +1,4 @@
-"""What a measurement finds: the metrics of every circuit that it names."""
+"""The findings of a measurement: the metrics of every circuit of its request."""
 
 import time
 from typing import Any

@@ -32,11 +32,11 @@ class MeasureInstrument(Instrument[Measure, MeasureResult]):
     Result = MeasureResult
 
     def lane(self, asked: Measure, store: RunStore) -> Lane:
-        """Somebody waits for it: a prompt that was typed, an edge that was clicked. Constants take longer."""
+        """Return "short", unless constants are trained."""
         return "long" if constants_are_trained(asked) else "short"
 
     def complete(self, asked: Measure, store: RunStore) -> Measure:
-        """Fill in hashes and settings, and see that the circuits are there; see the base class."""
+        """Fill in hashes and settings, and check that the circuits exist; see the base class."""
         graph = graph_of(asked)
         for chosen in asked.circuits:
             chosen_edges(chosen, graph, store)
@@ -53,7 +53,7 @@ class MeasureInstrument(Instrument[Measure, MeasureResult]):
         return task_line(asked)
 
     def size(self, run: Run[Measure, MeasureResult]) -> str:
-        """Return how many edges of how many the first circuit has."""
+        """Return the first circuit's number of edges, and that of the graph."""
         return circuit_size(run.result.summary)
 
     def frame(self, run: Run[Measure, MeasureResult]) -> "DataFrame":
@@ -61,7 +61,7 @@ class MeasureInstrument(Instrument[Measure, MeasureResult]):
         return metrics_frame(run.result.curve)
 
     def ship(self, store: RunStore, carry_out: Callable[[AnyRequest], str]) -> None:
-        """Measure what circuits share: of one task asked in two ways, and of one under three ablations."""
+        """Measure combined circuits: of one task asked in two ways, and of one task under three ablations."""
         from engine.instruments.shipped import MEASURED, shared_circuits
 
         for tasks, first in MEASURED:

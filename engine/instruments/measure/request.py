@@ -1,4 +1,4 @@
-"""What a measurement is asked for."""
+"""The request of a measurement."""
 
 from typing import Annotated, Literal
 
@@ -14,8 +14,8 @@ class Measure(OfAGraph, frozen=True):
     """Measure circuits made of others, one by one.
 
     Attributes:
-        circuits: the circuits; their names are different.
-        pairs: typed by the user, to be measured on instead of the task's prompts.
+        circuits: the circuits, with distinct names.
+        pairs: prompts typed by the user, to measure on instead of the task's prompts.
     """
 
     kind: Literal["measure"] = "measure"
@@ -23,5 +23,5 @@ class Measure(OfAGraph, frozen=True):
     pairs: Annotated[list[OwnPair], Later()] = Field(default=[], max_length=64)
 
     def measured_runs(self) -> list[str]:
-        """Return the runs that the circuits are made of."""
+        """Return the ids of the runs that the circuits are made of."""
         return [part.run for chosen in self.circuits for part in chosen.parts]

@@ -1,4 +1,4 @@
-"""What a measurement results in."""
+"""The result of a measurement."""
 
 from typing import Annotated
 
@@ -35,5 +35,5 @@ class MeasureResult(MeasuredResult):
         return self.summary
 
     def named(self, name: str) -> NamedPoint:
-        """Return the metrics of a circuit by its name; StopIteration if there is none."""
+        """Return the metrics of a circuit by its name; raise StopIteration if there is none."""
         return next(point for point in self.curve if point.name == name)

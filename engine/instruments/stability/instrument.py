@@ -40,7 +40,7 @@ class StabilityInstrument(Instrument[Stability, StabilityResult]):
     Result = StabilityResult
 
     def complete(self, asked: Stability, store: RunStore) -> Stability:
-        """Take over what the discovery is about; see the base class."""
+        """Copy fields of the discovery, and fill in hashes and settings; see the base class."""
         origin = with_scores(store, asked.circuit).request
         if origin.kind != "discover" or origin.held_out:
             raise RequestError(
@@ -64,7 +64,7 @@ class StabilityInstrument(Instrument[Stability, StabilityResult]):
     def gather(
         self, asked: Stability, parts: Sequence[AnyRequest], outcomes: Sequence[Outcome], store: RunStore
     ) -> "Found":
-        """Return how the repeats came out."""
+        """Return the metrics of the repeats; see the base class."""
         from engine.instruments.stability.parts import gather
 
         return gather(asked, parts, outcomes, store)
@@ -74,7 +74,7 @@ class StabilityInstrument(Instrument[Stability, StabilityResult]):
         return task_line(asked)
 
     def size(self, run: Run[Stability, StabilityResult]) -> str:
-        """Return how many repeats there are."""
+        """Return the number of repeats."""
         return f"{len(run.result.repeats)} repeats"
 
     def frame(self, run: Run[Stability, StabilityResult]) -> "DataFrame":

@@ -1,8 +1,8 @@
-"""How much of a circuit is chance: the same discovery with other seeds, and without some of its templates.
+"""Stability of a circuit: the same discovery with other seeds, and with some templates held out.
 
-A seed decides the training prompts and everything random in the method. For the second question the task's
-templates are parted; the discovery is repeated without those of each part, and its circuit measured on them
-alone, beside the circuit that was found with them.
+The seed determines the training prompts and all randomness of the method. For held-out templates, the task's
+templates are split into parts. For each part, the discovery is repeated without its templates, and the new
+circuit is measured on these templates alone, beside the original circuit.
 """
 
 from collections.abc import Sequence
@@ -28,8 +28,12 @@ ORIGIN = "the circuit"  # what the measurement of the circuit itself is called
 
 
 def parts(asked: Stability, store: RunStore) -> list[Request]:
-    """Return a discovery for every other seed, and for every part of the templates a discovery without them
-    and a measurement of the circuit itself on them."""
+    """Return the requests of the repeats.
+
+    These are a discovery for every other seed and, for every part of the templates, a discovery without them
+    and
+    a measurement of the circuit itself on them.
+    """
     plan, origin = asked.stability, store.get(asked.circuit)
     discovery: OfACircuit = origin.request
     again = discovery.model_copy(update={"edges": asked.edges, "sparsity": None, "sizes": [asked.edges]})
@@ -47,7 +51,7 @@ def parts(asked: Stability, store: RunStore) -> list[Request]:
 
 
 def gather(asked: Stability, parts: Sequence[Request], outcomes: Sequence[Outcome], store: RunStore) -> Found:
-    """Return how the repeats came out, and how many of them keep each edge."""
+    """Return the metrics and overlaps of the repeats, and the share of circuits that keep each edge."""
     repeats: list[dict[str, Any]] = []
     folds: list[dict[str, Any]] = []
     circuits = {asked.circuit: store.get(asked.circuit).circuit_at()}
@@ -74,13 +78,13 @@ def gather(asked: Stability, parts: Sequence[Request], outcomes: Sequence[Outcom
 
 
 def _jaccard(overlaps: dict[tuple[Circuit, Circuit], Overlap], first: Circuit, second: Circuit) -> float:
-    """Return the Jaccard overlap of two circuits; two empty ones are alike."""
+    """Return the Jaccard overlap of two circuits; 1 for two empty ones."""
     overlap = overlaps.get((first, second)) or overlaps[second, first]
     return 1.0 if overlap.jaccard is None else overlap.jaccard
 
 
 def _by_chance(overlap: Overlap) -> float:
-    """Return the Jaccard overlap of random sets of these sizes, taking the mean of what they share."""
+    """Return the Jaccard overlap of two sets of these sizes that share the expected number of elements."""
     either = 2 * overlap.shared + overlap.only_first + overlap.only_second - overlap.expected
     return overlap.expected / either if either else 1.0
 

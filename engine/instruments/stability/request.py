@@ -1,4 +1,4 @@
-"""What the stability of a circuit is asked by."""
+"""The request of the stability of a circuit."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from engine.runs.request import OfACircuit, Seed
 
 
 class StabilityPlan(BaseModel):
-    """How a discovery is repeated: with these seeds, and without each of so many parts of its templates."""
+    """The repeats of a discovery: with each of `seeds`, and without each of `folds` parts of templates."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,5 +37,5 @@ class Stability(OfACircuit, frozen=True):
 
     @property
     def origin(self) -> str:
-        """The discovery that is repeated."""
+        """The id of the run of the discovery that is repeated."""
         return self.circuit

@@ -1,4 +1,4 @@
-"""What the stability of a circuit results in."""
+"""The result of the stability of a circuit."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from engine.runs.record import MOST, Count, Estimate, Form, Record, Share
 
 
 class Repeat(Form):
-    """A discovery repeated, or the circuit itself on templates held out; without numbers if it failed."""
+    """A repeated discovery, or the circuit itself on held-out templates; without metrics if it failed."""
 
     seed: Count
     held_out: list[str]
@@ -30,12 +30,12 @@ class StabilityResult(Record):
     """A discovery repeated; array "frequency" [n_edges], the share of the circuits that keeps each edge.
 
     Attributes:
-        repeats: every discovery, on the templates held out, or with none held out measured on all.
+        repeats: every repeated discovery, measured on its held-out templates, or on all if none is held out.
         folds: the circuit itself on the templates of each part.
-        circuits: the runs of those compared, the circuit itself first.
-        jaccard: their overlaps, pair by pair.
-        expected: the mean Jaccard overlap of random circuits of their sizes.
-        core: how many edges all of them keep.
+        circuits: ids of the runs of the compared circuits, the circuit itself first.
+        jaccard: Jaccard overlap of every pair of these circuits.
+        expected: mean Jaccard overlap of random circuits of their sizes.
+        core: number of edges that all of them keep.
     """
 
     repeats: Annotated[list[Repeat], Field(max_length=MOST)]

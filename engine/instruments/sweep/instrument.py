@@ -80,7 +80,7 @@ class SweepInstrument(Instrument[Sweep, SweepResult]):
         return gather(asked, parts, outcomes)
 
     def line(self, asked: Sweep) -> str:
-        """Return the task, method and ablation, or how many there are, and the model."""
+        """Return task, method and ablation (or their numbers, if several) and the model."""
         plan = asked.sweep
         task, ablation, method = (
             title_of(kind, names[0]) if len(names) == 1 else f"{len(names)} {kind}s"
@@ -89,7 +89,7 @@ class SweepInstrument(Instrument[Sweep, SweepResult]):
         return f"{task} · {method} · {ablation} · {model_name(asked.model)}"
 
     def size(self, run: Run[Sweep, SweepResult]) -> str:
-        """Return how many discoveries are compared."""
+        """Return the number of discoveries compared."""
         return f"{len(run.result.rows)} discoveries"
 
     def frame(self, run: Run[Sweep, SweepResult]) -> "DataFrame":

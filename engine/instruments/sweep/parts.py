@@ -1,4 +1,4 @@
-"""Methods side by side: every method under every ablation on every task with every seed.
+"""Comparison of methods: every method under every ablation on every task with every seed.
 
 Each circuit is measured by the same evaluator at the same sizes, by default those of the Mechanistic
 Interpretability Benchmark (MIB, Mueller et al. 2025, 2504.13151), and each ranking of edges by MIB's two
@@ -6,7 +6,7 @@ areas over the share p of edges kept, f being faithfulness,
 
     CPR = ∫ f(p) dp        CMD = ∫ |1 - f(p)| dp ,
 
-by the trapezoid rule over the shares that were measured (MIB's run from .001 to 1; it takes no point at 0).
+by the trapezoid rule over the measured shares (MIB's are from .001 to 1, without a point at 0).
 """
 
 from collections.abc import Sequence
@@ -33,8 +33,12 @@ def mib_sizes(n_edges: int) -> list[int]:
 
 
 def parts(asked: Sweep) -> list[Request]:
-    """Return a discovery for every combination; before them, under an ablation whose constants are trained,
-    the importance of every node, whose constants all methods take that train none themselves."""
+    """Return a discovery for every combination.
+
+    For an ablation with trained constants, a request of importance comes first: methods that train no
+    constants
+    themselves use those of this run.
+    """
     plan = asked.sweep
     common = {name: getattr(asked, name) for name in ("model", "qkv", "split", "bos", "n_prompts", "dtype")}
     # Those first that need nothing of the importance runs, which other workers compute meanwhile.
@@ -118,5 +122,5 @@ def _row(part: OfACircuit, outcome: Outcome) -> dict[str, Any]:
 
 
 def _seeds(plan: SweepPlan, method: str) -> list[int]:
-    """Return the seeds of a method: random circuits, which cost nothing to find, make a band in any sweep."""
+    """Return the seeds of a method; random circuits, which cost nothing, get several in any sweep."""
     return sorted({*plan.seeds, *range(RANDOM_DRAWS)}) if method == RANDOM else plan.seeds

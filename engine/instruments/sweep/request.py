@@ -1,4 +1,4 @@
-"""What a sweep is asked for."""
+"""The request of a sweep."""
 
 from typing import Any, Literal
 
@@ -8,11 +8,11 @@ from engine.runs.request import Name, OfACircuit, Seed
 
 
 class SweepPlan(BaseModel):
-    """What a comparison of methods goes through: every combination of these.
+    """The combinations of a comparison: every method, ablation, task and seed.
 
     Attributes:
-        settings: of the methods that are not to take their defaults, by name.
-        task_hashes: sha256 of the users' task files among the tasks.
+        settings: settings by method, for methods that do not use their defaults.
+        task_hashes: sha256 of the task files among the tasks.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -1,4 +1,4 @@
-"""What a sweep results in."""
+"""The result of a sweep."""
 
 from typing import Annotated
 
@@ -9,13 +9,13 @@ from engine.runs.record import MOST, Brief, Conditioning, Count, Form, Record
 
 
 class SweepPoint(Brief):
-    """A circuit of a sweep, of so many edges of which some may dangle."""
+    """A circuit of a sweep at one number of edges requested, including dangling ones."""
 
     edges_requested: Annotated[int, Field(ge=1)]
 
 
 class SweepStep(Brief):
-    """A circuit that the method itself chose, at this price of an edge in nats."""
+    """A circuit that the method itself chose; `penalty` is the price of an edge, in nats."""
 
     penalty: FiniteFloat
 

@@ -1,4 +1,4 @@
-"""Bench of causal tracing: a whole map."""
+"""The bench of causal tracing: a whole map."""
 
 from collections.abc import Callable
 
@@ -15,10 +15,10 @@ TOKENS, DRAWS = 12, 10
 
 
 def trace_map(work: Workload) -> Callable[[], object]:
-    """A map of Gaussian noise tracing of one prompt, the clean and the corrupted passes included.
+    """Compute a map of Gaussian noise tracing of one prompt, including the clean and corrupted passes.
 
-    Its subject stands at the beginning, so that no token goes without passes. One forward per layer, token
-    and draw would be 1,440 passes over 12 tokens, the work of 67.5 F.
+    The subject is at the beginning of the prompt, so that every token needs passes. One forward per layer,
+    token and draw would be 1,440 passes over 12 tokens, the work of 67.5 F.
     """
     generator = torch.Generator().manual_seed(0)
     tokens = integers(torch.randint(0, work.model.shape.d_vocab, (TOKENS,), generator=generator))

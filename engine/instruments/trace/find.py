@@ -1,4 +1,4 @@
-"""What a trace finds: a prompt token by token, or a task by classes of tokens."""
+"""The findings of a trace: of a prompt by token, or of a task by class of tokens."""
 
 from dataclasses import replace
 from typing import Any
@@ -29,7 +29,7 @@ EVALUATION_SEED = 0  # of the prompts traced, so that runs of different seeds ar
 
 
 def trace(asked: Trace, bench: Workbench, report: Report) -> Found:
-    """Return what a trace finds.
+    """Return the findings of a trace.
 
     Raises:
         RequestError: the prompt, its subject or its answer cannot be used, or the model knows no answer.
@@ -63,8 +63,7 @@ def trace(asked: Trace, bench: Workbench, report: Report) -> Found:
 
 
 def before_trace(asked: Trace) -> Request | None:
-    """Return the request that has to be carried out first: that of the task, where a corruption trained on it
-    serves a prompt; None where there is none.
+    """Return the request of the task, if a prompt uses a corruption trained on the task; else None.
 
     Raises:
         RequestError: the prompt, its subject or its answer cannot be used.
@@ -75,7 +74,7 @@ def before_trace(asked: Trace) -> Request | None:
 
 
 def task_trace(asked: Trace) -> Trace | None:
-    """Return the request of the task whose trained corruption serves a prompt; None where there is none."""
+    """Return the request of the task whose trained corruption a prompt uses; None for other requests."""
     if asked.trace.prompt is None or not corruptions.get(asked.ablation).trained:
         return None
     return asked.of_the_task()
@@ -111,8 +110,7 @@ def _typed(tokens: Tokens, plan: TracePlan, bos: bool | None) -> Traced:
 
 
 def _own(model: Model, plan: TracePlan, bos: bool | None) -> Traced:
-    """Return the user's prompt; the model's first choice is the answer, and its next the wrong one, if none
-    was typed."""
+    """Return the user's prompt; answers not given are the model's first and next choice."""
     prompt = _typed(model, plan, bos)
     transformer = model.transformer
     tokens = torch.tensor([prompt.tokens], device=model.device)

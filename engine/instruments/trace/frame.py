@@ -12,8 +12,8 @@ def effects_frame(run: Run[Trace, TraceResult]) -> pd.DataFrame:
     """Return the mean effect on the answer's probability.
 
     Returns:
-        A row for every token of a prompt, or for every class of tokens of a task; a column for every layer,
-        "L0" and so on, or for every head, "a0.h0" and so on; nan where there is no such token.
+        A table with a row for every token of a prompt, or for every class of tokens of a task, and a column
+        for every layer ("L0", …) or head ("a0.h0", …); nan where no prompt has such a token.
     """
     result = run.result
     if result.classes:

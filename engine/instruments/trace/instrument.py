@@ -33,7 +33,7 @@ class TraceInstrument(Instrument[Trace, TraceResult]):
     Result = TraceResult
 
     def lane(self, asked: Trace, store: RunStore) -> Lane:
-        """Somebody waits for the trace of a prompt; that of a task takes minutes."""
+        """Return "short" for the trace of a prompt; that of a task takes minutes."""
         return "long" if asked.trace.prompt is None else "short"
 
     def complete(self, asked: Trace, store: RunStore) -> Trace:
@@ -49,7 +49,7 @@ class TraceInstrument(Instrument[Trace, TraceResult]):
         return asked.model_copy(update={"ablation_settings": settings_to_json(settings)})
 
     def before(self, asked: Trace, store: RunStore) -> AnyRequest | None:
-        """Return the trace of the task, where a corruption trained on it serves a prompt."""
+        """Return the trace of the task, if a prompt uses a corruption trained on the task."""
         from engine.instruments.trace.find import before_trace
 
         return before_trace(asked)
@@ -61,19 +61,18 @@ class TraceInstrument(Instrument[Trace, TraceResult]):
         return trace(asked, bench, report)
 
     def line(self, asked: Trace) -> str:
-        """Return the prompt or the task, what is restored, the corruption and the model."""
+        """Return the prompt or task, the state restored, the corruption and the model."""
         plan = asked.trace
         subject = title_of("task", asked.task) if plan.prompt is None else f"“{plan.prompt}”"
         return f"{subject} · {plan.state}, {asked.ablation} · {model_name(asked.model)}"
 
     def size(self, run: Run[Trace, TraceResult]) -> str:
-        """Return how many prompts were traced, and what was restored."""
+        """Return the number of prompts traced, and the state restored."""
         n, state = len(run.result.traced), run.request.trace.state
         return f"{n} {'prompt' if n == 1 else 'prompts'}, {state}"
 
     def frame(self, run: Run[Trace, TraceResult]) -> "DataFrame":
-        """Return the mean effect on the answer's probability: a row for every token of a prompt, or class of
-        tokens of a task, a column for every layer, or for every head layer by layer."""
+        """Return mean effects on the answer's probability: tokens, or classes of them, by layers or heads."""
         from engine.instruments.trace.frame import effects_frame
 
         return effects_frame(run)

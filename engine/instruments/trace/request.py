@@ -1,4 +1,4 @@
-"""What a trace is asked for."""
+"""The request of a trace."""
 
 from typing import Annotated, Literal
 
@@ -9,15 +9,15 @@ from engine.tracing.names import Holdout, State
 
 
 class TracePlan(BaseModel):
-    """What is traced: a prompt of the user's, or the test prompts of the task.
+    """The plan of a trace: of a prompt of the user's, or of the test prompts of the task.
 
     Attributes:
-        state: what is restored: the stream before a layer, what its attention, MLP or one head writes.
-        window: layers restored at once.
-        prompt, subject: of the user's own; None traces the task.
-        answer, wrong_answer: what follows the prompt; None takes the model's first and second choice.
-        holdout: what the task's test prompts keep from those that constants are trained on: "random", ways
-            of asking the same facts, at random; or "relations", whole kinds of facts.
+        state: the state restored: the stream before a layer, or the output of its attention, MLP or one head.
+        window: number of layers restored at once.
+        prompt, subject: the user's prompt and its subject; None traces the task.
+        answer, wrong_answer: continuations of the prompt; None takes the model's first and second choice.
+        holdout: how test prompts differ from those that constants are trained on: "random": other templates
+            of the same facts, at random; "relations": other kinds of facts.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -1,4 +1,4 @@
-"""What a trace results in."""
+"""The result of a trace."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ METRICS = {"probability", "log_probability", "logit_difference"}
 
 
 class TracedPrompt(Form):
-    """A prompt that was traced, its subject's first token and the one after its last, every token's class."""
+    """A traced prompt; `subject` has the index of its first token, and of the token after its last."""
 
     text: str
     tokens: Texts
@@ -25,8 +25,13 @@ class TracedPrompt(Form):
 
 
 class TracedClass(Form):
-    """A class of tokens: per metric and column (layers, or heads layer by layer) the average indirect effect,
-    the share of the lost probability recovered, and the effective number of columns."""
+    """Averages for a class of tokens; columns are layers, or heads layer by layer.
+
+    Attributes:
+        effects: average indirect effect, per metric and column.
+        share: share of the lost probability that is recovered, per column.
+        concentration: effective number of columns.
+    """
 
     effects: dict[str, list[Estimate | None]]
     share: list[Estimate | None]
@@ -34,15 +39,15 @@ class TracedClass(Form):
 
 
 class TraceResult(Record):
-    """What the answer is worth clean and corrupted, of one prompt or over those of a task.
+    """Effects of restoring states, and metrics of clean and corrupted prompts, of one prompt or of a task.
 
-    Arrays, C columns being layers, or heads layer by layer: of a prompt of S tokens "effects" and "restored"
-    [S, C, draws, 3]; of a task "effects" [n_prompts, classes, C, 3], "clean" and "corrupted" [n_prompts, 3];
-    "constants" [classes · L + 1, D] if they were trained.
+    Arrays, where the C columns are layers, or heads layer by layer: for a prompt of S tokens "effects" and
+    "restored" [S, C, draws, 3]; for a task "effects" [n_prompts, classes, C, 3], "clean" and "corrupted"
+    [n_prompts, 3]; "constants" [classes · L + 1, D] if they were trained.
 
     Attributes:
-        classes: of a task alone, by class of token.
-        n_drawn: prompts drawn, of which those are traced whose answer the model knows.
+        classes: averages by class of token, for a task only.
+        n_drawn: number of prompts drawn; those whose answer the model knows are traced.
     """
 
     traced: Annotated[list[TracedPrompt], Field(min_length=1, max_length=100_000)]
@@ -76,7 +81,7 @@ class TraceResult(Record):
         return None
 
     def arrays(self, request: Trace, shapes: Shapes, graph: Graph | None) -> Shapes:
-        """Return the shapes of the effects; see the base class. Single heads have to fill whole layers."""
+        """Return the shapes of the effects; see the base class. Heads must come in whole layers."""
         effects, n = shapes.get("effects", ()), len(self.traced)
         if len(effects) != 4 or 0 in effects:
             raise FaultError("tensors.safetensors has no 'effects' of four dimensions")

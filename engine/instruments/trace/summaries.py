@@ -1,4 +1,4 @@
-"""What a result says of traces: of one prompt, or averages over the prompts of a task by class of token."""
+"""Summaries of traces for results: of one prompt, or averages over a task's prompts by class of token."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ Parts = tuple[dict[str, Any], dict[str, Numbers]]  # of result.json, and arrays
 
 
 def of_prompt(model: Model, traces: Traces, seed: int) -> Parts:
-    """Return the result of one prompt; the interval of its corrupted values is over draws."""
+    """Return the result of one prompt; the intervals of its corrupted values are over draws."""
     ends = {"clean": _estimates(traces.clean[None], seed), "corrupted": _estimates(traces.corrupted, seed)}
     result: dict[str, Any] = {"traced": [_said(model, traces.prompt)], **ends, "classes": {}}
     arrays = {"effects": traces.effects, "restored": traces.restored}
@@ -44,12 +44,12 @@ def of_task(model: Model, traces: list[Traces], seed: int) -> Parts:
 def class_summaries(
     clean: Numbers, corrupted: Numbers, restored: Numbers, effects: Numbers, seed: int
 ) -> dict[str, Any]:
-    """Return what a result says of every class of token.
+    """Return the summaries of every class of token.
 
     Args:
         clean, corrupted: [n_prompts, 3].
         restored, effects: [n_prompts, classes, C, 3]; nan where a prompt has no such token.
-        seed: of the intervals.
+        seed: seed of the bootstrap.
     """
     lost = np.clip(clean[:, None, None, 0] - restored[..., 0], 0, None)
     bare = np.clip(clean[:, 0] - corrupted[:, 0], 0, None)
@@ -67,7 +67,7 @@ def class_summaries(
 
 
 def _by_class(prompt: Traced, values: Numbers) -> Numbers:
-    """Return the mean over draws and over the tokens of each class, [classes, C, 3], of values
+    """Return means over versions and over the tokens of each class, [classes, C, 3], of values
     [S, C, versions, 3]; nan where there is no such token."""
     by_token = values.mean(2)
     classes = [prompt.token_class(position) for position in range(len(values))]
@@ -82,7 +82,7 @@ def _estimates(values: Numbers, seed: int) -> dict[str, Any]:
 
 
 def _said(model: Model, prompt: Traced) -> dict[str, Any]:
-    """Return what a result says of a prompt that was traced."""
+    """Return the description of a traced prompt for the result."""
     classes = [prompt.token_class(position) for position in range(len(prompt.tokens))]
     return {
         "text": prompt.text,

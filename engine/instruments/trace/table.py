@@ -7,8 +7,10 @@ CORRUPTIONS = {"optimal": "optimal ablation", "gaussian": "Gaussian noise"}
 
 
 def traces_table(store: RunStore) -> str:
-    """Return the shipped traces of all facts at the last token in Markdown: the effect of every layer, and
-    how many layers that is."""
+    """Return the table of effects of every layer at the last token, and of the effective number of layers.
+
+    It covers the shipped traces of all facts, in Markdown.
+    """
     last = {
         (run.request.trace.state, run.request.ablation): run.result.classes["last"]
         for run in shipped(store, "trace")
