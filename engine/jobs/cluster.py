@@ -1,7 +1,7 @@
-"""The scheduler and the worker processes of a server that has no cluster.
+"""The scheduler and worker processes of a server without an external cluster.
 
-They talk over TLS with certificates that exist in their memory alone: who can reach a scheduler can make it
-run anything, and other users of the same machine reach its loopback address as well.
+They communicate over TLS with certificates that exist only in memory. Otherwise anybody who reaches the
+scheduler could make it run any code, and other users of the machine do reach its loopback address.
 """
 
 import logging
@@ -15,8 +15,10 @@ from engine.threads import fix_threads
 
 
 def local_cluster(long: int = 1) -> SpecCluster:
-    """Start a scheduler in this process and worker processes: so many for long jobs, which share the cores,
-    and one for short ones; its `security` admits a client."""
+    """Start a scheduler in this process, `long` worker processes for long jobs, and one for short jobs.
+
+    The processes for long jobs share the cores. A client needs the cluster's `security` to connect.
+    """
     threads = str(max(1, fix_threads() // long))
     security: Security = cast("Any", Security).temporary()
     address = {"host": "127.0.0.1", "protocol": "tls://", "security": security}

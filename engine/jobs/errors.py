@@ -1,4 +1,4 @@
-"""What a job that failed says to its user."""
+"""Messages of failed jobs for the user."""
 
 import logging
 
@@ -8,9 +8,9 @@ logger = logging.getLogger(__name__)
 
 
 def one_line(job_id: str, error: BaseException | None) -> str:
-    """Return what to tell the user of the error a job ended with; None is one that its scheduler gave up.
+    """Return a one-line message for the error of a job; None stands for a job that the scheduler gave up.
 
-    What nobody foresaw goes to the log with its traceback.
+    Unforeseen errors are logged with their traceback.
     """
     from distributed.scheduler import KilledWorker
 

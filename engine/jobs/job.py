@@ -1,4 +1,4 @@
-"""A job of the queue, as it is shown."""
+"""The state of a job of the queue, for display."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -9,7 +9,7 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 class Reported(NamedTuple):
-    """One report of a job; `when` in seconds since the epoch."""
+    """One progress report of a job; `when` is in seconds since the epoch."""
 
     when: float
     done: int
@@ -19,15 +19,15 @@ class Reported(NamedTuple):
 
 @dataclass(frozen=True)
 class Job:
-    """One job as it stands.
+    """A snapshot of one job.
 
     Attributes:
         job_id: the id of its run.
-        position: jobs ahead of it in the queue, running ones included; 0 once it runs.
-        done, total, message: its last word on its progress; total is 0 before the first.
-        error: one line for the user, of a failed job.
-        submitted: seconds since the epoch.
-        log: what it reported, the last lines of it, oldest first.
+        position: number of jobs ahead in the queue, running ones included; 0 once the job runs.
+        done, total, message: its last progress report; total is 0 before the first report.
+        error: one line for the user, if the job failed.
+        submitted: time of submission, in seconds since the epoch.
+        log: its last reports, oldest first.
     """
 
     job_id: str
@@ -43,5 +43,5 @@ class Job:
 
     @property
     def active(self) -> bool:
-        """Whether the job is still to end."""
+        """Whether the job is waiting or running."""
         return self.state in ("queued", "running")

@@ -1,10 +1,10 @@
-"""Which jobs are unfinished, on disk, so that a server that was stopped or killed goes on with them.
+"""The journal of unfinished jobs, on disk, so that they survive when a server is stopped or killed.
 
     <folder>/<server>/<job-id>.json      one unfinished job: {"request": …, "key": …}
     <folder>/<server>/lock               held as long as that server lives
 
-A server that starts takes over the jobs of every server that is gone. Locks end with their process, however
-it ends, so two servers on the same runs never take each other's jobs.
+A server that starts takes over the jobs of every ended server. A lock is released when its process ends in
+any way, so two servers on the same runs never take each other's jobs.
 """
 
 import json
@@ -49,18 +49,18 @@ class Journal:
             self._lock.acquire(timeout=0)
 
     def add(self, job_id: str, entry: Entry) -> None:
-        """Note an unfinished job."""
+        """Add an unfinished job."""
         content = {"request": entry.request.to_json(), "key": entry.key}
         unfinished = self._own / f"{job_id}.unfinished"
         unfinished.write_text(json.dumps(content), encoding="utf-8")
         os.replace(unfinished, self._own / f"{job_id}.json")
 
     def remove(self, job_id: str) -> None:
-        """Strike a job off: it has ended."""
+        """Remove a job that has ended."""
         (self._own / f"{job_id}.json").unlink(missing_ok=True)
 
     def adopt(self) -> list[Entry]:
-        """Take over the jobs of the servers that are gone, oldest first."""
+        """Take over the jobs of ended servers and return them, oldest first."""
         entries: list[tuple[float, Entry]] = []
         with self._starting():
             for other in self._folder.iterdir():
@@ -81,7 +81,7 @@ class Journal:
         return [entry for _, entry in sorted(entries, key=lambda item: item[0])]
 
     def close(self) -> None:
-        """Leave the unfinished jobs to the next server."""
+        """Release the lock, which leaves unfinished jobs to the next server."""
         self._lock.release()
 
     def _starting(self) -> FileLock:

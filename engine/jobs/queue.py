@@ -1,14 +1,16 @@
 """The job queue: dask.distributed, in worker processes on this machine or on a cluster.
 
-Without `CIRCUIT_EXPLORER_SCHEDULER` the queue starts a scheduler and two worker processes of its own, one
-for long jobs and one for short ones; with it, the same jobs go to that scheduler, whose workers declare
-`--resources gpu=1` and see the same runs folder. Results go to the run store, never through the scheduler.
+Without the environment variable `CIRCUIT_EXPLORER_SCHEDULER`, the queue starts a scheduler and two worker
+processes of its own, one for long jobs and one for short ones. With it, jobs go to that scheduler, whose
+workers declare `--resources gpu=1` and see the same runs folder. Results go to the run store, never through
+the scheduler.
 
-A job is named like its run, so the same request twice is one job. A worker that dies is started anew and its
-job goes on from the checkpoint; a server that is stopped leaves its jobs to the next one
+The id of a job is that of its run, so submitting a request twice gives one job. A worker that dies is
+restarted, and its job resumes from the checkpoint. A server that is stopped leaves its jobs to the next one
 (`engine.jobs.journal`).
 
-distributed takes a while to import: that is left to the first job, a page of finished runs does without.
+Since `distributed` takes a while to import, it is imported with the first job: pages of finished runs do not
+need it.
 """
 
 import importlib
@@ -42,7 +44,7 @@ __all__ = ["KEPT", "Job", "JobQueue"]
 
 @dataclass
 class _Task:
-    """What the queue knows of a job. `log` is written by the client's event loop, without a lock."""
+    """The queue's record of a job. The client's event loop writes `log` without a lock."""
 
     request: Request
     key: str = ""
@@ -61,15 +63,16 @@ class _Task:
 
 
 class JobQueue:
-    """Carries out requests in the background. One per process; its methods may be called from any thread.
+    """The queue that carries out requests in the background.
 
-    Nothing is started before the first job, or the first unfinished job of a former server.
+    There is one per process; its methods may be called from any thread. The scheduler starts with the first
+    job, or with the first unfinished job of a former server.
 
     Args:
-        store: where the results go.
-        experiments: module with the functions of `engine.experiments`.
+        store: store of the results.
+        experiments: name of a module with the functions of `engine.experiments`.
         scheduler: address of a scheduler; None takes `CIRCUIT_EXPLORER_SCHEDULER`, or starts one here.
-        workers: processes for long jobs, of a scheduler that is started here.
+        workers: number of processes for long jobs, if the scheduler is started here.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class JobQueue:
     def submit(self, request: Request) -> str:
         """Put a request into the queue and return its job id, which is the id of its run.
 
-        The same request again is the same job; one whose run is finished is a job that is done.
+        The same request again gives the same job; a request whose run is finished gives a finished job.
 
         Raises:
             RequestError: the request cannot be carried out as written, or runs cannot be written.
@@ -111,7 +114,7 @@ class JobQueue:
         return job_id
 
     def _is_known(self, job_id: str, request: Request) -> bool:
-        """Return whether a job is active or its run finished; a finished run gets a job that is done."""
+        """Return whether a job is active or its run is finished; record a finished job for such a run."""
         with self._lock:
             task = self._tasks.get(job_id)
             if task is not None and task.ended is None and not task.cancelling:
@@ -122,7 +125,7 @@ class JobQueue:
             return False
 
     def status(self, job_id: str) -> Job:
-        """Return a job as it stands now.
+        """Return the present state of a job.
 
         Raises:
             RequestError: the queue knows no such job.
@@ -131,12 +134,12 @@ class JobQueue:
             return self._job(job_id, self._task(job_id))
 
     def jobs(self) -> list[Job]:
-        """Return the last jobs, newest first."""
+        """Return the latest jobs, newest first."""
         with self._lock:
             return [self._job(job_id, task) for job_id, task in reversed(self._tasks.items())]
 
     def cancel(self, job_id: str) -> None:
-        """Stop a job: a queued one at once, a running one at its next report. An ended one stays as it is.
+        """Cancel a job: a waiting one at once, a running one at its next report; an ended one is unchanged.
 
         Raises:
             RequestError: the queue knows no such job.
@@ -155,7 +158,7 @@ class JobQueue:
             task.future.cancel(force=True)
 
     def close(self) -> None:
-        """Stop the workers of this queue; unfinished jobs are left to the next one."""
+        """Stop the workers of this queue; unfinished jobs are left to the next queue."""
         self._closing = True
         if self._client is not None:
             self._client.close()
@@ -165,7 +168,7 @@ class JobQueue:
             self._journal.close()
 
     def _open_journal(self) -> Journal:
-        """Return the journal; the first time, go on with the jobs of former servers."""
+        """Return the journal; at the first call, restart the jobs of former servers."""
         if self._journal is None:
             self._store.check_writable()
             clear_stale_checkpoints(self._store)
@@ -174,7 +177,7 @@ class JobQueue:
         return self._journal
 
     def _go_on(self, entries: list[Entry]) -> None:
-        """Go on with the jobs of former servers; where that cannot be, one fails and stays in the journal."""
+        """Restart the jobs of former servers; one that cannot be restarted fails and stays in the journal."""
         for entry in entries:
             try:
                 self._start(entry, *self._plan(entry.request))
@@ -182,7 +185,7 @@ class JobQueue:
                 self._remember(entry.request.run_id(), _Task(entry.request, ended="failed", error=str(error)))
 
     def _plan(self, request: Request) -> tuple[list[Request], str]:
-        """Return the parts that a request falls into, and the lane of what is left to be done after them."""
+        """Return the parts of a request, and the lane of the remaining work."""
         experiments = importlib.import_module(self._experiments)
         # A cluster's workers are all alike.
         short = self._address is None and experiments.lane(request, self._store) == "short"
@@ -242,7 +245,7 @@ class JobQueue:
         return self._client
 
     def _progressed(self, event: tuple[float, dict[str, Any]]) -> None:
-        """Note what a job reports. Runs in the client's event loop, so it may not wait for the lock."""
+        """Record a report of a job. Runs in the client's event loop, so it must not wait for the lock."""
         report = event[1]
         for task in list(self._tasks.values()):
             if task.key == report["key"]:
@@ -251,7 +254,7 @@ class JobQueue:
                 task.log = [*(task.log if len(task.log) < LOGGED else task.log[::2]), line]
 
     def _ended(self, job_id: str, task: _Task, future: Any) -> None:
-        """Note how a job ended. Runs in a thread of its own."""
+        """Record the end of a job. This runs in a thread of its own."""
         from distributed.scheduler import KilledWorker
 
         if self._closing:
@@ -308,7 +311,7 @@ class JobQueue:
 
 
 def _progress(task: _Task, report: dict[str, Any]) -> tuple[int, int, str]:
-    """Return done, total and message of a job after a report of it, or of one of its parts."""
+    """Return done, total and message of a job after a report of the job or of one of its parts."""
     if (part := report["part"]) is None or part >= len(task.parts):
         return report["done"], report["total"], report["message"]
     task.parts[part] = report["done"] / max(report["total"], 1)

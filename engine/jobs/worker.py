@@ -1,7 +1,7 @@
-"""What runs in a worker process: one job, its progress going out and its cancellation coming in.
+"""The functions that run a job in a worker process, with progress reports and cancellation.
 
-Progress goes to the scheduler as events of one topic, which the queue subscribes to. Cancellation is a flag
-in the scheduler that is looked up at most five times a second, each time in a few milliseconds.
+Progress goes to the scheduler as events of one topic, to which the queue subscribes. Cancellation is a flag
+in the scheduler, which is checked at most five times a second; a check takes a few milliseconds.
 """
 
 import importlib
@@ -31,14 +31,14 @@ def work(
     shipped_dir: str,
     after: Sequence[str | None] = (),
 ) -> None:
-    """Carry out one request. The result goes to the run store, which this worker must be able to reach.
+    """Carry out one request and write its run to the run store, which this worker must be able to reach.
 
     Args:
         key: the task's key in the scheduler, which is also the name of its cancel flag.
         request: the request as JSON.
         experiments: the module whose `run` does the work.
         user_dir, shipped_dir: folders of the run store.
-        after: what the parts of the request came to, for which the scheduler waits.
+        after: for each part of the request, its error or None; the scheduler waits for them.
     """
     report = _Reporter(key)
     report.start()
@@ -51,12 +51,11 @@ def work(
 
 
 def work_part(key: str, index: int, request: dict[str, Any], experiments: str, *folders: str) -> str | None:
-    """Carry out one part of a request that is made of others, and return in one line why it cannot be; None
-    if it is done.
+    """Carry out one part of a request, and return its error in one line; None if the part is finished.
 
     Args:
-        key: of the whole, whose progress and cancellation are shared.
-        index: which part.
+        key: the key of the whole request's task, which shares progress and cancellation.
+        index: index of the part.
         request, experiments, folders: as in `work`.
     """
     report = _Reporter(key, index)
@@ -77,19 +76,19 @@ def work_part(key: str, index: int, request: dict[str, Any], experiments: str, *
 
 
 def checkpoint_folder(store: RunStore, run_id: str) -> Path:
-    """Return the folder in which a job keeps what it needs to go on after it was killed."""
+    """Return the folder of a job's checkpoint, from which the job resumes after it was killed."""
     return store.user_dir / ".checkpoints" / run_id
 
 
 def clear_stale_checkpoints(store: RunStore) -> None:
-    """Remove the checkpoints of failed jobs with which nobody has gone on for long."""
+    """Remove old checkpoints of failed jobs."""
     for folder in (store.user_dir / ".checkpoints").glob("*"):
         if time.time() - folder.stat().st_mtime > _STALE_CHECKPOINT:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Reporter:
-    """The `report` function a job is given."""
+    """The `report` function of a job."""
 
     def __init__(self, key: str, part: int | None = None) -> None:
         self._key, self._part = key, part

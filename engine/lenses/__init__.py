@@ -1,1 +1,1 @@
-"""Lenses: what the model would say if it stopped in the middle of its layers."""
+"""Lenses: predictions of the next token from the residual stream in the middle of the model."""

@@ -1,13 +1,13 @@
-"""What a lens is: a map from the stream in the middle of a model to the stream at its end.
+"""The base class of lenses: maps from the residual stream in the middle of a model to the final stream.
 
 A lens is one file in this folder with a class derived from `Lens`, registered under its name:
 
     @lenses.register("logit")
     class LogitLens(Lens): ...
 
-What it returns goes through the model's own final norm and unembedding, which stay as they are. A lens
-looks from places: the stream before layer l, and the stream in the middle of layer l, after its attention and
-before its MLP. At the model's output every lens is the model.
+The stream that a lens returns goes through the model's own, frozen final norm and unembedding. A lens reads
+the stream at places: before layer l, or in the middle of layer l, after its attention and before its MLP. At
+the model's output, every lens equals the model.
 
 Shapes: P places, L layers, D = d_model; streams are centred where the model's norm centres (see
 `engine.models.transformer`).
@@ -32,7 +32,7 @@ Parameters = dict[str, Tensor]
 
 
 class Place(NamedTuple):
-    """Where a lens looks from: before a layer, or in its middle."""
+    """A place of the residual stream: before a layer, or in its middle."""
 
     layer: int
     middle: bool = False
@@ -59,17 +59,17 @@ def all_places(shape: ModelShape, middle: bool) -> list[Place]:
 
 
 def at(parameters: Parameters, rows: Sequence[int]) -> Parameters:
-    """Return the parameters of some places, given by their number."""
+    """Return the parameters of some places, given by their indices."""
     return {name: value if len(value) == 1 else value[list(rows)] for name, value in parameters.items()}
 
 
 @dataclass(frozen=True)
 class Basis:
-    """What the parameters of a lens start from.
+    """The data from which the initial parameters of a lens are made.
 
     Attributes:
-        places: in order.
-        attention: mean of what every attention writes, biases included, over texts and positions, [L, D].
+        places: the places, in the order of computation.
+        attention: mean output of every attention, biases included, over texts and positions, [L, D].
     """
 
     transformer: Transformer
@@ -82,10 +82,10 @@ class Recipe:
     """How a lens is trained.
 
     Attributes:
-        steps: the learning rate falls to zero over these in a straight line.
+        steps: number of steps, over which the learning rate falls linearly to zero.
         optimiser: returns the optimiser of leaf tensors.
-        clip: largest norm of the gradient of all parameters together; None for any.
-        teacher: the lens whose distribution is learnt; None learns the model's.
+        clip: largest norm of the gradient of all parameters together; None does not clip.
+        teacher: name of the lens whose distribution is learnt; None learns the model's.
     """
 
     steps: int
@@ -95,7 +95,7 @@ class Recipe:
 
 
 class Lens(ABC):
-    """One lens.
+    """Base class of lenses.
 
     Attributes:
         title, description: for the page.
@@ -117,21 +117,23 @@ class Lens(ABC):
         """Return the final streams, [P, ..., D], for the streams at `places`, [P, ..., D].
 
         Args:
-            parameters: of these places (`at`); gradients flow to them.
-            places: in the order of computation.
+            parameters: parameters of these places (`at`); gradients flow to them.
+            places: the places, in the order of computation.
         """
 
     def owners(self, places: Sequence[Place]) -> list[int]:
-        """Return, for every place, the number of the place whose trained parameters it takes: its own, unless
-        two places see the same function."""
+        """Return, for every place, the index of the place whose trained parameters it uses.
+
+        That is its own, unless the lens is the same function at two places.
+        """
         return list(range(len(places)))
 
     def recipe(self, settings: LensTraining) -> Recipe | None:
-        """Return how the lens is trained; None for a lens without training."""
+        """Return the recipe of the training; None for a lens without training."""
         return None
 
     def count(self, parameters: Parameters, places: Sequence[Place]) -> int:
-        """Return how many numbers the lens has for these places."""
+        """Return the number of the lens's parameters for these places."""
         return sum(value.numel() for value in parameters.values())
 
 

@@ -1,4 +1,4 @@
-"""Directions in the stream before a layer, random or those a linear lens looks along; changes along them."""
+"""Directions in the stream before a layer, random or aligned with a linear lens, and changes along them."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -25,7 +25,7 @@ class Spread:
     Attributes:
         mean: μ, [D].
         factor: A, lower triangular, Σ + 3e-4 = A Aᵀ, [D, D].
-        length: of a deviation from μ, in the root mean square: √tr Σ.
+        length: root mean square length of a deviation from μ, √tr Σ.
     """
 
     mean: Tensor
@@ -34,7 +34,7 @@ class Spread:
 
 
 def spreads(transformer: Transformer, texts: Texts, report: Report) -> list[Spread]:
-    """Return the mean and covariance of the stream before every layer, over positions of texts."""
+    """Return the mean and covariance of the stream before every layer, over all positions of texts."""
     parts = texts.parts(_BATCH)[:_MOST]
     places, d = all_places(transformer.shape, False), transformer.shape.d_model
     total = torch.zeros((len(places), d), dtype=torch.float64)
@@ -54,13 +54,13 @@ def spreads(transformer: Transformer, texts: Texts, report: Report) -> list[Spre
 
 
 def random_directions(spread: Spread, n: int, generator: torch.Generator, unit: bool = True) -> Tensor:
-    """Return draws from N(0, Σ), [n, D], of length 1 if `unit`."""
+    """Return draws from N(0, Σ), [n, D], normalised to length 1 if `unit`."""
     drawn = torch.randn((n, len(spread.mean)), generator=generator).to(spread.factor) @ spread.factor.T
     return drawn / _lengths(drawn) if unit else drawn
 
 
 def aligned(transformer: Transformer, spread: Spread, weight: Tensor) -> Tensor:
-    """Return the directions a lens looks along, the widest first, [D, D] rows of length 1.
+    """Return the directions aligned with a linear lens, by falling singular value, [D, D] rows of length 1.
 
     Args:
         weight: W [D, D] of the lens h + W h.
@@ -77,25 +77,30 @@ def _lengths(rows: Tensor) -> Tensor:
 
 
 def orthonormal(directions: Tensor) -> Tensor:
-    """Return orthonormal rows that span the same as directions [n, D]."""
+    """Return orthonormal rows with the same span as directions [n, D]."""
     rows: Tensor = _linalg.qr(directions.float().T).Q.T
     return rows.to(directions)
 
 
 def projected(h: Tensor, mean: Tensor, directions: Tensor) -> Tensor:
-    """Return streams [B, D] without what they have more than the mean along each direction, [n, B, D]."""
+    """Return streams [B, D] with the deviation from the mean along each direction removed, [n, B, D]."""
     along = (h - mean) @ directions.T  # [B, n]
     return h - along.T.unsqueeze(-1) * directions.unsqueeze(1)
 
 
 def resampled(h: Tensor, basis: Tensor, orders: Tensor) -> Tensor:
-    """Return streams [B, D] whose part in a subspace (orthonormal rows [n, D]) is another text's, for several
-    orders of the texts [k, B]: [k, B, D]."""
+    """Return streams with their part in a subspace taken from other texts, [k, B, D].
+
+    Args:
+        h: the streams, [B, D].
+        basis: orthonormal rows that span the subspace, [n, D].
+        orders: indices of the other texts, [k, B], for k variants.
+    """
     return h + (h[orders] - h) @ basis.T @ basis
 
 
 def derangement(n: int, generator: torch.Generator) -> Tensor:
-    """Return a random order of n in which nothing stays where it was."""
+    """Return a random permutation of n elements without fixed points."""
     order, deranged = torch.randperm(n, generator=generator), torch.empty(n, dtype=torch.long)
     deranged[order] = order.roll(1)
     return deranged

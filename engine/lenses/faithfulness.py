@@ -1,25 +1,26 @@
 """Causal faithfulness: does a lens react to a change of the stream as the model does? (Li & Janson 2024, 5)
 
-The stream h before layer l is changed at the last position of a text, h → h', and what the model (p → p') and
-the lens (q → q') say before and after is compared over many directions v, of length 1. All texts are changed
-at the same position: those that are long enough are cut to the median number of positions.
+The stream h before layer l is changed at the last position of a text, h → h'. The resulting changes of the
+predictions of the model (p → p') and of the lens (q → q') are compared over many directions v of length 1.
+All texts are changed at the same position: texts that are long enough are cut to the median number of
+positions.
 
     projection   h' = h - ((h - μ)·v) v
     steering     h' = h + ε s v ,  ε ~ N(0, 1)
     resample     h' = h - P (h - μ) + P (h₂ - μ) ,  P onto the first n aligned directions, h₂ of another text
 
 Directions are random, v ~ N(0, Σ), or aligned with the lens: right singular vectors r of W A, where
-Σ + 3e-4 = A Aᵀ and W is the lens as a linear map, brought back to the stream as A r. The step s is as long,
-in the root mean square, as noise of covariance Σ that costs the model 0.2 nats, ten standard deviations at
-most. Two numbers say how alike the reactions are:
+Σ + 3e-4 = A Aᵀ and W is the lens as a linear map, mapped back to the stream as A r. The step s is the root
+mean square length of noise of covariance Σ, scaled so that it costs the model 0.2 nats, by ten at most. Two
+numbers measure the similarity of the reactions:
 
     magnitude    the correlation of log E KL(p ‖ p') and log E KL(q ‖ q') over directions, E over texts
                  (of resample: over texts, without E)
     direction    the mean p-weighted correlation of log p' - log p and log q' - log q over the vocabulary
                  (similarity in the Aitchison geometry)
 
-Against the authors' code: directions are rows of Vᴴ, not columns; they are brought back through A;
-projections do not add up over a batch; steps have the units of the stream.
+Differences from the authors' code: directions are rows of Vᴴ, not columns; they are mapped back by A;
+projections do not accumulate over a batch; steps have the units of the stream.
 """
 
 from collections.abc import Iterator, Sequence
@@ -56,7 +57,7 @@ _LEAST = 1e-12  # KL whose logarithm is still taken
 
 
 class Stand:
-    """The stream before one layer at the last position of B texts, from which the model goes on.
+    """The stream before one layer at the last position of B texts, from which the model continues.
 
     Attributes:
         h: [B, D].
@@ -76,7 +77,7 @@ class Stand:
         return logits.float().log_softmax(-1).view(*streams.shape[:2], -1)
 
     def of_lens(self, lens: Lens, parameters: Parameters, streams: Tensor) -> Tensor:
-        """Return log-probabilities [n, B, V] of a lens with the parameters of this place alone."""
+        """Return log-probabilities [n, B, V] of a lens, given its parameters at this place alone."""
         final = lens.final(self.transformer, parameters, [Place(self.layer)], streams.unsqueeze(0))[0]
         return self.transformer.unembed(final).float().log_softmax(-1)
 
@@ -93,7 +94,7 @@ class Stand:
         return model_kl, lens_kl, alike
 
     def step(self, spread: Spread, generator: torch.Generator) -> float:
-        """Return the length s of noise, in the root mean square, that costs the model `TARGET_KL`."""
+        """Return the root mean square length s of noise that costs the model `TARGET_KL` nats."""
         noise = random_directions(spread, DERANGEMENTS * len(self.h), generator, unit=False)
         noise = noise.view(DERANGEMENTS, *self.h.shape) / spread.length
         low, high = np.log(1e-3 * spread.length), np.log(10 * spread.length)
@@ -111,7 +112,7 @@ class Stand:
 
 
 class _Repeated(Sequence[tuple[Tensor, Tensor]]):
-    """Keys and values of each layer with all texts n times, made when they are asked for."""
+    """Keys and values of each layer with all texts repeated n times, computed on access."""
 
     def __init__(self, prefix: list[tuple[Tensor, Tensor]], n: int) -> None:
         self._prefix, self._n = prefix, n
@@ -135,12 +136,12 @@ def faithfulness(
     seed: int,
     report: Report,
 ) -> list[dict[str, Any]]:
-    """Return how alike lenses and model react, per lens, place before a layer, kind of direction and change.
+    """Return the similarity of reactions, per lens, place before a layer, kind of directions and change.
 
     Args:
-        trained: lenses with their parameters at all `places`; those of `TESTED` among them are tested.
-        training: texts that μ and Σ are taken from.
-        held_out: texts that are changed, cut to their median length.
+        trained: lenses with their parameters at all `places`; those in `TESTED` are tested.
+        training: texts from which μ and Σ are computed.
+        held_out: texts whose streams are changed, cut to their median length.
     """
     texts = held_out.of_median_length()[: settings.causal_texts]
     if settings.directions == 0 or len(texts) < 2:
@@ -179,7 +180,7 @@ def _changes(
     own: Tensor,
     generator: torch.Generator,
 ) -> Iterator[tuple[dict[str, Any], Tensor]]:
-    """Yield every change with what it is: streams [n, B, D]."""
+    """Yield the description of every intervention, and the changed streams [n, B, D]."""
     h = stand.h
     for name, directions in sets.items():
         about = {"directions": name, "n_directions": len(directions)}
@@ -206,7 +207,7 @@ def similarity(log_p: Tensor, model: Tensor, lens: Tensor) -> Tensor:
 
 
 def _summaries(model_kl: Tensor, lens_kl: Tensor, alike: Tensor, seed: int) -> dict[str, Summary]:
-    """Return magnitude and direction of reactions (`Stand.reactions`), with intervals over them."""
+    """Return magnitude and direction of reactions (`Stand.reactions`), with bootstrap intervals."""
     model, lens, similarities = (x.flatten().double().cpu().numpy() for x in (model_kl, lens_kl, alike))
     logs = np.log(np.maximum(np.stack([model, lens]), _LEAST))
     defined = similarities[~np.isnan(similarities)]
@@ -218,7 +219,7 @@ def _summaries(model_kl: Tensor, lens_kl: Tensor, alike: Tensor, seed: int) -> d
 
 
 def magnitude(logs: np.ndarray, seed: int) -> Summary:
-    """Return the correlation of two rows [2, n] with its bootstrap interval; None if either does not vary."""
+    """Return the correlation of two rows [2, n] with its bootstrap interval; None if a row is constant."""
     n = logs.shape[1]
     drawn = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
     rows = np.vstack([np.arange(n, dtype=np.int64), drawn])  # the sample itself first

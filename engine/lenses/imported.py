@@ -1,12 +1,12 @@
-"""Translators that the tuned-lens package saved, used in place of a tuned lens trained here.
+"""Translators saved by the tuned-lens package, used in place of a tuned lens trained here.
 
 A folder of that package holds config.json (d_model, num_hidden_layers, bias, …) and params.pt, a state dict
-of "<layer>.weight" [D, D] and "<layer>.bias" [D], or the same as params.safetensors; nothing in it is
-unpickled but tensors. Layer l is the stream before layer l, h ↦ h + W h + b, as here.
+of "<layer>.weight" [D, D] and "<layer>.bias" [D], or the same as params.safetensors. Only tensors are
+unpickled. The translator of layer l maps the stream before layer l, h ↦ h + W h + b, as here.
 
-They read the stream of the original model, whose mean over dimensions a layer norm takes off only later. Here
-streams are kept centred (`engine.models.transformer`), so of such models the means are put back for these
-translators: they are taken from the model itself, plainly run.
+Translators read the stream of the original model, whose mean over dimensions a layer norm subtracts only
+later. Here, streams are kept centred (`engine.models.transformer`). So for models with layer norm, the means
+are added again for these translators; they are computed by a plain run of the original model.
 """
 
 import json
@@ -29,7 +29,7 @@ def load_translators(folder: Path, shape: ModelShape) -> Parameters:
     """Return the translators of every layer: "weight" [L, D, D] and "bias" [L, D], float32.
 
     Raises:
-        RequestError: files are missing or broken, or of a model of another shape.
+        RequestError: files are missing or broken, or belong to a model of another shape.
     """
     config, state = _config(folder), _state(translators_file(folder))
     layers, d = shape.n_layers, shape.d_model
@@ -50,7 +50,7 @@ def load_translators(folder: Path, shape: ModelShape) -> Parameters:
 
 
 def reads_uncentred(model: Model, settings: LensTraining, name: str) -> bool:
-    """Return whether the lens of this name has imported translators, which need the means put back."""
+    """Return whether a lens has imported translators that need uncentred streams."""
     return name == "tuned" and settings.tuned_from is not None and model.transformer.centred
 
 
@@ -92,7 +92,7 @@ def _state(path: Path) -> dict[str, Any]:
 
 
 def translators_file(folder: Path) -> Path:
-    """Return the file of weights in a folder of the tuned-lens package, by preference the one without pickle.
+    """Return the weights file in a folder of the tuned-lens package, preferably safetensors.
 
     Raises:
         RequestError: the folder has none.

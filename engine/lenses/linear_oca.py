@@ -1,9 +1,9 @@
-"""The linear OCA lens (Li & Janson 2024, 2409.09951, section 5): affine maps that say what the OCA lens says.
+"""The linear OCA lens (Li & Janson 2024, 2409.09951, section 5): affine maps that imitate the OCA lens.
 
-One for every place, trained on KL(OCA ‖ linear). Its directions stand for those of the OCA lens, which is not
-linear.
+There is one map for every place, trained on KL(OCA ‖ linear). Its aligned directions stand for those of the
+OCA lens, which is not linear.
 
-Trained by the recipe of the tuned lens, but for what it learns from; the authors' code takes AdamW for both.
+The training is the recipe of the tuned lens with another teacher; the authors' code uses AdamW for both.
 """
 
 from collections.abc import Sequence
@@ -34,5 +34,5 @@ class LinearOcaLens(Lens):
         return translated(transformer, parameters, streams)
 
     def recipe(self, settings: LensTraining) -> Recipe:
-        """Distil the OCA lens."""
+        """Return the recipe of the tuned lens with the OCA lens as the teacher."""
         return official_recipe(settings.linear_steps, teacher="oca")

@@ -17,11 +17,11 @@ class LogitLens(Lens):
     has_parameters = False
 
     def start(self, basis: Basis) -> Parameters:
-        """Return nothing: it has no parameters."""
+        """Return {}, since the lens has no parameters."""
         return {}
 
     def final(
         self, transformer: Transformer, parameters: Parameters, places: Sequence[Place], streams: Tensor
     ) -> Tensor:
-        """Return the streams."""
+        """Return the streams unchanged."""
         return streams

@@ -1,11 +1,11 @@
 """KL(teacher ‖ lens) over the whole vocabulary, with few tensors of its size.
 
-With z = U x + c the logits of a normed stream x, p what the teacher says,
+With the logits z = U x + c of a normed stream x and the teacher's distribution p,
 
     KL  =  Σ p log p  -  ⟨x, Uᵀp⟩  -  ⟨c, p⟩  +  log Σ exp z ,
 
-so that of a teacher only Uᵀp [D] and two numbers are kept, and of the lens only log Σ exp z needs all logits:
-its gradient in x, Uᵀ softmax(z), is taken at once, while they are there. Frozen weights get no gradient.
+So of a teacher, only Uᵀp [D] and two numbers are stored. Of the lens, only log Σ exp z needs all logits; its
+gradient with respect to x, Uᵀ softmax(z), is computed along with it. Frozen weights get no gradient.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _ELEMENTS = 2**24  # logits at once
 
 @dataclass(frozen=True)
 class Teacher:
-    """What a lens learns to say, at every position.
+    """A teacher's distribution p at every position, in compact form.
 
     Attributes:
         pull: Uᵀp, [..., D], in float32: half precision would err by tenths of a nat.
@@ -35,7 +35,7 @@ class Teacher:
 
 @torch.no_grad()
 def make_teacher(transformer: Transformer, streams: Tensor) -> Teacher:
-    """Return what the final streams [..., D] of a model or a lens say."""
+    """Return the teacher whose distribution is that of the final streams [..., D] of a model or a lens."""
     pulls: list[Tensor] = []
     constants: list[Tensor] = []
     for rows in torch.split(final_norm(transformer, streams).flatten(0, -2), _rows(transformer)):
@@ -50,9 +50,9 @@ def make_teacher(transformer: Transformer, streams: Tensor) -> Teacher:
 
 
 def kl_to(transformer: Transformer, teacher: Teacher, streams: Tensor) -> Tensor:
-    """Return KL(teacher ‖ what final streams say) in nats, [...], for streams [..., D]; differentiable.
+    """Return KL(teacher ‖ final streams' distribution) in nats, [...], for streams [..., D]; differentiable.
 
-    The teacher's shapes broadcast: one for all places, or one for each.
+    The teacher's shapes broadcast: there may be one for all places, or one for each.
     """
     normed = final_norm(transformer, streams)
     log_sum: Tensor = cast("Any", _LogSum).apply(transformer, normed.flatten(0, -2))

@@ -1,4 +1,4 @@
-"""The mean lens: every attention to come writes its mean (the start of the OCA lens; Li & Janson 2024)."""
+"""The mean lens: later attentions write their means (the start of the OCA lens; Li & Janson 2024)."""
 
 from collections.abc import Sequence
 
@@ -23,5 +23,5 @@ class MeanLens(Lens):
     def final(
         self, transformer: Transformer, parameters: Parameters, places: Sequence[Place], streams: Tensor
     ) -> Tensor:
-        """Carry on with the means; see the base class."""
+        """Run the remaining MLPs with the means; see the base class."""
         return carry_on(transformer, parameters["constants"], places, streams)

@@ -1,4 +1,4 @@
-"""How near lenses come to the model over texts held out, text by text."""
+"""Metrics of lenses against the model, text by text, over held-out texts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ METRICS = ("kl", "cross_entropy", "entropy")
 
 @dataclass(frozen=True)
 class Measured:
-    """Means over the positions of each text that count, in nats.
+    """Means over the counted positions of each text, in nats.
 
     Attributes:
         lenses: by lens, [n_texts, P, 3] as in `METRICS`: KL(model ‖ lens), cross-entropy of the text's own
-            next token, entropy of what the lens says.
+            next token, entropy of the lens's distribution.
         model: the model's own, [n_texts, 3].
     """
 
@@ -42,8 +42,8 @@ def measure(
     """Measure lenses on texts.
 
     Args:
-        means: by lens, for lenses that read uncentred streams: returns the means of streams, [P, 1, S, 1],
-            of a text, [1, S].
+        means: for lenses that read uncentred streams, by name: a function from a text's tokens [1, S] to the
+            means of its streams over dimensions, [P, 1, S, 1].
     """
     of_lenses: dict[str, list[Tensor]] = {name: [] for name in trained}
     of_model: list[Tensor] = []
@@ -66,11 +66,11 @@ def measure(
 
 
 def _values(log_q: Tensor, model: Tensor, nexts: Tensor) -> Tensor:
-    """Return the metrics of what a lens says.
+    """Return the metrics of a lens at N positions.
 
     Args:
         log_q, model: log-probabilities of the lens and of the model, [N, V].
-        nexts: the next tokens, of the first of these positions.
+        nexts: the next tokens of the first positions; the last position may have none.
     """
     kl = (model.exp() * (model - log_q)).sum(-1).mean()
     cross_entropy = -log_q[: len(nexts)].gather(-1, nexts.unsqueeze(-1)).mean()

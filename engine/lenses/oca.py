@@ -2,11 +2,12 @@
 
     a_{l,·}  =  argmin  E KL( M(x) ‖ M from place l on with the constants a_{l,m} for attentions m ≥ l )
 
-for every place by itself (`engine.lenses.without_attention`). In the middle of layer l the lens runs the
-layer's own MLP on the model's own stream, so it stands before layer l + 1 with the same attentions to come:
-both are one function, and only the latter is trained. Against the authors' code: constants start at
-the means, not at normal noise, learn from every position of a text, not from its last alone, and at a rate
-relative to their spread, which needs hundreds of steps where theirs, 2e-3 for every model, needs thousands.
+for every place separately (`engine.lenses.without_attention`). In the middle of layer l, the lens first runs
+the layer's own MLP on the model's stream. It then is the lens before layer l + 1, with the same later
+attentions, so only the latter is trained. Differences from the authors' code: constants start at the means,
+not at normal noise; they learn from every position of a text, not only from its last; their learning rate is
+relative to their spread, which needs hundreds of steps, where the authors' rate of 2e-3 for every model needs
+thousands.
 """
 
 from collections.abc import Sequence
@@ -36,13 +37,13 @@ class OcaLens(Lens):
     def final(
         self, transformer: Transformer, parameters: Parameters, places: Sequence[Place], streams: Tensor
     ) -> Tensor:
-        """Carry on with the constants; see the base class."""
+        """Run the remaining MLPs with the constants; see the base class."""
         return carry_on(transformer, parameters["constants"], places, streams)
 
     def owners(self, places: Sequence[Place]) -> list[int]:
-        """Let the middle of a layer take the constants of the place before the next one; see the module.
+        """Let the middle of a layer use the constants of the place before the next layer; see the module.
 
-        The middle of the last layer has no attention to come: it takes whatever there is and uses none of it.
+        The middle of the last layer has no later attention, so it uses no constants, whichever it gets.
         """
         layers = {place.layer: i for i, place in enumerate(places) if not place.middle}
         return [
@@ -51,7 +52,7 @@ class OcaLens(Lens):
         ]
 
     def recipe(self, settings: LensTraining) -> Recipe:
-        """Train by AdamW without weight decay."""
+        """Return the recipe: AdamW without weight decay."""
 
         def optimiser(values: list[Tensor]) -> torch.optim.Optimizer:
             spread = float(torch.cat([value.detach().flatten() for value in values]).std())
@@ -60,7 +61,7 @@ class OcaLens(Lens):
         return Recipe(settings.oca_steps, optimiser)
 
     def count(self, parameters: Parameters, places: Sequence[Place]) -> int:
-        """Count the constants of the attentions after each place, once where places share them."""
+        """Return the number of constants after each place, counted once for places that share them."""
         layers, d = parameters["constants"].shape[1:]
         owners = {places[i] for i in self.owners(places)}
         return sum(layers - place.layer - place.middle for place in owners) * d

@@ -1,15 +1,15 @@
-"""What lenses read when nodes are ablated, or when the text runs through a circuit.
+"""Residual streams for lenses when nodes are ablated, or when the text runs through a circuit.
 
-Ablated nodes write a constant, zero or their mean over texts that the model samples, from the second position
-on, as constants do everywhere (`engine.ablations.constants`).
+Ablated nodes write a constant, zero or their mean over texts sampled from the model, from the second position
+on, as with all ablations by constants (`engine.ablations.constants`).
 
-A circuit leaves out edges, so its readers read different sums; the lens, an observer outside the graph, reads
-the sum of all that sources have written so far in the circuit's run,
+The readers of a circuit read different sums. The lens, which is no node of the graph, reads the sum of the
+outputs of all sources so far in the circuit's run,
 
     h_l  =  C_l + Σ_{s before l} (h_s - c_s) ,
 
-c what stands in for an ablated source and C_l the stream when all are ablated. The last row is the circuit's
-own output, which reads only the edges to the logits that it keeps.
+where c_s are the replacement values and C_l is the stream with all sources ablated. The last row is the
+circuit's own output, which reads only the kept edges to the logits.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ _POSITIONS, _SEED = 2**12, 1  # sampled for means
 
 
 def constants_of(model: Model, ablation: str, report: Report) -> Replacement:
-    """Return what ablated sources write, shared over positions.
+    """Return the replacement values of ablated sources, shared over positions.
 
     Args:
         ablation: "mean" or "zero".
@@ -44,13 +44,13 @@ def constants_of(model: Model, ablation: str, report: Report) -> Replacement:
 
 
 class AblatedNodes:
-    """A patch that ablates nodes, by name ("a2.h3", "m1"); see `engine.lenses.streams`."""
+    """A patch that ablates nodes given by name ("a2.h3", "m1"); see `engine.lenses.streams`."""
 
     def __init__(self, nodes: list[str], constants: Replacement) -> None:
         self.nodes, self.constants = set(nodes), constants
 
     def heads(self, layer: int, heads: Tensor) -> Tensor:
-        """Return head outputs [H, B, S, d], those of ablated heads replaced."""
+        """Return head outputs [H, B, S, d], with those of ablated heads replaced."""
         replaced = heads.clone()
         for head in range(len(heads)):
             if f"a{layer}.h{head}" in self.nodes:
@@ -58,7 +58,7 @@ class AblatedNodes:
         return replaced
 
     def mlp(self, layer: int, written: Tensor) -> Tensor:
-        """Return what the MLP writes, [B, S, D], or its constant if the MLP is ablated."""
+        """Return the MLP's output, [B, S, D], or its constant if the MLP is ablated."""
         if f"m{layer}" not in self.nodes:
             return written
         replaced = written.clone()
@@ -79,7 +79,7 @@ def circuit_streams(
 
     Args:
         kept: bool [n_edges], the circuit.
-        constants: what ablated sources write, shared over positions.
+        constants: replacement values of ablated sources, shared over positions.
     """
     run, (b, s) = transformer.run(tokens), tokens.shape
     replacement = _with_first_position(Replacement.from_run(run), constants, tokens)
@@ -92,7 +92,7 @@ def circuit_streams(
     wanted, n_heads = set(places), graph.n_heads
 
     def read(base: Tensor, readers: np.ndarray, n: int) -> Tensor:
-        """Return what readers read of the first n sources, [readers, B, S, D]."""
+        """Return the inputs of readers from the first n sources, [readers, B, S, D]."""
         weights = torch.as_tensor(matrix[readers.flatten(), :n]).to(base)
         return base + (weights @ differences[:n].flatten(1)).view(-1, *base.shape)
 
@@ -134,5 +134,5 @@ def _with_first_position(own: Replacement, constants: Replacement, tokens: Tenso
 
 
 def _first(values: Tensor) -> int:
-    """Return the first position that is ablated of values [B, S, x]."""
+    """Return the first ablated position of values [B, S, x]."""
     return first_ablated(values[..., 0])

@@ -1,6 +1,6 @@
-"""What lenses say of one text: predictions and distances at every place and position.
+"""Predictions of lenses on one text, and distances, at every place and position.
 
-Rows are the places in order, and last the model's own output, where all lenses say the same.
+The rows are the places in order and, last, the model's own output, where all lenses agree.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def stride(rows: list[str], every: int) -> list[int]:
-    """Return the numbers of the rows of every so many layers, and always the last.
+    """Return the indices of the rows of every `every` layers, and always of the last row.
 
     Args:
         rows: names of rows, "0", "0-mid", "1" and so on; the last is the model's output.
@@ -40,15 +40,15 @@ def read(
     raced: list[int],
     report: Report,
 ) -> Arrays:
-    """Return what lenses say of a text of S tokens.
+    """Return predictions of lenses on a text of S tokens, and distances.
 
     Args:
-        names: of the lenses.
-        finals: returns what each lens makes of the streams at some positions, [n, P, positions, D].
+        names: names of the n lenses.
+        finals: returns the final streams of all lenses at some positions, [n, P, positions, D].
         n_places: P.
-        output: the final stream itself, [S, D].
-        tokens: of the text; the token after a position is its next token.
-        raced: tokens whose probability is followed.
+        output: the model's final stream, [S, D].
+        tokens: tokens of the text.
+        raced: tokens whose probabilities are followed.
 
     Returns:
         For every lens, [P + 1, S] each: "kl.<lens>" (KL(model ‖ lens), nats), "entropy.<lens>" (nats),
@@ -108,7 +108,7 @@ def _named(parts: list[dict[str, list[Tensor]]], names: list[str]) -> Arrays:
 
 
 def _row(log_q: Tensor, model: Tensor, nexts: Tensor, ids: Tensor) -> dict[str, Tensor]:
-    """Return what lenses say at one place, for log-probabilities [n, s, V], the model's being [s, V]."""
+    """Return predictions and distances at one place, for log-probabilities [n, s, V], the model's [s, V]."""
     best = model.argmax(-1).expand(log_q.shape[:-1]).unsqueeze(-1)
     following = nexts.expand(log_q.shape[:-1]).unsqueeze(-1)
     top = log_q.topk(TOP)

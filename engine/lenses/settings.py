@@ -1,13 +1,13 @@
-"""Settings of training lenses, which `circuit-explorer lens --set` takes."""
+"""Settings of the training of lenses, which `circuit-explorer lens --set` accepts."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class LensTraining(BaseModel):
-    """How the lenses of a model are trained, chosen by other texts, and measured on texts held out from both.
+    """Settings of the training of a model's lenses, of validation, and of the measurement on held-out texts.
 
-    Amounts are of positions, not of texts: models end their texts after ten tokens or never, and so it takes
-    as long either way.
+    Amounts are numbers of positions, not of texts: models sample texts of ten tokens or without end, and
+    counting positions keeps the work the same.
 
     Attributes:
         texts_hash, tuned_hash: sha256 of the file of texts and of the translators' weights.

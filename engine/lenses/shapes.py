@@ -1,4 +1,4 @@
-"""Shapes of the arrays of runs of lenses, which are checked when a run folder is opened; without torch."""
+"""Shapes of the arrays of lens runs, for the check of run folders; without torch."""
 
 from collections.abc import Iterable
 
@@ -8,12 +8,12 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def shapes_of_training(lenses: Iterable[str], n_texts: int, n_places: int) -> Shapes:
-    """Return the shapes of what a page reads of trained lenses; parameters are checked when they are used."""
+    """Return the shapes of the arrays of trained lenses that pages read; parameters are checked on use."""
     return {f"kl.{name}": (n_texts, n_places) for name in lenses}
 
 
 def shapes_of_reading(lenses: list[str], n_rows: int, n_tokens: int, n_raced: int) -> Shapes:
-    """Return the shapes of what lenses say of a text; see `engine.lenses.reading`."""
+    """Return the shapes of the arrays of a text read by lenses; see `engine.lenses.reading`."""
     rows, n = (n_rows, n_tokens), len(lenses)
     each = {
         **dict.fromkeys(("kl", "entropy", "rank", "next_rank", "cross_entropy"), rows),

@@ -1,4 +1,4 @@
-"""Streams of a plain run, or of one with nodes ablated, at every place that lenses look from."""
+"""Residual streams at the places of lenses, of a plain run or of one with nodes ablated."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,25 +11,25 @@ from engine.models.transformer import Transformer
 
 
 class Patch(Protocol):
-    """Changes what nodes write while a text runs."""
+    """Changes the outputs of nodes in a run."""
 
     def heads(self, layer: int, heads: Tensor) -> Tensor:
-        """Return head outputs [H, B, S, d] of a layer, before the output projection."""
+        """Return the changed outputs [H, B, S, d] of a layer's heads, before the output projection."""
         ...
 
     def mlp(self, layer: int, written: Tensor) -> Tensor:
-        """Return what the MLP of a layer writes, [B, S, D]."""
+        """Return the changed output of a layer's MLP, [B, S, D]."""
         ...
 
 
 @dataclass(frozen=True)
 class Streams:
-    """One run.
+    """Residual streams of one run.
 
     Attributes:
-        at: stream at every place, [P, B, S, D].
-        final: before the final norm, [B, S, D].
-        attention: what every attention writes, biases included, [L, B, S, D].
+        at: streams at every place, [P, B, S, D].
+        final: stream before the final norm, [B, S, D].
+        attention: output of every attention, biases included, [L, B, S, D].
     """
 
     at: Tensor

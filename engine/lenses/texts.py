@@ -1,14 +1,14 @@
 """Texts that lenses are trained and measured on: the model's own, or those of a file.
 
-Without a file the model samples them itself, for every model alike: from its BOS token (or, without one, its
-end-of-text token, or token 0) at temperature 1, until it samples its end-of-text or BOS token, or the text is
-as long as it may be. A file is cut into texts of equal length. Three kinds are kept apart: lenses are trained
-on the first, the second chooses among what training passes through, and the third, held out from both, is
-measured. Sampled ones come from seeds of their own, drawn independently, so a short text may come up in two
-kinds; of a file the last tenth is held out, and the tenth before it chooses.
+Without a file, the model samples its own texts: from its BOS token (or, without one, its end-of-text token,
+or token 0) at temperature 1, until it samples its end-of-text or BOS token, or the text has its maximal
+length. A file is cut into texts of equal length. There are three kinds of texts: training texts; validation
+texts, which select the best parameters; and held-out texts, which are measured. Sampled texts of each kind
+have a seed of their own and are independent, so a short text may occur in two kinds. Of a file, the last
+tenth is held out, and the tenth before it is for validation.
 
-Positions count where the model goes on with a text: never the first, where BOS stands, and nothing from the
-end-of-text token on. Only these are trained on and measured.
+Only counted positions are trained on and measured: not the first, where BOS stands, and none from the
+end-of-text token on.
 """
 
 from dataclasses import dataclass
@@ -39,8 +39,8 @@ class Texts:
     """Texts and the positions in them that count.
 
     Attributes:
-        tokens: [n, S]; what stands behind the end of a text means nothing.
-        counted: bool [n, S], of each text all positions from the second to its last.
+        tokens: [n, S]; tokens after the end of a text are ignored.
+        counted: bool [n, S], the counted positions: those of each text from the second to its last.
     """
 
     tokens: Tensor
@@ -51,45 +51,45 @@ class Texts:
 
     @property
     def lengths(self) -> Tensor:
-        """Positions that count of each text, [n]."""
+        """Number of counted positions of each text, [n]."""
         return self.counted.sum(1)
 
     @property
     def positions(self) -> int:
-        """How many positions count."""
+        """Number of counted positions of all texts."""
         return int(self.counted.sum())
 
     def take(self, rows: Tensor | list[int] | slice) -> "Texts":
-        """Return some of the texts, as wide as the longest needs with the token after its last position."""
+        """Return some of the texts, cut to the longest, with the token after its last counted position."""
         tokens, counted = self.tokens[rows], self.counted[rows]
         width = int(counted.sum(1).max()) + 2
         return Texts(tokens[:, :width], counted[:, :width])
 
     def parts(self, positions: int) -> list["Texts"]:
-        """Return all texts in order, in parts of about so many positions and equally many texts."""
+        """Return all texts in order, in parts of equal size with about `positions` counted positions each."""
         each = max(1, round(positions * len(self) / self.positions))
         return [self.take(slice(i, i + each)) for i in range(0, len(self), each)]
 
     def by_length(self) -> list[Tensor]:
-        """Return tokens [m, s] up to the last position that counts, together where this is the same."""
+        """Return tokens [m, s] up to the last counted position, one tensor per length."""
         lengths = self.lengths
         return [self.tokens[lengths == n, : n + 1] for n in np.unique(lengths.cpu().numpy()).tolist()]
 
     def of_median_length(self) -> Tensor:
-        """Return tokens [m, s] of texts that have the median number of positions or more, cut to it."""
+        """Return tokens [m, s] of texts with at least the median number of positions, cut to that number."""
         n = int(self.lengths.median())
         return self.tokens[self.lengths >= n, : n + 1]
 
 
 @dataclass(frozen=True)
 class Split:
-    """Texts by what they are for.
+    """Texts by their use.
 
     Attributes:
         training: texts that lenses are trained on.
-        validation: texts that choose what is kept of a training.
-        held_out: texts that are measured, and used for nothing else.
-        source: in words, where the texts come from.
+        validation: texts that select the best parameters.
+        held_out: texts that lenses are measured on, used for nothing else.
+        source: description of the source of the texts.
     """
 
     training: Texts
@@ -112,7 +112,7 @@ class Marks:
 
 
 def load_texts(model: Model, settings: LensTraining, seed: int, report: Report) -> Split:
-    """Return the texts that the settings ask for; their length is filled in.
+    """Return the texts that the settings ask for; `settings.length` must be filled in.
 
     Raises:
         RequestError: the file cannot be read or is too short.
@@ -137,14 +137,14 @@ def load_texts(model: Model, settings: LensTraining, seed: int, report: Report) 
 
 
 def marks(tokens: Tokens) -> Marks:
-    """Return what texts of a model begin and end with."""
+    """Return the tokens that texts of a model begin and end with."""
     kind = tokens.tokenizer
     special = [token for token in (kind.bos_token_id, kind.eos_token_id) if token is not None]
     return Marks(special[0] if special else 0, special)
 
 
 def whole_texts(tokens: Tensor) -> Texts:
-    """Return texts [n, S] that fill their rows: every position but the first counts."""
+    """Return texts that fill their rows [n, S]: every position but the first is counted."""
     counted = torch.ones_like(tokens, dtype=torch.bool)
     counted[:, 0] = False
     return Texts(tokens, counted)
@@ -157,8 +157,8 @@ def sample(
     """Return texts that the model samples at temperature 1, [n, length]; none ends with its first token.
 
     Args:
-        positions: that count: there are as many texts as it takes to have so many, and at least two.
-        length: tokens of a text, at most.
+        positions: number of counted positions to reach; there are as many texts as this takes, at least two.
+        length: largest number of tokens of a text.
     """
     generator, parts = torch.Generator().manual_seed(seed), list[Texts]()
     n = total = 0
@@ -176,7 +176,7 @@ def sample(
 def _sampled(
     transformer: Transformer, marks: Marks, n: int, length: int, generator: torch.Generator, report: Report
 ) -> Texts:
-    """Return n texts, [n, length]."""
+    """Return n sampled texts, [n, length]."""
     device = transformer.embedding.device
     ends = torch.tensor(marks.ends, dtype=torch.long, device=device)
     rows = torch.full((n, 1), marks.first, device=device)
@@ -201,7 +201,7 @@ def _sampled(
 def _next_logits(
     transformer: Transformer, rows: Tensor, position: int, cache: list[tuple[Tensor, Tensor]]
 ) -> Tensor:
-    """Return the logits after the last token of rows [B, position + 1], [B, V]; the cache grows by it."""
+    """Return the logits after the last token of rows [B, position + 1], [B, V], and extend the cache."""
     stream = transformer.embed(rows, position)
     for layer in range(transformer.shape.n_layers):
         prefix = cache[layer] if position else None
@@ -213,7 +213,7 @@ def _next_logits(
 
 
 def file_rows(tokens: Tokens, path: Path, length: int) -> list[list[int]]:
-    """Return the texts of a file, token ids of equal length, that begin with BOS or else the end of text.
+    """Return the texts of a file as token ids of equal length, each with BOS, else end of text, in front.
 
     Raises:
         RequestError: the file cannot be read, is no UTF-8, or has too few texts of this length.

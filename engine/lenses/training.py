@@ -1,9 +1,9 @@
-"""Training lenses: every place by itself, on streams that are run once a step and never kept.
+"""Training of lenses, of all places at once, on streams that are computed anew in every step and not stored.
 
-The loss is KL(teacher ‖ lens) in nats, the mean over positions, all alike, summed over places, which share no
-parameters. What was best on validation texts is kept place by place (`engine.forward.keep_best`): on these a
-lens is never worse than its start. Texts that are measured have no part in the training. Of a text only the
-positions that count are trained on (`engine.lenses.texts`).
+The loss is KL(teacher ‖ lens) in nats, averaged over positions and summed over places, which share no
+parameters. The best parameters on validation texts are kept for each place (`engine.forward.keep_best`): on
+these texts, a lens is never worse than its start. Held-out texts are not used. Only counted positions of a
+text are trained on (`engine.lenses.texts`).
 """
 
 from dataclasses import dataclass, replace
@@ -24,10 +24,10 @@ CHECKS = 5  # by the validation texts, in a whole training
 
 @dataclass(frozen=True)
 class Job:
-    """What a lens is trained for.
+    """The model, places, texts and teacher of a training.
 
     Attributes:
-        batch: positions in a step, about.
+        batch: approximate number of positions per step.
         teacher: the lens to learn from, with its parameters; None learns from the model.
     """
 
@@ -45,7 +45,7 @@ def train(
 ) -> tuple[Parameters, History]:
     """Return trained parameters, and the mean KL on the validation texts at every check.
 
-    Places that share parameters (`Lens.owners`) are trained once; the mean is over those that are trained.
+    Places that share parameters (`Lens.owners`) are trained once; the mean is over the trained places.
     """
     owners = lens.owners(job.places)
     some = sorted(set(owners))
@@ -88,7 +88,7 @@ def advance(
     optimiser: torch.optim.Optimizer,
     clip: float | None,
 ) -> None:
-    """Take one step with the streams at the places, [P, N, D], and what a lens is to say there."""
+    """Take one training step with the streams at the places, [P, N, D], and the teacher there."""
     optimiser.zero_grad()
     kl = kl_to(transformer, teacher, lens.final(transformer, values, places, streams))
     torch.autograd.backward(kl.mean(1).sum())
@@ -99,7 +99,7 @@ def advance(
 
 @torch.no_grad()
 def validate(job: Job, lens: Lens, parameters: Parameters) -> Tensor:
-    """Return the mean KL at every place over positions of the validation texts, [P]."""
+    """Return the mean KL at every place over the positions of the validation texts, in nats, [P]."""
     total = torch.zeros(len(job.places), device=job.validation.tokens.device)
     for part in job.validation.parts(job.batch):
         streams, teacher = _batch(job, part)
@@ -109,7 +109,7 @@ def validate(job: Job, lens: Lens, parameters: Parameters) -> Tensor:
 
 
 def mean_attention(transformer: Transformer, texts: Texts, batch: int, report: Report) -> Tensor:
-    """Return the mean of what every attention writes over all positions of texts, [L, D] float32."""
+    """Return the mean output of every attention over all positions of texts, [L, D] float32."""
     shape, parts = transformer.shape, texts.parts(batch)
     total = torch.zeros((shape.n_layers, shape.d_model), dtype=torch.float64)
     for i, part in enumerate(parts):
@@ -120,7 +120,7 @@ def mean_attention(transformer: Transformer, texts: Texts, batch: int, report: R
 
 
 def _batch(job: Job, texts: Texts) -> tuple[Tensor, Teacher]:
-    """Return the streams of some texts at every place, [P, N, D], and what a lens is to say there."""
+    """Return the streams of some texts at every place, [P, N, D], and the teacher there."""
     streams, final = read_streams(job.transformer, texts.tokens, job.places).flat(texts.counted)
     if job.teacher is not None:
         lens, parameters = job.teacher
@@ -130,5 +130,5 @@ def _batch(job: Job, texts: Texts) -> tuple[Tensor, Teacher]:
 
 
 def _chosen(better: Tensor, new: Parameters, old: Parameters) -> Parameters:
-    """Return the new parameters of the places where they are better, and the old ones of the rest."""
+    """Return `new` for the places where `better` holds, and `old` for the others."""
     return {name: rows_where(better, new[name], old[name]) for name in old}

@@ -2,12 +2,12 @@
 
     T_l(h)  =  h + W_l h + b_l ,
 
-from zero, so that it starts as the logit lens and weight decay pulls it there; trained on KL(model ‖ lens)
-over all positions, summed over places, by SGD with Nesterov momentum 0.9, rate 1 · (1 - 0.9) falling to zero
-in a straight line, weight decay 1e-3, gradients clipped to norm 1: the official recipe. Against it, the steps
-see fewer tokens (a setting; 2^18 there), the model's own texts instead of the Pile unless a file is given,
-nothing is in bfloat16, all places go backward together (the gradient is the same), and what was best on
-validation texts is kept place by place.
+W_l and b_l start at zero, as the logit lens, to which weight decay pulls them. They are trained on
+KL(model ‖ lens) over all positions, summed over places, by the official recipe: SGD with Nesterov momentum
+0.9, a rate of 1 · (1 - 0.9) that falls linearly to zero, weight decay 1e-3, gradients clipped to norm 1.
+Differences: steps see fewer tokens (a setting; 2^18 officially); texts are the model's own instead of the
+Pile, unless a file is given; nothing is in bfloat16; all places go backward together (the gradient is the
+same); and the best parameters on validation texts are kept for each place.
 """
 
 from collections.abc import Sequence
@@ -42,12 +42,12 @@ class TunedLens(Lens):
         return translated(transformer, parameters, streams)
 
     def recipe(self, settings: LensTraining) -> Recipe:
-        """Train by the official recipe."""
+        """Return the official recipe."""
         return official_recipe(settings.tuned_steps)
 
 
 def official_recipe(steps: int, teacher: str | None = None) -> Recipe:
-    """Return the recipe of the tuned-lens package."""
+    """Return the recipe of the tuned-lens package (see the module), with another teacher if given."""
     rate = 1.0 * (1 - MOMENTUM)
     sgd = partial(torch.optim.SGD, lr=rate, momentum=MOMENTUM, nesterov=True, weight_decay=1e-3)
     return Recipe(steps, sgd, clip=1.0, teacher=teacher)

@@ -1,11 +1,11 @@
-"""The rest of a model with a constant for every attention (Li & Janson 2024, 2409.09951, section 5).
+"""A model's remaining layers with constants for attentions (Li & Janson 2024, 2409.09951, section 5).
 
-From place l on, for every attention m that is still to come,
+From place l on, for every later attention m,
 
     h  ←  h + a_{l,m} ,     h  ←  h + MLP_m(h) ,
 
-so that no other token is read. All places are carried on together: they join a growing batch as the layers
-pass, so that each MLP runs once on all that have come so far.
+so that no other token is read. All places are computed together: their streams join a growing batch layer by
+layer, so that each MLP runs once for all places before it.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ def carry_on(transformer: Transformer, constants: Tensor, places: Sequence[Place
     """Return the final streams, [P, ..., D]; gradients flow to the constants and the streams.
 
     Args:
-        constants: [P, L, D], or [1, L, D] where all places share them; those of attentions before a place are
+        constants: [P, L, D], or [1, L, D] if all places share them; those of attentions before a place are
             not used. They need not be centred.
-        places: in the order of computation.
-        streams: at these places, [P, ..., D].
+        places: the places, in the order of computation.
+        streams: streams at these places, [P, ..., D].
     """
     parallel, singles = transformer.shape.parallel, (1,) * (streams.dim() - 2)
     written = transformer.centre(constants.to(streams)).expand(len(places), -1, -1)
@@ -41,7 +41,7 @@ def carry_on(transformer: Transformer, constants: Tensor, places: Sequence[Place
 
 
 def _joined(running: Tensor, streams: Tensor, places: Sequence[Place], place: Place) -> Tensor:
-    """Return the running streams with those of `place` behind, if it is among the places."""
+    """Return the running streams, extended by those of `place` if it is among the places."""
     n = len(running)
     if n == len(places) or places[n] != place:
         return running
