@@ -1,4 +1,4 @@
-"""Settings of methods and ablations: pydantic models that the command line and the form are made from."""
+"""Settings of methods and ablations: pydantic models from which command line and forms are made."""
 
 import difflib
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 
 class WithSettings(Generic[SettingsT]):
-    """Base of the classes whose work has settings: `class Acdc(Method[AcdcSettings])`.
+    """Base of classes with settings, which are their type argument: `class Acdc(Method[AcdcSettings])`.
 
     Attributes:
-        Settings: the type between the brackets; the form and the command line are made from it.
+        Settings: the class of the settings, set from the type argument.
     """
 
     Settings: type[SettingsT]
 
     def __init_subclass__(cls) -> None:
-        """Read the type of the settings off the brackets."""
+        """Set `Settings` to the type argument of the base class."""
         super().__init_subclass__()
         for base in vars(cls).get("__orig_bases__", ()):
             for argument in get_args(base):
@@ -30,7 +30,7 @@ class WithSettings(Generic[SettingsT]):
 
 
 def parse_settings(kind: type[SettingsT], given: dict[str, Any]) -> SettingsT:
-    """Return settings of a kind from a dictionary; texts are taken for numbers where numbers are due.
+    """Return validated settings from a dictionary; texts are converted to numbers where needed.
 
     Raises:
         RequestError: an unknown setting (with the nearest known one), or a value out of range.
@@ -52,10 +52,10 @@ def parse_settings(kind: type[SettingsT], given: dict[str, Any]) -> SettingsT:
 
 @dataclass(frozen=True)
 class Later:
-    """Marks a field that came later than the first runs: `rate: Annotated[float, Later()] = Field(0.1)`.
+    """Marker of a field that was added after the first runs: `rate: Annotated[float, Later()] = Field(0.1)`.
 
-    Runs are named after their settings. So that the name of an old run stays what it was, such a field counts
-    for nothing while it has its default (`settings_to_json`); a default must not change.
+    The id of a run depends on its settings. To keep the ids of old runs, such a field is left out while it
+    has its default (`settings_to_json`). So its default must never change.
     """
 
 

@@ -1,4 +1,4 @@
-"""What torch leaves without a type, with one; what is computed is torch's own."""
+"""Typed wrappers of torch functions that lack type hints."""
 
 from typing import cast
 
@@ -23,5 +23,5 @@ def norm(values: Tensor) -> Tensor:
 
 
 def seed_globally(seed: int) -> None:
-    """Seed the generators that everything uses which names none."""
+    """Seed torch's global random generators."""
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]

@@ -1,4 +1,4 @@
-"""Small models whose circuit is planted by hand-made weights, and how well every method finds it."""
+"""Small models with a circuit planted by hand-made weights, and the recovery of it by every method."""
 
 from collections.abc import Callable
 

@@ -1,7 +1,7 @@
-"""What a planted model is: a model whose circuit is known because its weights were made by hand.
+"""Planted models, whose circuits are known since their weights are made by hand.
 
-Its prompts need the whole circuit. What an edge carries is a piece of a prompt, or several; in every pair of
-prompts, taking what one planted edge carries from the corrupt prompt changes the answer.
+Their prompts need the whole circuit. A planted edge carries one or more pieces of a prompt. In every pair of
+prompts, the answer changes if the pieces of any one planted edge are taken from the corrupt prompt.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,10 +33,10 @@ class Planted:
 
     Attributes:
         model: the model; it has no tokenizer.
-        circuit: names of the planted edges, of the graph with separate q, k and v.
-        ablations: those under which exactly these edges are the circuit.
+        circuit: names of the planted edges, in the graph with separate q, k and v.
+        ablations: names of the ablations under which exactly these edges are the circuit.
         clean, corrupt: token ids [N_PAIRS, S] of pairs of prompts.
-        answers, wrong_answers: token ids for each pair: what the model says to either prompt.
+        answers, wrong_answers: token ids of the model's answers to the clean and to the corrupt prompts.
     """
 
     model: Model
@@ -49,15 +49,15 @@ class Planted:
 
     @property
     def graph(self) -> Graph:
-        """The graph that the circuit is of."""
+        """The graph of the circuit."""
         return self.model.shape.graph()
 
     def problem(self, ablation: str, seed: int = 0) -> Problem:
-        """Return the problem that a method is given: to find as many edges as are planted.
+        """Return the input of a discovery method, with the number of planted edges as the target.
 
         Args:
-            ablation: with its default settings.
-            seed: of what is random in it.
+            ablation: name of the ablation, used with its default settings.
+            seed: seed of the ablation.
 
         Raises:
             RequestError: the planted edges are not the circuit under this ablation.
@@ -98,13 +98,13 @@ def plant(
     """Return a planted model.
 
     Args:
-        name: of the model.
-        weights: with everything planted.
-        carried: the planted edges, and the pieces of a prompt that each carries.
-        known_under: ablations under which these are the circuit.
-        pairs: what clean and corrupt prompts say.
-        spell: gives the tokens of a prompt.
-        answer: gives the token that is the answer to a prompt.
+        name: name of the model.
+        weights: the finished weights.
+        carried: names of the planted edges, with the pieces of a prompt that each carries.
+        known_under: names of the ablations under which these edges are the circuit.
+        pairs: pieces of the clean and the corrupt prompts.
+        spell: returns the tokens of a prompt.
+        answer: returns the answer token of a prompt.
     """
     clean, corrupt = zip(*pairs, strict=True)
 
@@ -132,13 +132,13 @@ def draw_pairs(
     seed: int,
     n: int = N_PAIRS,
 ) -> list[tuple[Pieces, Pieces]]:
-    """Return n pairs of what prompts say, clean and corrupt, in which every planted edge decides the answer.
+    """Return pairs of clean and corrupt prompts, as pieces, in which every planted edge decides the answer.
 
     Args:
-        draw: draws what one prompt says.
+        draw: draws the pieces of one prompt.
         answer, carried: as for `plant`.
-        seed: of the drawing.
-        n: how many.
+        seed: seed of the drawing.
+        n: number of pairs.
     """
     rng = Random(seed)
     pairs: list[tuple[Pieces, Pieces]] = []

@@ -1,25 +1,25 @@
-"""A conjunction, which first-order scores do not see: an MLP that fires if two heads both bring a 1.
+"""A conjunction, which first-order scores miss: an MLP that fires if two heads both bring a 1.
 
     <s>  B1  D0  A1  C0  ?AB   ->   yes      (both A and B are 1)
 
-From the last position a0.h0 looks for the first letter asked for and a0.h1 for the second; each brings the
-bit there, b₀ and b₁, to one sum. The MLP m0 writes the answer by
+From the last position, a0.h0 attends to the first letter asked for and a0.h1 to the second. Each copies the
+bit there, b₀ and b₁, into one sum. The MLP m0 writes the answer by
 
     f(b₀ + b₁),     f(s) = 2 relu(s - 1.25) - 2 relu(s - 1.75):     f = 0 up to 1.25, f = 1 from 1.75 on.
 
-Where both bits are 1 (s = 2) and where at most one is (s ≤ 1) f is flat, so at the clean as at the corrupt
-prompt the gradient through m0 is zero: a score from the gradient there gives the eight edges above m0
-nothing, though to ablate any one of them turns yes into no. Gradients on the way from one prompt to the
-other, or masks that are sampled, see them.
+If both bits are 1 (s = 2), and if at most one is (s ≤ 1), f is flat. So at both the clean and the corrupt
+prompt the gradient through m0 is zero, and a score from this gradient is zero for the eight edges before m0,
+although ablating any one of them turns yes into no. Gradients between the two prompts, or sampled masks,
+detect them.
 
-The other way round, m1 reads a number u of the token that asks, u = 0.25 or 1.75, and adds a multiple of
-relu(u) - 2 relu(u - 1) to "yes": 0.25 for both, so its input does not matter, but with slopes 1 and -1, so a
-score from the gradient at either end takes input->m1 for important. Between the two the sum is up to 1, so a
-method whose masks are partial while it trains may keep input->m1 and m1->logits. Other values of u would
-make them matter: the circuit is known only under ablations by what other prompts say.
+Conversely, m1 reads a number u of the query token, u = 0.25 or 1.75, and adds a multiple of
+relu(u) - 2 relu(u - 1) to "yes". This is 0.25 for both, so its input does not matter, but the slopes are 1
+and -1, so a score from the gradient at either prompt counts input->m1 as important. In between, the value
+rises to 1, so a method with partial masks during training may keep input->m1 and m1->logits. Other values of
+u would make these edges matter, so the circuit is known only under ablations by the outputs on other prompts.
 
-In every second pair the clean prompt is the one whose answer is no, lest a circuit that says yes to all do;
-there any one edge above m0 is enough.
+In every second pair, the answer to the clean prompt is no, so that a circuit that always says yes fails. In
+those pairs, any one kept path through m0 suffices for the right answer.
 """
 
 from random import Random
@@ -47,7 +47,7 @@ KNOWN_UNDER = ("counterfactual", "resample")
 
 
 def build(seed: int = 0) -> Planted:
-    """Return the planted model; the seed is that of distractors and prompts."""
+    """Return the planted model; `seed` determines distractors and prompts."""
     bits = [f"{letter}{bit}" for letter in LETTERS for bit in (0, 1)]
     asking = [f"?{first}{second}" for first in LETTERS for second in LETTERS if first != second]
     sizes = Sizes(n_layers=2, n_heads=3, d_head=4, d_mlp=6, n_ctx=6)

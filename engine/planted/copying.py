@@ -1,9 +1,9 @@
-"""A head that copies: the answer is the value that stands at the mark asked for.
+"""A head that copies: the answer is the value at the mark asked for.
 
     <s>  A:2  C:0  B:3  ?B   ->   3
 
-Every token in the middle has a mark and a value. The head a1.h1 looks from the last position for the mark
-asked for (q), among the marks (k), and copies the value there (v) to the logits. Its attention is sharp but
+Every token in the middle has a mark and a value. From the last position, the head a1.h1 attends to the mark
+asked for (q) among the marks (k), and copies the value there (v) to the logits. Its attention is sharp but
 not saturated, so that first-order scores see all four edges.
 """
 
@@ -26,7 +26,7 @@ KNOWN_UNDER = ("counterfactual", "counterfactual-mean", "mean", "resample", "zer
 
 
 def build(seed: int = 0) -> Planted:
-    """Return the planted model; the seed is that of distractors and prompts."""
+    """Return the planted model; `seed` determines distractors and prompts."""
     named = [f"{mark}:{value}" for mark in MARKS for value in VALUES]
     asking = [f"?{mark}" for mark in MARKS]
     sizes = Sizes(n_layers=2, n_heads=3, d_head=4, d_mlp=6, n_ctx=5)

@@ -1,10 +1,10 @@
-"""A chain of two steps: a head moves what another head reads.
+"""A chain of two heads: the second one reads what the first one copied.
 
     <s>  x=2  z=0  y=3  B>x  A>y  C>z  ?B   ->   2
 
-At every pointer (B>x) the head a0.h2 looks for the link it points to (q) among the definitions before (k) and
-brings the value defined there (v). From the last position a1.h0 looks for the letter asked for (q) among the
-pointers (k) and copies the value that a0.h2 brought to it: the edge a0.h2->a1.h0<v> composes the two.
+At every pointer (B>x), the head a0.h2 attends to its link (q) among the definitions before (k) and copies the
+value defined there (v). From the last position, a1.h0 attends to the letter asked for (q) among the pointers
+(k) and copies the value that a0.h2 wrote there: the edge a0.h2->a1.h0<v> composes the two heads.
 """
 
 from random import Random
@@ -29,7 +29,7 @@ KNOWN_UNDER = ("counterfactual", "counterfactual-mean", "mean", "resample", "zer
 
 
 def build(seed: int = 0) -> Planted:
-    """Return the planted model; the seed is that of distractors and prompts."""
+    """Return the planted model; `seed` determines distractors and prompts."""
     defined = [f"{link}={value}" for link in LINKS for value in VALUES]
     pointers = [f"{letter}>{link}" for letter in LETTERS for link in LINKS]
     asking = [f"?{letter}" for letter in LETTERS]

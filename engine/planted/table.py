@@ -1,4 +1,4 @@
-"""How well every method finds planted circuits: `python -m engine.planted.table` prints it as Markdown."""
+"""Recovery of planted circuits by every method: `python -m engine.planted.table` prints it in Markdown."""
 
 import sys
 import time

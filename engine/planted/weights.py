@@ -1,9 +1,9 @@
 """Hand-made weights of a small model without norm, in a residual stream of named parts.
 
-At first every head and every MLP is a distractor: its weights are random, it reads every part and writes to
-the part "aside" alone. What stands aside adds the same to all logits, so it changes no probability and no
-logit difference, though it does change logits. A planted head or MLP unit is then written over its random
-weights, and reads and writes only the parts it is told to.
+Initially, every head and every MLP is a distractor with random weights, which reads every part and writes
+only to the part "aside". That part adds the same to all logits, so it changes logits, but no probability and
+no logit difference. The weights of a planted head or MLP unit then replace the random ones, and read and
+write only the given parts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ ASIDE_SIZE = 6
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of a planted model; its width and vocabulary follow from its parts and tokens."""
+    """Sizes of a planted model, except for width and vocabulary, which follow from its parts and tokens."""
 
     n_layers: int
     n_heads: int
@@ -31,13 +31,13 @@ class Sizes:
 
 
 class Weights:
-    """Weights in the making.
+    """The weights of a planted model, to be filled in step by step.
 
     Args:
-        sizes: of the model.
-        parts: names of the parts of the residual stream and how many dimensions they have; "aside" is added.
+        sizes: sizes of the model.
+        parts: names of the parts of the residual stream, with their dimensions; "aside" is added.
         tokens: the vocabulary.
-        seed: of the distractors.
+        seed: seed of the distractors.
     """
 
     def __init__(self, sizes: Sizes, parts: Mapping[str, int], tokens: Sequence[str], seed: int) -> None:
@@ -52,19 +52,19 @@ class Weights:
         self.state = self._distractors(torch.Generator().manual_seed(seed))
 
     def embed(self, token: str, part: str, index: int, value: float = 1.0) -> None:
-        """Let a token's embedding have a value in one dimension of a part."""
+        """Set one dimension of a part in a token's embedding to a value."""
         self.state["embed.weight"][self.token_ids[token], self._parts[part].start + index] = value
 
     def unembed(self, token: str, part: str, index: int, gain: float) -> None:
-        """Let a token's logit be the value in one dimension of a part, times a gain."""
+        """Set a token's logit to the value in one dimension of a part, times a gain."""
         self.state["unembed.weight"][self.token_ids[token], self._parts[part].start + index] = gain
 
     def head(
         self, layer: int, head: int, query: str, key: str, value: str, into: str, sharpness: float
     ) -> None:
-        """Plant a head that looks where `key` has what `query` asks for, and adds `value` there to `into`.
+        """Plant a head that attends to positions where `key` matches `query`, and copies `value` to `into`.
 
-        Parts of one size d are compared, and copied, dimension by dimension. With one-hot parts the score is
+        Parts of equal size are compared, and copied, dimension by dimension. With one-hot parts, the score is
         `sharpness` where they match and 0 elsewhere.
         """
         scale = sharpness * self.sizes.d_head**0.5
@@ -79,10 +79,10 @@ class Weights:
         """Plant one ReLU unit of an MLP.
 
         Args:
-            layer, unit: which.
-            reads: weight of the first dimension of parts.
-            bias: added before the ReLU.
-            writes: what it writes to dimensions of the part "answer".
+            layer, unit: indices of layer and unit.
+            reads: input weights by part, each on the part's first dimension.
+            bias: bias before the ReLU.
+            writes: output weights by dimension of the part "answer".
         """
         name, answer = f"blocks.{layer}.mlp", self._parts["answer"].start
         self.state[f"{name}.in.weight"][unit] = 0.0
@@ -94,7 +94,7 @@ class Weights:
             self.state[f"{name}.out.weight"][answer + index, unit] = weight
 
     def always(self, layer: int, index: int, value: float) -> None:
-        """Let an MLP always add a value to one dimension of the part "answer"."""
+        """Add a constant output of an MLP to one dimension of the part "answer"."""
         self.state[f"blocks.{layer}.mlp.out.bias"][self._parts["answer"].start + index] = value
 
     def model(self, name: str) -> Model:
@@ -121,13 +121,13 @@ class Weights:
         return model_from_native(name, bridge)
 
     def _picked(self, part: str) -> Tensor:
-        """Return the matrix [d_head, width] that picks a part."""
+        """Return the matrix [d_head, width] that selects a part of the stream."""
         where, picked = self._parts[part], torch.zeros(self.sizes.d_head, self.width)
         picked[range(where.stop - where.start), range(where.start, where.stop)] = 1.0
         return picked
 
     def _distractors(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the weights with no part planted yet, under the bridge's names."""
+        """Return the random weights of all distractors, under the bridge's names."""
         sizes, width, aside = self.sizes, self.width, self._parts[ASIDE]
         rows = sizes.n_heads * sizes.d_head
 

@@ -1,1 +1,1 @@
-"""Runs: what was asked, what came out, and the folders they lie in."""
+"""Runs: requests, results, and run folders."""

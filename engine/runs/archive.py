@@ -1,9 +1,9 @@
-"""A run as one file: a zip of its folder, to be kept elsewhere or given to somebody.
+"""Archives of runs: a zip of a run folder, for backup or exchange.
 
     <run-id>/request.json result.json tensors.safetensors circuit.json notes.json
 
-Archives are read with suspicion: only these names, no links, sizes capped before and while reading. What is
-in them is checked like every run folder, and the id is computed anew from the request.
+Archives are not trusted: only these names are read, no links, and sizes are capped before and while reading.
+The content is checked like every run folder, and the id is computed anew from the request.
 """
 
 import io
@@ -64,7 +64,7 @@ def unpack(store: RunStore, data: bytes) -> str:
     A run of the same id that is there already stays, with its notes.
 
     Raises:
-        RequestError: it is no archive of a run, or the run cannot be opened; the message says why.
+        RequestError: the data are no archive of a run, or the run cannot be opened; the message says why.
     """
     store.check_writable()
     files = _files(data)
@@ -93,7 +93,7 @@ def _files(data: bytes) -> dict[str, bytes]:
 
 
 def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return the entries of an archive by file name, if it has nothing else than a run's files."""
+    """Return the entries of an archive by file name; refuse archives with other files than a run's."""
     entries: dict[str, zipfile.ZipInfo] = {}
     folders: set[str] = set()
     for entry in archive.infolist():
@@ -139,7 +139,7 @@ def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> bytes:
 
 
 def _check(folder: Path, files: dict[str, bytes]) -> None:
-    """Check what opening a run folder takes on trust: the names of edges, the values of scores, the notes."""
+    """Check what opening a run folder does not: names of edges, values of scores, and the notes."""
     try:
         run = open_folder(folder, shipped=False)
         if "notes.json" in files:

@@ -1,7 +1,7 @@
-"""Circuits made of others: intersections, unions and differences, and circuits less an edge or a node.
+"""Combined circuits: intersections, unions and differences, and circuits without some edges or nodes.
 
 The case study of Edge Pruning (Bhaskar et al. 2024, section 5) evaluates the intersection and the union of
-two circuits as circuits of their own; what taking out one edge or node does is asked of any circuit.
+two circuits as circuits of their own. Removing one edge or node is offered for any circuit.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from engine.runs.store import RunStore
 
 
 class Part(BaseModel):
-    """The circuit of one size of a finished run, dangling edges pruned."""
+    """A circuit of one size of a finished run, without dangling edges."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -28,13 +28,13 @@ class Part(BaseModel):
 
 
 class Chosen(BaseModel):
-    """A circuit made of others: `parts` joined, pruned of dangling edges, less what is taken out of it.
+    """A combined circuit: `parts` are joined, dangling edges are pruned, then `without` is removed.
 
     Attributes:
-        name: what its point in the result is called.
-        join: of several parts: the edges in all of them, in any of them, or in the first and no other.
-        parts: circuits of finished runs; none of them means the whole model.
-        without: edges to take out, and nodes, of which every edge out is taken; nothing is pruned after.
+        name: name of its metrics in the result.
+        join: of several parts, the edges in all of them, in any of them, or in the first and no other.
+        parts: circuits of finished runs; [] stands for the whole model.
+        without: edges to remove, and nodes whose outgoing edges to remove; nothing is pruned afterwards.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -46,10 +46,11 @@ class Chosen(BaseModel):
 
 
 def combinations(parts: Sequence[Part]) -> list[Chosen]:
-    """Return the circuits that are made of others when they are compared: what all share ("in all"), what any
-    has ("in any"), each alone (named like its run) and what it alone has ("only" and its run).
+    """Return the combined circuits of a comparison.
 
-    They are put in the order of the runs' ids, so that the same parts make the same request in any order.
+    These are the intersection ("in all"), the union ("in any") and, for each part, its circuit (named like
+    its run) and the edges that only it has ("only" and the run). Parts are sorted by the ids of their runs,
+    so that the same parts make the same request in any order.
     """
     parts = sorted(parts, key=lambda part: part.run)
     circuits = [
@@ -67,7 +68,7 @@ def chosen_edges(chosen: Chosen, graph: Graph, store: RunStore) -> Flags:
     """Return the edges of a chosen circuit, bool [n_edges].
 
     Raises:
-        RequestError: a part is no run with a circuit, or of another graph; nothing is called so in `without`.
+        RequestError: a part is no run with a circuit, or has another graph; or `without` has an unknown name.
     """
     kept = np.ones(graph.n_edges, dtype=bool)
     if chosen.parts:

@@ -1,7 +1,7 @@
-"""A circuit of a run in a form that other programs read.
+"""Exporters of circuits for other programs.
 
-Formats that need more than the engine has (an HTML page needs plotly) are found as entry points of the group
-`circuit_explorer.exporters`: functions of the same shape, (run, circuit) -> text.
+Formats that need other packages (an HTML page needs plotly) are entry points of the group
+`circuit_explorer.exporters`: functions with the same signature, (run, circuit) -> text.
 """
 
 import json

@@ -1,12 +1,12 @@
-"""What one run folder holds, and how it is read (with suspicion) and written.
+"""Run folders: their content, reading (without trust) and writing.
 
-    request.json           what was asked (`engine.runs.request`)
-    result.json            what came out: summary, curve, prompts, timings, versions
+    request.json           the request (`engine.runs.request`)
+    result.json            the result: summary, curve, prompts, timings, versions
     tensors.safetensors    arrays: those of each instrument are named in its result class
     circuit.json           discover, import: the circuit at the requested size
 
-Everything is checked when a folder is opened, which reads the header of the tensors alone; the arrays are
-read when asked for. A folder may come from anywhere: sizes are capped and nothing is ever unpickled.
+Everything is checked when a folder is opened, for which only the header of the tensors is read; arrays are
+read on access. Since a folder may come from anywhere, sizes are capped and nothing is ever unpickled.
 """
 
 import json
@@ -39,7 +39,7 @@ _INTEGERS = ("I32",)
 
 
 class Tensors(Mapping[str, np.ndarray]):
-    """The arrays of a safetensors file by name, each read when it is asked for."""
+    """The arrays of a safetensors file by name, each read on access."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -52,7 +52,7 @@ class Tensors(Mapping[str, np.ndarray]):
                     self.shapes[name], self.types[name] = tuple(array.get_shape()), array.get_dtype()
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """Return one array; KeyError if there is none of that name."""
+        """Return one array; raise KeyError if there is none of that name."""
         if self._path is None or name not in self.shapes:
             raise KeyError(name)
         with _opened(self._path) as file:
@@ -72,14 +72,14 @@ class Run(Generic[Asked, Answer]):
     """One finished run.
 
     Attributes:
-        run_id: its name, `[a-z0-9-]+`.
-        folder: where it lies.
-        shipped: whether it came with the program and is read-only.
-        request: what was asked.
-        result: what came out.
-        circuit: the parsed circuit.json of a run that has a graph of its own, else None; `circuit_at` gives
+        run_id: its id, `[a-z0-9-]+`.
+        folder: its folder.
+        shipped: whether the run came with the program and is read-only.
+        request: its request.
+        result: its result.
+        circuit: the parsed circuit.json of a run that has a graph of its own, else None; `circuit_at` returns
             the circuits of other sizes.
-        tensors: by name, as far as this kind of run has any.
+        tensors: its arrays by name, if this kind of run has any.
     """
 
     run_id: str
@@ -91,10 +91,10 @@ class Run(Generic[Asked, Answer]):
     tensors: Tensors
 
     def circuit_at(self, edges: int | None = None) -> Circuit:
-        """Return the circuit of the highest scores, dangling edges pruned; None takes the requested size.
+        """Return the circuit of the highest scores, without dangling edges; None takes the requested size.
 
         Raises:
-            RequestError: more edges than the graph has, or a run without scores of its own.
+            RequestError: `edges` is more than the graph has, or the run has no scores of its own.
         """
         if self.circuit is None or not isinstance(self.request, OfACircuit):
             origin = self.request.origin
@@ -112,8 +112,8 @@ def read_run(folder: Path, shipped: bool) -> AnyRun:
     """Open the run in `folder` and check it.
 
     Raises:
-        RequestError: a file is missing, cut short, of a newer schema or does not fit the others; one line
-            that names the folder and the fault.
+        RequestError: a file is missing, truncated, of a newer schema or inconsistent with the others; the
+            message names the folder and the fault in one line.
     """
     try:
         return open_folder(folder, shipped)
@@ -142,7 +142,7 @@ def write_run(
 
 
 def open_folder(folder: Path, shipped: bool) -> AnyRun:
-    """Open the run in `folder` and check it; FaultError instead of an error that names the folder."""
+    """Open the run in `folder` and check it; raise FaultError, which does not name the folder."""
     raw_request = _read_json(folder / "request.json")
     raw_result = _read_json(folder / "result.json")
     try:
@@ -169,7 +169,7 @@ def open_folder(folder: Path, shipped: bool) -> AnyRun:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object that carries a schema number this version knows."""
+    """Read a JSON object with a schema number that this version supports."""
     try:
         if path.stat().st_size > _MAX_JSON:
             raise FaultError(f"{path.name} is larger than {_MAX_JSON // 2**20} MiB")
@@ -190,7 +190,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _opened(path: Path) -> AbstractContextManager[Any]:
-    """Open a safetensors file; what it gives has no types."""
+    """Open a safetensors file; the opened object has no type hints."""
     return cast("AbstractContextManager[Any]", safe_open(path, framework="numpy"))
 
 
@@ -206,7 +206,7 @@ def _open_tensors(path: Path) -> Tensors:
 
 
 def _graph(circuit: dict[str, Any], request: Request, result: Record) -> Graph:
-    """Return the graph of circuit.json, which has to be the one of the result and of the request."""
+    """Return the graph of circuit.json, after checking that it fits the result and the request."""
     assert isinstance(request, OfACircuit)
     assert isinstance(result, CurveResult)
     try:
@@ -224,7 +224,7 @@ def _graph(circuit: dict[str, Any], request: Request, result: Record) -> Graph:
 
 
 def _check_arrays(tensors: Tensors, result: Record, expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Check the arrays that pages read."""
+    """Check shapes and types of the arrays that pages read."""
     if missing := expected.keys() - tensors.shapes.keys():
         raise FaultError(f"tensors.safetensors has no '{min(missing)}'")
     for name, shape in expected.items():

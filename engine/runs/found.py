@@ -1,4 +1,4 @@
-"""What an instrument finds: what is written into the run's folder."""
+"""The findings of an instrument, which are written into the run folder."""
 
 import time
 from dataclasses import dataclass, field
@@ -11,12 +11,15 @@ from engine.circuits.circuit import Circuit
 
 @dataclass(frozen=True)
 class Found:
-    """What is written into the run folder: a part of result.json, tensors, a circuit.
+    """The findings of an instrument, for the run folder.
 
     Attributes:
-        result: fields of the instrument's result class; those that every result has are added.
-        history: columns of numbers of a training; None where the result has none.
-        discovered: when discovery was done and evaluation began, by `time.perf_counter`.
+        result: fields of the instrument's result class; the fields of every result are added later.
+        tensors: arrays by name.
+        circuit: the circuit at the requested size, for a run with a graph of its own.
+        history: columns of numbers of a training.
+        notes: sentences for the user.
+        discovered: time at which discovery ended and evaluation began, by `time.perf_counter`.
     """
 
     result: dict[str, Any]

@@ -1,9 +1,9 @@
-"""Circuit files that were imported, kept beside the runs until a job has measured them.
+"""Imported circuits, which are kept beside the runs for the jobs that measure them.
 
     <user_dir>/.imports/<sha256>.json     a circuit in the form of circuit.json
 
-The name is the sha256 of the content, which the request of the import carries: a file that was changed is
-another request.
+The name is the sha256 of the content, which is a field of the import's request: a changed file makes another
+request.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ def kept_circuit(store: RunStore, digest: str) -> Circuit:
     """Return an imported circuit.
 
     Raises:
-        RequestError: there is none of this sha256, or its content is not what it was.
+        RequestError: there is none of this sha256, or its content has changed.
     """
     if not _SHA256.fullmatch(digest):
         raise RequestError(f"'{digest[:80]}' is no sha256 of an imported circuit")
@@ -55,7 +55,7 @@ def kept_circuit(store: RunStore, digest: str) -> Circuit:
 
 
 class Ranking(NamedTuple):
-    """Scores [n_edges] whose `edges` highest make an imported circuit, and what to know of them."""
+    """Scores [n_edges], the number of highest ones that make the imported circuit, and notes for the user."""
 
     scores: Numbers
     edges: int
@@ -63,10 +63,10 @@ class Ranking(NamedTuple):
 
 
 def ranking(circuit: Circuit) -> Ranking:
-    """Return the ranking of edges that an imported circuit comes from.
+    """Return a ranking of edges whose highest ones are an imported circuit.
 
-    Files of methods with signed scores keep the edges of the largest size; others give no scores at all, or
-    such that the circuit is not made of the highest.
+    The scores of the file are tried first, then their magnitudes, by which methods with signed scores choose
+    edges. If neither ranks the circuit's edges highest, the edges of the circuit get equal scores.
 
     Raises:
         RequestError: none of the circuit's edges is on a path from the input to the logits.

@@ -1,4 +1,4 @@
-"""The kinds of runs there are: which class their requests and results have, and how a request is read.
+"""The kinds of runs: the classes of their requests and results, and the reading of requests.
 
 Instruments register themselves here (`engine.instruments.base`), since folders of runs are read without them.
 """
@@ -13,11 +13,11 @@ from engine.runs.request import SCHEMA_1, Request
 
 
 class Kind:
-    """What reading a run takes to know of its kind.
+    """Base class of kinds of runs, with the properties needed to read a run.
 
     Attributes:
-        kind: the name, as it stands in requests.
-        Request, Result: their classes.
+        kind: name of the kind in requests.
+        Request, Result: classes of requests and results.
         has_circuit: whether its runs have a graph of their own: scores and a circuit.json.
     """
 
@@ -34,7 +34,7 @@ def make_request(kind: str, **fields: Any) -> Any:
     """Return the request of a kind with these fields.
 
     Raises:
-        RequestError: there is no such kind, or a field is unknown, out of range or does not go with another.
+        RequestError: there is no such kind, or a field is unknown, out of range or in conflict with another.
     """
     try:
         return kinds.get(kind).Request.model_validate({"kind": kind} | fields)
@@ -45,8 +45,8 @@ def make_request(kind: str, **fields: Any) -> Any:
 def request_from_json(content: dict[str, Any]) -> Request:
     """Return the request in a request.json of schema 1.
 
-    Schema 1 writes fields of all kinds. Those that this kind has not are left out where they say nothing;
-    where they say something, they count for the run's name as they always did.
+    Schema 1 has fields of all kinds. Fields that this kind lacks are dropped if they have their neutral
+    value; otherwise they are kept as foreign fields, since they count for the run's id.
 
     Raises:
         RequestError: there is no such kind of run.

@@ -1,12 +1,12 @@
-"""What a user says of a run: a title of her own, and nodes pinned with a note each.
+"""Notes of a user on a run: a title, and pinned nodes with a note each.
 
     <run folder>/notes.json               of the user's own runs
     <user_dir>/.notes/<run-id>.json       of shipped runs, whose folders are read-only
 
     {"schema": 1, "title": "The one for the talk", "pins": {"a3.h2": "name mover?"}}
 
-Notes are no part of the run: its id, its request and its result do not know of them. Notes that are damaged
-read as none, so that a run can always be opened.
+Notes are no part of the run: its id, request and result do not depend on them. Damaged notes are read as
+empty, so that a run can always be opened.
 """
 
 import json
@@ -34,11 +34,11 @@ _MAX_BYTES = 4 * 2**20
 
 @dataclass(frozen=True)
 class Notes:
-    """What a user says of one run.
+    """Notes of a user on one run.
 
     Attributes:
-        title: shown wherever runs are chosen; None shows what the run itself says.
-        pins: the nodes pinned, by name, each with a note that may be empty.
+        title: title shown wherever runs are chosen; None shows a title made from the request.
+        pins: notes of the pinned nodes, by name; a note may be empty.
     """
 
     title: str | None = None
@@ -57,7 +57,7 @@ def read_notes(store: RunStore, run: AnyRun) -> Notes:
 
 
 def write_notes(store: RunStore, run: AnyRun, notes: Notes) -> None:
-    """Keep the notes on a run in place of those there were, whole or not at all.
+    """Replace the notes on a run, atomically.
 
     Raises:
         RequestError: a text is too long, there are too many pins, or the folder cannot be written to.
@@ -76,7 +76,7 @@ def write_notes(store: RunStore, run: AnyRun, notes: Notes) -> None:
 
 
 def change_notes(store: RunStore, run: AnyRun, change: Callable[[Notes], Notes]) -> None:
-    """Replace the notes on a run by what `change` makes of them; nobody else in this process comes between.
+    """Apply `change` to the notes on a run, under a lock of this process.
 
     Raises:
         RequestError: as `write_notes`.
@@ -86,12 +86,12 @@ def change_notes(store: RunStore, run: AnyRun, change: Callable[[Notes], Notes])
 
 
 def notes_file(store: RunStore, run: AnyRun) -> Path:
-    """Return where the notes on a run lie."""
+    """Return the path of the notes on a run."""
     return store.user_dir / ".notes" / f"{run.run_id}.json" if run.shipped else run.folder / "notes.json"
 
 
 def notes_to_json(notes: Notes) -> dict[str, Any]:
-    """Return the content of notes.json; a title is put in one line, and an empty one is none.
+    """Return the content of notes.json, with the title in one line, and an empty title as None.
 
     Raises:
         RequestError: a text is too long, or there are too many pins.
@@ -115,7 +115,7 @@ def parse_notes(content: Any) -> Notes:
     """Return the notes in a parsed notes.json.
 
     Raises:
-        RequestError: the content is no notes, or longer than notes may be.
+        RequestError: the content is not in the form of notes, or too long.
     """
     if not is_object(content) or content.get("schema") != SCHEMA:
         raise RequestError(f"no notes: a JSON object of schema {SCHEMA} is needed")

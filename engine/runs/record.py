@@ -1,7 +1,7 @@
-"""What results have in common: the fields of result.json that a page, the command line or an export reads.
+"""The base class of results, and fields of result.json that pages, the command line and exports read.
 
-Every instrument has a result class of its own (`engine.instruments`), derived from `Record`. A run may come
-from anywhere: values are checked and never converted, and what a class does not name may be there too.
+Every instrument has a result class of its own (`engine.instruments`), derived from `Record`. Since a run may
+come from anywhere, values are checked and never converted; further fields are allowed.
 """
 
 from collections.abc import Sequence
@@ -35,13 +35,13 @@ Texts = Annotated[list[str], Field(min_length=1)]
 
 
 class Form(BaseModel):
-    """A form that checks and converts nothing; what it does not name may be there too."""
+    """Base class that checks values, converts none, and allows further fields."""
 
     model_config = ConfigDict(strict=True)
 
 
 class Estimate(Form):
-    """A mean over prompts with its interval; one prompt alone has none."""
+    """A mean over prompts with its 95 % interval, which a single prompt does not have."""
 
     mean: FiniteFloat
     ci95: Bounds
@@ -67,7 +67,7 @@ class Metrics(Form):
     faithfulness: Share
 
     def metric(self, name: str) -> Estimate | Share:
-        """Return a metric by its name; KeyError if there is none of that name."""
+        """Return a metric by its name; raise KeyError if there is none of that name."""
         if name not in Metrics.model_fields:
             raise KeyError(name)
         return getattr(self, name)
@@ -82,7 +82,7 @@ class Measured(Metrics):
 
 
 class Point(Measured):
-    """A point of a curve: the circuit of so many edges, of which some may dangle."""
+    """A point of a curve: the circuit of `edges_requested` edges, including dangling ones."""
 
     edges_requested: Annotated[int, Field(ge=1)]
 
@@ -100,7 +100,7 @@ class Prompt(Form):
 
 
 class Timings(Form):
-    """What took how long."""
+    """Durations in seconds."""
 
     seconds: FiniteFloat
     discovery_seconds: FiniteFloat
@@ -108,7 +108,7 @@ class Timings(Form):
 
 
 class Record(Form):
-    """What every result has.
+    """Base class of results.
 
     Attributes:
         integers: beginnings of the names of arrays that hold whole numbers; all others hold floats.
@@ -124,29 +124,29 @@ class Record(Form):
     notes: Lines
 
     def misfit(self, request: Any) -> str | None:
-        """Return what does not fit together in this result, or does not fit its request; None if all does."""
+        """Return the first inconsistency in this result or with its request, in words; None without any."""
         return None
 
     def circuit(self) -> Measured | None:
-        """Return the metrics of the circuit that was asked for, if one was."""
+        """Return the metrics of the requested circuit; None for a result without one."""
         return None
 
     def arrays(self, request: Any, shapes: Shapes, graph: Graph | None) -> Shapes:
-        """Return the shapes that the arrays which pages read have to have.
+        """Return the expected shapes of the arrays that pages read.
 
         Args:
-            request: the run's.
-            shapes: the shapes that the arrays have.
-            graph: of a run that has a graph of its own.
+            request: the run's request.
+            shapes: the actual shapes of the arrays.
+            graph: the graph of a run that has a graph of its own.
 
         Raises:
-            FaultError: an array is missing that the others go by.
+            FaultError: an array is missing that determines the shapes of others.
         """
         return {}
 
 
 class MeasuredResult(Record):
-    """What the result of one measurement has, on prompts of which the first are shown."""
+    """Base class of results that are measured on prompts, of which the first are stored for display."""
 
     model: Metrics
     ablated: Metrics
@@ -156,7 +156,7 @@ class MeasuredResult(Record):
     conditioning: Conditioning
 
     def arrays(self, request: Request, shapes: Shapes, graph: Graph | None) -> Shapes:
-        """Return the shapes of the scores, and of attention patterns as far as there are any."""
+        """Return the shapes of the scores, and of the attention patterns that there are."""
         expected: Shapes = {} if graph is None else {"scores": (graph.n_edges,)}
         for i, prompt in enumerate(self.prompts):
             name, length = f"attention.{i}", len(prompt.tokens)
@@ -167,20 +167,20 @@ class MeasuredResult(Record):
 
 
 class PathPoint(Measured):
-    """A circuit that the method itself chose, at this price of an edge in nats."""
+    """A circuit that the method itself chose; `penalty` is the price of an edge, in nats."""
 
     penalty: FiniteFloat
 
 
 class Cost(Form):
-    """What the discovery alone took, without loading and measuring; memory above what was in use before."""
+    """Costs of the discovery alone, without loading and measuring; memory is above that in use before."""
 
     seconds: FiniteFloat
     peak_mb: FiniteFloat
 
 
 class CurveResult(MeasuredResult):
-    """The circuits of every size of a ranking, and those on the method's own path."""
+    """Metrics of circuits of every size of a ranking, and of those on the method's own path."""
 
     summary: Measured
     curve: Annotated[list[Point], Field(min_length=1, max_length=MOST)]
@@ -200,14 +200,14 @@ class CurveResult(MeasuredResult):
         return self.summary
 
     def point_at(self, edges: int) -> Point:
-        """Return the point of the curve for so many edges requested, or the nearest there is."""
+        """Return the point of the curve for `edges` edges requested, or the nearest one."""
         return min(self.curve, key=lambda point: abs(point.edges_requested - edges))
 
 
 def misfit_of_points(
     summary: Measured, curve: Sequence[Measured], tops: dict[str, list[Top]], n_prompts: int
 ) -> str | None:
-    """Return what does not fit together in points of one graph and their predictions, or None."""
+    """Return the first inconsistency in points of one graph and their predictions; None if there is none."""
     if any(point.n_edges_total != summary.n_edges_total for point in curve):
         return "the points of its curve are of different graphs"
     if any(len(of_prompts) != n_prompts for of_prompts in tops.values()):
@@ -216,7 +216,7 @@ def misfit_of_points(
 
 
 class Brief(Form):
-    """A circuit of a sweep or of a repeat in brief."""
+    """Main metrics of a circuit in a sweep or of a repeated discovery."""
 
     n_edges: Count
     kl: Estimate
@@ -228,4 +228,4 @@ class Brief(Form):
 
 
 class FaultError(Exception):
-    """What is wrong with a run folder, in one line that does not name it."""
+    """A fault of a run folder, in one line that does not name the folder."""

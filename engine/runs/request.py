@@ -1,9 +1,9 @@
-"""A request: everything that decides what a run computes, and so what the run is called.
+"""Base classes of requests: all fields that determine what a run computes, and thereby the run's id.
 
-Every instrument has a request class of its own (`engine.instruments`), told apart by `kind`; here is what
-they have in common. The name of a run holds a hash of its request as schema 1 wrote it: `SCHEMA_1` with the
-fields of the request in place of its own. A field that came later (`engine.settings.Later`) counts for
-nothing while it has its default, so that older runs keep their names.
+Every instrument has a request class of its own (`engine.instruments`), told apart by `kind`. The id of a run
+has a hash of its request in the form of schema 1: `SCHEMA_1`, updated by the fields of the request. A field
+that was added later (`engine.settings.Later`) is left out of the hash while it has its default, so that older
+runs keep their ids.
 """
 
 import hashlib
@@ -46,17 +46,19 @@ FACETS = ("model", "task", "method", "ablation")  # what runs are filtered by
 
 
 class Request(BaseModel, frozen=True):
-    """What is asked of a model. Two requests that are equal give the same run, bit for bit on as many threads
-    of a CPU.
+    """Base class of requests about a model.
+
+    Equal requests give the same run, bit for bit on a CPU with the same number of threads.
 
     Attributes:
-        fixed: fields of schema 1 that have one value in all requests of this kind, and are no fields here.
+        fixed: fields of schema 1 that are constant in all requests of this kind, and are no fields of the
+            class.
         kind: name of the instrument.
         model: a shipped name, a folder or a Hugging Face id.
-        weights_hash: sha256 of the model's weight files, so that changed weights are another request.
-        dtype: of the model; None takes what `load_model` takes.
+        weights_hash: sha256 of the model's weight files, so that changed weights make another request.
+        dtype: dtype of the model; None takes the default of `load_model`.
         bos: None tokenises as the model's tokenizer does; True or False overrides its BOS token.
-        seed: of everything random.
+        seed: seed of all randomness.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -76,12 +78,12 @@ class Request(BaseModel, frozen=True):
     _foreign: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is written into request.json: all that schema 1 wrote, and of later fields those that
-        have another value than their default."""
+        """Return the content of request.json: all fields of schema 1, and later fields that differ from their
+        defaults."""
         return SCHEMA_1 | self.fixed | self._foreign | settings_to_json(self)
 
     def keep_foreign(self, fields: dict[str, Any]) -> None:
-        """Let fields of other kinds, which schema 1 had in every request, count for the run's name."""
+        """Keep fields of other kinds, which a request of schema 1 has and which count for its id."""
         self._foreign.update(fields)
 
     def run_id(self) -> str:
@@ -91,17 +93,17 @@ class Request(BaseModel, frozen=True):
         return readable_id(parts, content)
 
     def title_part(self) -> str:
-        """Return what the id of the run begins with."""
+        """Return the beginning of the run's id."""
         return self.kind
 
     def facets(self) -> dict[str, list[str]]:
-        """Return what the run is found by: the values of each of `FACETS`, none or several."""
+        """Return the values by which runs are filtered, a list for each of `FACETS`."""
         content = self.to_json()
         return {name: [] if content[name] is None else [content[name]] for name in FACETS}
 
     @property
     def origin(self) -> str | None:
-        """The id of the finished run that this is about, if it is about one."""
+        """The id of the finished run that this request is about, if any."""
         return None
 
     def measured_runs(self) -> list[str]:
@@ -115,9 +117,10 @@ class OfATask(Request, frozen=True):
     Attributes:
         task, ablation: names; a task may be a file of the user's.
         task_hash: sha256 of the user's task file; None for a shipped task.
-        ablation_settings: in a run's request all of them, so that a later default changes nothing.
-        split: where evaluation takes its prompts from.
-        n_prompts: prompts to discover with, and prompts to evaluate on, at most.
+        ablation_settings: settings of the ablation; a completed request has all, so that it does not depend
+            on defaults.
+        split: the split of the prompts that circuits are evaluated on.
+        n_prompts: largest number of prompts to discover with, and of prompts to evaluate on.
     """
 
     task: str = Field(description="A task's name or a task file (JSONL, JSON, CSV).")
@@ -140,7 +143,7 @@ class OfAGraph(OfATask, frozen=True):
     """A request about nodes and edges of a model's graph.
 
     Attributes:
-        held_out: templates of the task that training leaves out; circuits are measured on them alone.
+        held_out: templates of the task that training leaves out, and on which alone circuits are measured.
     """
 
     qkv: Qkv = Field(
@@ -153,8 +156,8 @@ class OfACircuit(OfAGraph, frozen=True):
     """A request about circuits of many sizes, one of which is asked for.
 
     Attributes:
-        edges, sparsity: size of the circuit; at most one of them, 5 % of the edges if neither is given. In a
-            completed request the edges.
+        edges, sparsity: size of the circuit; at most one is given, and neither stands for 5 % of the edges. A
+            completed request has `edges`.
         sizes: numbers of edges that circuits are measured at; by default a grid up to all edges.
     """
 
@@ -189,11 +192,11 @@ def readable_id(parts: Sequence[str], content: Any) -> str:
 
 
 def slug(text: str, longest: int = 40) -> str:
-    """Return a text in small letters, digits and hyphens."""
+    """Return a text reduced to small letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:longest]
 
 
 def _last_part(name: str) -> str:
-    """Return what is readable of a path or a Hugging Face id: its last part without ending."""
+    """Return the last part of a path or a Hugging Face id, without file ending."""
     last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
     return re.sub(r"\.(jsonl?|csv)$", "", last)

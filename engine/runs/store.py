@@ -1,7 +1,7 @@
-"""The run store: the folders in which runs lie, the shipped ones read-only and the user's own.
+"""The run store: the folder of the user's runs, and the read-only folder of shipped runs.
 
-A run is written to a temporary folder and renamed, so it is there whole or not at all; what a crashed write
-leaves behind has a name that is never listed. `engine.runs.folder` says what a run folder holds.
+A run is written to a temporary folder that is then renamed, so it appears atomically. The remains of a
+crashed write have names that are never listed. `engine.runs.folder` describes the content of a run folder.
 """
 
 import difflib
@@ -39,7 +39,7 @@ class BrokenRun:
 
 
 def default_user_dir() -> Path:
-    """Return the folder of the user's runs: `CIRCUIT_EXPLORER_RUNS` or the system's place for such data."""
+    """Return the folder of the user's runs: `CIRCUIT_EXPLORER_RUNS`, or the system's folder for user data."""
     if folder := os.environ.get("CIRCUIT_EXPLORER_RUNS"):
         return Path(folder).expanduser()
     return user_data_path("circuit-explorer") / "runs"
@@ -49,8 +49,8 @@ class RunStore:
     """Runs in two folders: the user's, which can be written, and the shipped one.
 
     Args:
-        user_dir: the user's folder, made when first written to; None takes `default_user_dir()`.
-        shipped_dir: the shipped runs.
+        user_dir: folder of the user's runs, created at the first write; None takes `default_user_dir()`.
+        shipped_dir: folder of the shipped runs.
     """
 
     def __init__(self, user_dir: str | Path | None = None, shipped_dir: Path = SHIPPED_RUNS) -> None:
@@ -65,7 +65,7 @@ class RunStore:
         return [run for run in self._scan() if isinstance(run, BrokenRun)]
 
     def list(self) -> list[AnyRun]:
-        """Return every run that can be opened, newest first; `list_broken` tells of the others."""
+        """Return every run that can be opened, newest first; see `list_broken` for the others."""
         runs = [run for run in self._scan() if isinstance(run, Run)]
         return sorted(runs, key=lambda run: run.result.created, reverse=True)
 
@@ -87,7 +87,7 @@ class RunStore:
         return self._open(folder)
 
     def __contains__(self, run_id: str) -> bool:
-        """Tell whether a run of this id is there and whole."""
+        """Return whether the store has a run of this id that can be opened."""
         try:
             self.get(run_id)
         except RequestError:
@@ -98,7 +98,7 @@ class RunStore:
         """Check that runs can be written, before hours are spent on one.
 
         Raises:
-            RequestError: the user's folder cannot be made or written to.
+            RequestError: the user's folder cannot be created or written to.
         """
         try:
             self.user_dir.mkdir(parents=True, exist_ok=True)
@@ -115,22 +115,22 @@ class RunStore:
         tensors: Mapping[str, np.ndarray] | None = None,
         circuit: Mapping[str, Any] | None = None,
     ) -> str:
-        """Write a run to the user's folder, whole or not at all, and return its id.
+        """Write a run to the user's folder, atomically, and return its id.
 
-        A whole run of the same id stays as it is (it answers the same request); a broken one is replaced.
+        A valid run of the same id is kept (it has the same request); a broken one is replaced.
         """
         return self.put(lambda folder: write_run(folder, request, result, tensors, circuit))
 
     def put(self, fill: Callable[[Path], None]) -> str:
-        """Put a run into the user's folder, whole or not at all, and return its id.
+        """Put a run into the user's folder, atomically, and return its id.
 
-        A whole run of the same id stays as it is; a broken one is replaced.
+        A valid run of the same id is kept; a broken one is replaced.
 
         Args:
-            fill: writes the files of a run into the empty folder it is given.
+            fill: writes the files of a run into a given empty folder.
 
         Raises:
-            RequestError: what it wrote is no run that can be opened.
+            RequestError: the written files are no run that can be opened.
         """
         self.user_dir.mkdir(parents=True, exist_ok=True)
         self._clear_leftovers()
@@ -147,7 +147,7 @@ class RunStore:
         return run_id
 
     def delete(self, run_id: str) -> None:
-        """Delete a run of the user's.
+        """Delete one of the user's runs.
 
         Raises:
             RequestError: there is no such run, or it is shipped.
@@ -230,7 +230,7 @@ def _remove(folder: Path) -> None:
 
 
 def open_run(store: RunStore, run: str) -> AnyRun:
-    """Open what a user typed: a run id of the store, or the folder of a run.
+    """Open a run given by the user as an id in the store, or as a folder.
 
     Raises:
         RequestError: there is no such run, or it is broken.

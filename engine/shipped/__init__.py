@@ -1,7 +1,7 @@
-"""Where the files lie that come with the program: the folders assets, cached_runs and .streamlit.
+"""Paths of the files that come with the program: the folders assets, cached_runs and .streamlit.
 
-In the sources they lie beside engine/ and app/. In an installed wheel they lie in `files/` beside this
-module: pyproject.toml gives them that place.
+In the sources, they are beside engine/ and app/. In an installed wheel, they are in `files/` beside this
+module, as pyproject.toml says.
 """
 
 from pathlib import Path
@@ -14,13 +14,13 @@ _SOURCES = Path(__file__).resolve().parents[2]
 
 
 def shipped(name: str) -> Path:
-    """Return where a folder of `FOLDERS` lies. It need not be there: `check_shipped` sees to that."""
+    """Return the path of a folder of `FOLDERS`, whether or not it exists; see `check_shipped`."""
     installed = _INSTALLED / name
     return installed if installed.is_dir() else _SOURCES / name
 
 
 def check_shipped() -> None:
-    """Check that the files are there that come with the program.
+    """Check that the folders that come with the program exist.
 
     Raises:
         CircuitExplorerError: a folder is missing.

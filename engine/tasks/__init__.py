@@ -1,1 +1,1 @@
-"""The behaviours whose circuits can be looked for: one file per task, and user files."""
+"""Tasks: behaviours whose circuits can be discovered, one file per task, and task files of users."""

@@ -1,4 +1,4 @@
-"""What a task is: pairs of prompts, clean and corrupt, with answers at the last position.
+"""The base class of tasks: pairs of prompts, clean and corrupt, with answers at the last position.
 
 A task is one file in this folder with a class derived from `Task`, registered under its name:
 
@@ -17,7 +17,7 @@ Metric = Literal["logit_difference", "probability_difference"]
 
 
 class Words(Protocol):
-    """What a task may ask of a model's tokenizer; `engine.models.Model` is one."""
+    """The tokenizer of a model, as far as tasks use it; `engine.models.Model` implements it."""
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of `text`, without special tokens."""
@@ -32,9 +32,10 @@ class Words(Protocol):
 class Pair:
     """A clean and a corrupt prompt of equal token length; the answer is the token that follows the clean one.
 
-    `answers` and `wrong_answers` are single tokens of the model, leading space included (" Mary"). Prompts of
-    one `template` are worded alike; it is empty where a task has one wording only. Where the answer is a
-    fact, `subject` is what it is about, as it stands in the clean prompt, and `relation` what is asked of it.
+    `answers` and `wrong_answers` are single tokens of the model, leading space included (" Mary"). `template`
+    is the wording of the prompts; it is empty if a task has one wording only. If the answer is a fact,
+    `subject` is its subject, as written in the clean prompt, and `relation` is the relation of the answer to
+    the subject.
     """
 
     clean: str
@@ -47,12 +48,12 @@ class Pair:
 
 
 class Task(ABC):
-    """One behaviour: how to make pairs of prompts for it.
+    """Base class of tasks, which make pairs of prompts for one behaviour.
 
     Attributes:
-        title: what the page shows, e.g. "Indirect objects".
+        title: title on pages, e.g. "Indirect objects".
         description: one sentence with an example prompt.
-        metric: the number that faithfulness is measured in: `logit_difference` is the mean logit of the
+        metric: the metric on which faithfulness is based: `logit_difference` is the mean logit of the
             answers minus the mean logit of the wrong answers; `probability_difference` the probability
             mass on the answers minus the mass on the wrong answers.
     """

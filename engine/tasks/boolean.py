@@ -38,12 +38,12 @@ def expression(rng: Random, depth: int) -> str:
 
 
 def value_of(text: str) -> bool:
-    """Return what an expression of this module evaluates to."""
+    """Return the value of an expression of this module."""
     return bool(eval(text, {"__builtins__": {}}))
 
 
 def depth_of(text: str) -> int:
-    """Return how deep an expression is nested, the outermost level counted."""
+    """Return the depth of an expression, counting the outermost level."""
     level = deepest = 0
     for character in text:
         level += (character == "(") - (character == ")")
@@ -52,12 +52,12 @@ def depth_of(text: str) -> int:
 
 
 def expression_split(text: str) -> Split:
-    """Return the split of an expression, however it is asked."""
+    """Return the split of an expression, the same for both tasks."""
     return split_of("boolean", text)
 
 
 def example_lines(rng: Random) -> str:
-    """Return three solved expressions of depth one, which are never asked themselves."""
+    """Return three solved expressions of depth one, a depth that is never asked."""
     examples = [expression(rng, 1) for _ in range(N_EXAMPLES)]
     return "".join(EXAMPLE.format(expression=e, value=value_of(e)) for e in examples)
 
@@ -128,5 +128,5 @@ class BooleanByExamples(BooleanExpressions):
     )
 
     def frame(self, rng: Random) -> str:
-        """Return three lines and the query's."""
+        """Return three solved examples and the line of the query."""
         return example_lines(rng) + "{query} is"

@@ -1,4 +1,4 @@
-"""Pairs of prompts made ready for a model: tokenised, checked, with answers as token ids.
+"""Pairs of prompts for a model: tokenised, checked, with answers as token ids.
 
 Prompts of different lengths stay apart: a batch has one length, and nothing is ever padded.
 """
@@ -93,7 +93,7 @@ def load_prompts(
     Args:
         task: a task's name, or the path of a file.
         bos: as in `Model.prompt_ids`.
-        held_out: templates that the train split leaves out, and every other split is made of alone.
+        held_out: templates that the train split leaves out, and of which alone the other splits are made.
 
     Raises:
         RequestError: unknown task, broken file, a pair of unequal length, an answer that is not one token,
@@ -122,7 +122,7 @@ def load_prompts(
 
 
 def templates(task: str, tokens: Tokens) -> list[str]:
-    """Return the wordings that a task has for a model, sorted; none of a task file, or where there is one."""
+    """Return the templates of a task for a model, sorted; [] for a task file or a task with one template."""
     if is_task_file(task):
         return []
     wordings = {pair.template for pair in tasks.get(task).pairs(tokens, "train", SEEN, 0)}
@@ -130,7 +130,7 @@ def templates(task: str, tokens: Tokens) -> list[str]:
 
 
 def own_prompts(task: str, model: Model, pairs: Sequence[AnyPair], bos: bool | None = None) -> Prompts:
-    """Return the prompts of pairs that a user typed, to be measured in the metric of `task`.
+    """Return the prompts of pairs that a user typed, with the metric of `task`.
 
     Raises:
         RequestError: as for a task file; the message says which pair.
@@ -144,8 +144,8 @@ def tokenise(tokens: Tokens, where: str, pair: AnyPair, bos: bool | None = None)
     """Return a pair as token ids.
 
     Args:
-        tokens: the text side of the model.
-        where: what to call the pair in a message.
+        tokens: tokenizer and sizes of the model.
+        where: name of the pair in error messages.
         bos: as in `Tokens.prompt_ids`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What all generated tasks share: word lists, stable splits, and drawing distinct pairs of equal length."""
+"""Helpers of generated tasks: word lists, stable splits, and drawing of distinct pairs of equal length."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ def data(name: str) -> dict[str, Any]:
 
 
 def split_of(*key: str, train: float = 0.6, validation: float = 0.2) -> Split:
-    """Return the split that the combination `key` belongs to: the same on every machine, seed and size."""
+    """Return the split of the combination `key`, the same on every machine and for every seed and size."""
     digest = hashlib.sha256("\n".join(key).encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     if place < train:
@@ -31,15 +31,22 @@ def split_of(*key: str, train: float = 0.6, validation: float = 0.2) -> Split:
 
 
 def one_token(words: Words, candidates: Iterable[str]) -> list[str]:
-    """Return the candidates that are one token of the model after a space."""
+    """Return the candidates that are a single token of the model with a leading space."""
     return [word for word in candidates if words.token_id(f" {word}") is not None]
 
 
 def require(task: str, least: int, available: int, total: int, kind: str) -> None:
-    """Check that a model leaves a task enough to work with.
+    """Check that a task has enough items of a kind for a model.
+
+    Args:
+        task: name of the task.
+        least: number of items needed.
+        available: number of items that the model's tokenizer allows.
+        total: number of all items.
+        kind: name of the items in the message.
 
     Raises:
-        RequestError: fewer than `least` were found.
+        RequestError: fewer than `least` are available.
     """
     if available < least:
         raise RequestError(
@@ -48,10 +55,10 @@ def require(task: str, least: int, available: int, total: int, kind: str) -> Non
 
 
 def draw_pairs(draw: Callable[[Random], Pair | None], words: Words, n: int, seed_text: str) -> list[Pair]:
-    """Call `draw` until it has given `n` pairs with distinct clean prompts, or nothing new any more.
+    """Draw up to `n` pairs with distinct clean prompts; stop when `draw` gives nothing new.
 
     Args:
-        draw: makes one random pair, or None where the random choice does not fit.
+        draw: returns one random pair, or None if the random choice does not fit.
         words: the model's tokenizer; pairs of unequal token length are left out.
         n: number of pairs wanted.
         seed_text: seeds the random choices.

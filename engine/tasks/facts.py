@@ -1,6 +1,6 @@
 """Factual recall: capitals, languages, continents, authors, inventors, composers, currencies, symbols.
 
-Every fact is asked in several ways; the splits hold out ways of asking, not facts.
+Every fact is asked in several templates; the splits hold out templates of a fact, not facts.
 """
 
 from collections import defaultdict
@@ -16,7 +16,7 @@ LEAST_FACTS = 20
 
 @dataclass(frozen=True)
 class Fact:
-    """One fact, asked in one way."""
+    """One fact in one template."""
 
     relation: str
     template: str
@@ -36,7 +36,7 @@ def _split(subject: str, template: str) -> Split:
 
 @cache
 def facts() -> tuple[Fact, ...]:
-    """Return every fact in every way of asking; 70 % are for training: each fact is seen in several ways."""
+    """Return every fact in every template; 70 % are for training, so that each fact is seen in several."""
     return tuple(
         Fact(relation, template, subject, answer, _split(subject, template))
         for relation, entry in data("facts").items()

@@ -1,6 +1,6 @@
-"""Indirect objects (Wang et al., 2211.00593): two people, one of them acts, the other one receives.
+"""Indirect object identification (Wang et al., 2211.00593): one of two people gives something to the other.
 
-Corrupt prompts are the ABC kind: three other names, so that nobody is the one who was named once.
+Corrupt prompts are of the ABC kind: they have three other, different names.
 """
 
 from random import Random

@@ -1,4 +1,4 @@
-"""Task files of the user's own: JSONL, JSON in auto-circuit's form, CSV in EAP-IG's form.
+"""Task files of users: JSONL, JSON in auto-circuit's form, CSV in EAP-IG's form.
 
 JSONL   one object a line: {"clean": "…", "corrupt": "…", "answers": ["…"], "wrong_answers": ["…"]}
 JSON    {"prompts": [such objects]}
@@ -37,7 +37,7 @@ class FilePair:
 
 
 def is_task_file(task: str) -> bool:
-    """Return whether `task` is meant as a file rather than as a shipped task's name."""
+    """Return whether `task` denotes a file rather than a shipped task."""
     return task.endswith(SUFFIXES) or "/" in task or "\\" in task
 
 
@@ -76,7 +76,7 @@ def read_pairs(path: Path) -> list[FilePair]:
 
 
 def split_pairs(pairs: list[FilePair], split: Split) -> tuple[list[FilePair], str | None]:
-    """Return the pairs of a split, 60/20/20 by a seeded shuffle, and a note if the file is used whole.
+    """Return the pairs of a split, 60/20/20 by a seeded shuffle, and a note if the file cannot be split.
 
     Pairs that share a prompt, clean or corrupt, go to the same split.
     """

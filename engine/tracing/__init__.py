@@ -1,1 +1,1 @@
-"""Causal tracing: a prompt is corrupted, one clean state restored, and the answer comes back or not."""
+"""Causal tracing: effects on the answer of restoring one clean state in a run on a corrupted prompt."""

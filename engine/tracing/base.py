@@ -1,4 +1,4 @@
-"""What a corruption is: what stands in for the subject of a prompt, so that its answer is lost.
+"""The base class of corruptions, which replace the subject of a prompt so that its answer is lost.
 
 A corruption is one file in this folder with a class derived from `Corruption`, registered under its name:
 
@@ -25,39 +25,43 @@ from engine.tracing.prompts import Traced
 
 
 class Corrupter(ABC):
-    """A corruption made ready for a model, a state and a window.
+    """A corruption prepared for a model, a state and a window.
 
     Attributes:
-        n_versions: how many versions of a prompt there are.
+        n_versions: number of corrupted versions of a prompt.
     """
 
     n_versions: int
 
     @abstractmethod
     def streams(self, prompts: Sequence[Traced], clean: Tensor, versions: Sequence[int]) -> Tensor:
-        """Return the streams before layer 0 of some versions, [P, versions, S, D], for clean ones [P, S, D];
-        only the subject's tokens differ."""
+        """Return the corrupted streams before layer 0 of some versions, [P, versions, S, D].
+
+        They differ from the clean ones, [P, S, D], only at the subject's tokens.
+        """
 
     @abstractmethod
     def versions(self, token_class: int | None, layer: int | None) -> Sequence[int]:
-        """Return the versions that go with restoring a token of this class around this layer; class and layer
-        are None for restoring nothing. Every class and layer has equally many."""
+        """Return the versions for restoring a state at a token of this class, around this layer.
+
+        Class and layer are None for restoring nothing. Every class and layer has the same number of versions.
+        """
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Return what was trained, by name, to be kept with the run."""
+        """Return trained tensors by name, to be stored with the run."""
         return {}
 
 
 @dataclass(frozen=True)
 class TraceProblem:
-    """What a corruption is made ready for.
+    """The input for preparing a corruption.
 
     Attributes:
-        training: draws so many prompts of other wordings or relations than those traced, and returns those
-            whose answers the model knows.
-        subject_tokens: tokens of many subjects, one after the other.
-        state: what is restored.
-        window: in how many layers at once.
+        training: training(n) draws n prompts of other templates or relations than the traced ones, and
+            returns those whose answers the model knows.
+        subject_tokens: tokens of many subjects, concatenated.
+        state: the state that is restored.
+        window: number of layers restored at once.
     """
 
     transformer: Transformer
@@ -69,11 +73,11 @@ class TraceProblem:
 
 
 class Corruption(WithSettings[SettingsT], ABC):
-    """One way to lose what a prompt is about.
+    """Base class of corruptions.
 
     Attributes:
         title, description: for the page.
-        trained: whether a corruption is trained on a task; a prompt then takes what the task's run has kept.
+        trained: whether the corruption is trained on a task; prompts then use the tensors of the task's run.
     """
 
     title: ClassVar[str]
@@ -84,13 +88,13 @@ class Corruption(WithSettings[SettingsT], ABC):
     def prepare(
         self, problem: TraceProblem, settings: SettingsT, report: Report
     ) -> tuple[Corrupter, dict[str, list[float]]]:
-        """Return the corruption made ready, and the history of its training, empty without one."""
+        """Return the prepared corruption, and the history of its training ({} without training)."""
 
     def kept(self, transformer: Transformer, tensors: Mapping[str, np.ndarray]) -> Corrupter:
-        """Return a `trained` corruption as a run has kept it.
+        """Return a `trained` corruption from the tensors of a run.
 
         Raises:
-            RequestError: the tensors do not fit the model: a run may come from anywhere.
+            RequestError: the tensors do not fit the model.
         """
         raise NotImplementedError
 

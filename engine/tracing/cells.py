@@ -1,7 +1,7 @@
-"""Cells of a trace: which state of which prompt is restored, and what the answer is worth then.
+"""Cells of a trace (a state of a prompt that is restored), and the metrics of the answer in each.
 
-A window of w layers around layer l is l - w // 2 … l - w // 2 + w - 1 as far as there are such layers: ROME's
-window with w = 10, that of the optimal ablation paper with an odd w.
+A window of w layers around layer l has the layers l - w // 2 … l - w // 2 + w - 1, as far as they exist. This
+is ROME's window for w = 10, and that of the optimal ablation paper for odd w.
 """
 
 from collections.abc import Sequence
@@ -35,13 +35,13 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """Prompts of one length, with answers of one length, whose answers are appended but for the last token.
+    """Prompts of one length with answers of one length, appended to the prompts except for the last token.
 
     Attributes:
         answers: token ids, [P, k].
-        wrong: token ids that the answers' first are set against, [P].
+        wrong: token ids of the wrong answers, for logit differences to the answers' first tokens, [P].
         clean: the clean pass over all prompts.
-        values: what the answers are worth in the clean pass, [P, 3].
+        values: metrics of the answers in the clean pass, [P, 3] as in `METRICS`.
     """
 
     prompts: list[Traced]
@@ -52,16 +52,16 @@ class Group:
 
     @property
     def length(self) -> int:
-        """Positions of each prompt that are read."""
+        """Number of positions of each prompt that the model reads."""
         return self.prompts[0].length
 
 
 def most_passes(transformer: Transformer, length: int, answer: int = 1, gradient: bool = False) -> int:
-    """Return how many passes over `length` tokens can go on together, at least one.
+    """Return the number of passes over `length` tokens that fit into memory together, at least one.
 
     Args:
-        answer: tokens of the answer, each of which has logits.
-        gradient: whether every layer is held for the way back.
+        answer: number of tokens of the answer, each of which needs logits.
+        gradient: whether every layer is kept for the backward pass.
     """
     shape, width = transformer.shape, transformer.blocks[0].w_in.shape[1]
     heads = shape.n_heads * (10 * shape.d_head + 2 * length)  # queries, keys, values; scores and pattern
@@ -71,7 +71,7 @@ def most_passes(transformer: Transformer, length: int, answer: int = 1, gradient
 
 
 def most_bases(transformer: Transformer, length: int) -> int:
-    """Return how many corrupted passes over `length` tokens can be held at once, at least one."""
+    """Return the number of corrupted passes over `length` tokens that can be kept at once, at least one."""
     shape = transformer.shape
     kept = shape.n_layers * (shape.d_model + 2 * shape.n_heads * shape.d_head) + shape.d_model
     held = MOST_BYTES // (length * kept * transformer.embedding.element_size())
@@ -79,7 +79,7 @@ def most_bases(transformer: Transformer, length: int) -> int:
 
 
 def make_group(transformer: Transformer, prompts: list[Traced]) -> Group:
-    """Return prompts of equal length, with answers of equal length, after their clean pass."""
+    """Run prompts of equal length, with answers of equal length, and return them as a group."""
     device = transformer.embedding.device
     tokens = torch.tensor([prompt.tokens + prompt.answer[:-1] for prompt in prompts], device=device)
     answers = torch.tensor([prompt.answer for prompt in prompts], device=device)
@@ -91,7 +91,7 @@ def make_group(transformer: Transformer, prompts: list[Traced]) -> Group:
 
 
 def alike(prompts: Sequence[Traced], size: int) -> list[list[Traced]]:
-    """Return prompts in parts of equal length, with answers of equal length, of at most `size`."""
+    """Split prompts into parts of at most `size`, each with equal lengths of prompts and of answers."""
     of_length: dict[tuple[int, int], list[Traced]] = {}
     for prompt in prompts:
         of_length.setdefault((len(prompt.tokens), len(prompt.answer)), []).append(prompt)
@@ -99,13 +99,13 @@ def alike(prompts: Sequence[Traced], size: int) -> list[list[Traced]]:
 
 
 def answer_values(transformer: Transformer, stream: Tensor, answers: Tensor, wrong: Tensor) -> Tensor:
-    """Return what an answer is worth, [N, 3] as in `METRICS`.
+    """Return the metrics of answers, [N, 3] as in `METRICS`.
 
-    The probability of an answer of several tokens is the product of theirs, each after those before it; the
-    logit difference is that of its first token to the wrong one.
+    The probability of an answer of several tokens is the product of its tokens' conditional probabilities.
+    The logit difference is that of its first token to the wrong token.
 
     Args:
-        stream: after the last layer, [N, S, D], up to the answer's last token but one.
+        stream: the stream after the last layer, [N, S, D], up to the answer's last token but one.
         answers, wrong: token ids, [N, k] and [N].
     """
     logits = transformer.unembed(stream[:, -answers.shape[1] :]).float()
@@ -125,7 +125,7 @@ def cell_values(
     window: int,
     report: Report = silent,
 ) -> Tensor:
-    """Return what the answers are worth in every cell, [n_cells, 3]; gradients flow to the corrupted passes.
+    """Return the metrics of the answers in every cell, [n_cells, 3]; gradients flow to the corrupted passes.
 
     Args:
         corrupted: passes over every version of every prompt of the group, [P · n_versions, …].

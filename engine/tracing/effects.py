@@ -1,14 +1,15 @@
-"""What a trace says over many prompts: average indirect effects, intervals, how concentrated they are.
+"""Effects of a trace over many prompts: average indirect effects, intervals, and concentration.
 
-The indirect effect of a state is the answer's worth when it alone is restored, less that of the corrupted
-prompt (Meng et al. 2022, 2202.05262, section 2.1), here corrupted by the same noise or constant. The share
-recovered sets what is restored between nothing and all, each with the constant trained for it,
+The indirect effect of a state is the metric of the answer when this state alone is restored, less that on the
+corrupted prompt (Meng et al. 2022, 2202.05262, section 2.1), here corrupted by the same noise or constant.
+The share recovered is the part of the lost probability that is restored, each with the constant trained for
+it,
 
     share  =  1 - E[max(0, p(x) - p_restored(x))] / E[max(0, p(x) - p_corrupted(x))] ,
 
-a ratio of means over prompts whose interval the delta method gives (Li & Janson 2024, 2409.09951, section 4).
-A profile over layers is as concentrated as its effective number of layers is small: exp of the entropy of its
-positive part, 1 if one layer has it all.
+a ratio of means over prompts, with an interval by the delta method (Li & Janson 2024, 2409.09951, section 4).
+The concentration of a profile over layers is measured by its effective number of layers: exp of the entropy
+of the positive part, which is 1 if one layer has all of it.
 """
 
 import numpy as np
@@ -62,7 +63,7 @@ def recovered_shares(lost: np.ndarray, lost_with_nothing: np.ndarray) -> list[Su
 
 
 def effective_number(profile: np.ndarray) -> np.ndarray:
-    """Return exp of the entropy of the positive part of profiles [..., columns]; nan where there is none."""
+    """Return exp of the entropy of the positive part of profiles [..., columns]; nan if there is none."""
     positive = np.clip(profile, 0, None)
     total = positive.sum(-1, keepdims=True)
     share = np.divide(positive, total, out=np.full_like(positive, np.nan), where=total > 0)
@@ -93,7 +94,7 @@ def concentration(effects: np.ndarray, seed: int) -> Summary | None:
 
 
 def peaks(effects: np.ndarray, least: np.ndarray) -> np.ndarray:
-    """Return the column of every prompt's largest effect, [n_prompts]; -1 where even that is below `least`.
+    """Return the column of every prompt's largest effect, [n_prompts]; -1 if this effect is below `least`.
 
     Args:
         effects: [n_prompts, columns], none of them nan.

@@ -2,9 +2,10 @@
 
     e*  =  e + ν σ ε ,     ε ~ N(0, 1),
 
-on the token embedding e of every token of the subject; σ is the standard deviation of all numbers in the
-embeddings of the tokens of many subjects, those of the task "facts". A prompt is corrupted in several draws,
-which are the same for every cell and for restoring nothing, and which the prompt and the seed decide.
+on the token embedding e of every token of the subject. σ is the standard deviation of all components of the
+embeddings of many subjects' tokens, those of the task "facts". A prompt is corrupted by several draws of
+noise, which are the same for every cell and for restoring nothing. The prompt and the seed determine the
+draws.
 """
 
 from collections.abc import Sequence
@@ -33,13 +34,13 @@ class Settings(BaseModel):
 
 
 class NoiseDraws(Corrupter):
-    """Draws of noise of one scale, in the units of the embedding."""
+    """A corrupter by draws of Gaussian noise with standard deviation `scale`, in units of the embedding."""
 
     def __init__(self, transformer: Transformer, scale: float, draws: int, seed: int) -> None:
         self.transformer, self.scale, self.n_versions, self.seed = transformer, scale, draws, seed
 
     def streams(self, prompts: Sequence[Traced], clean: Tensor, versions: Sequence[int]) -> Tensor:
-        """Return some draws; see the base class."""
+        """Return streams with some draws of noise; see the base class."""
         streams = clean.unsqueeze(1).repeat(1, len(versions), 1, 1)
         for row, prompt in zip(streams, prompts, strict=True):
             first, end = prompt.subject
@@ -63,7 +64,7 @@ class Gaussian(Corruption[Settings]):
     def prepare(
         self, problem: TraceProblem, settings: Settings, report: Report
     ) -> tuple[Corrupter, dict[str, list[float]]]:
-        """Return noise at the scale of the known subjects."""
+        """Return the noise, scaled by the embeddings of known subjects; see the base class."""
         embedding = problem.transformer.embedding
         ids = torch.tensor(problem.subject_tokens, device=embedding.device)
         sigma = float(functional.embedding(ids, embedding).float().std())

@@ -1,4 +1,4 @@
-"""Names that a trace is asked for and answered with, apart from torch: requests and records use them too."""
+"""Names of states, metrics and classes of tokens of traces; without torch, since requests use them too."""
 
 from typing import Literal, get_args
 

@@ -1,18 +1,18 @@
 """Optimal ablation tracing (OAT, Li & Janson 2024, 2409.09951, section 4).
 
 The embedding of every token of the subject is replaced by one constant, the same for all tokens and prompts
-(positions stay), which is trained so that the answer suffers least. There is a constant for every class of
-token and every layer around which a state of that class is restored, and one for restoring nothing:
+(position embeddings stay), which is trained to lower the answer's probability least. There is a constant for
+every class of token and every layer around which a state is restored, and one for restoring nothing:
 
     c*  =  argmin_c  E_x max(0, p(x) - p(x, c)) ,
 
-p the probability of the answer. So an effect does not count what the corruption itself destroys on the way.
+where p is the probability of the answer. So an effect does not include damage by the corruption itself.
 
-Each constant is judged by itself on prompts held out, and its best is kept (`engine.forward.keep_best`). The
-constant for restoring nothing is trained first, from the mean embedding of the subjects' tokens, and all
-others start from it: so on those prompts no effect comes from one constant having been trained better than
-another. Against the authors' code: the pass with nothing restored is not patched in the last layers of a
-window, and layer 0 is not dropped.
+The best values of each constant on held-out prompts are kept (`engine.forward.keep_best`). The constant for
+restoring nothing is trained first, from the mean embedding of the subjects' tokens, and all others start from
+it. So on those prompts, no effect results from one constant being trained better than another. Differences
+from the authors' code: the pass with nothing restored is not patched in the last layers of a window, and
+layer 0 is not dropped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,13 +53,13 @@ class Settings(BaseModel):
 
 
 class Constants(Corrupter):
-    """The constants, [n_versions, D]: by class and layer, and last the constant for restoring nothing."""
+    """A corrupter by constants [n_versions, D]: by class and layer, and last that for restoring nothing."""
 
     def __init__(self, transformer: Transformer, values: Tensor) -> None:
         self.transformer, self.values, self.n_versions = transformer, values, len(values)
 
     def streams(self, prompts: Sequence[Traced], clean: Tensor, versions: Sequence[int]) -> Tensor:
-        """Return the prompts with some constants, to which gradients flow; see the base class."""
+        """Return streams with some constants, to which gradients flow; see the base class."""
         values = self.values[list(versions)]
         streams: list[Tensor] = []
         for row, prompt in zip(clean, prompts, strict=True):
@@ -101,7 +101,7 @@ class Optimal(Corruption[Settings]):
         return _Training(problem, settings).run(report)
 
     def kept(self, transformer: Transformer, tensors: Mapping[str, np.ndarray]) -> Corrupter:
-        """Return the constants of a run; see the base class."""
+        """Return the corrupter with the constants of a run; see the base class."""
         shape, values = (_n_versions(transformer), transformer.shape.d_model), tensors.get("constants")
         if values is None or values.shape != shape or values.dtype.kind != "f":
             raise RequestError(f"the run has no 'constants' of shape {list(shape)}: trace the task again")
@@ -113,7 +113,7 @@ def _n_versions(transformer: Transformer) -> int:
 
 
 class _Training:
-    """One training of all constants, which have nothing to do with each other."""
+    """The training of all constants, which are independent of each other."""
 
     def __init__(self, problem: TraceProblem, settings: Settings) -> None:
         self.problem, self.settings = problem, settings
@@ -134,7 +134,7 @@ class _Training:
         self.looked_at = [self._cells(some, drawn) for some in self.held_out]
 
     def run(self, report: Report) -> tuple[Constants, History]:
-        """Train the constant for restoring nothing, then all."""
+        """Train the constant for restoring nothing, then all constants."""
         ids = torch.tensor(self.problem.subject_tokens, device=self.transformer.embedding.device)
         embeddings = functional.embedding(ids, self.transformer.embedding).float()
         rate = self.settings.rate * float(embeddings.std())
@@ -147,7 +147,7 @@ class _Training:
         return Constants(self.transformer, every.values), history
 
     def _train(self, start: Tensor, rate: float, done: int, report: Report) -> Best[Tensor]:
-        """Train constants, [1, D] for restoring nothing or [n_versions, D], after so many steps of others."""
+        """Train constants, [1, D] for restoring nothing or [n_versions, D], after `done` earlier steps."""
         steps, values = self.settings.steps, start.clone().requires_grad_()
         optimiser = torch.optim.AdamW([values], lr=rate, weight_decay=0)
         # Constants of classes that no prompt held out has are judged by nothing: their loss is nan.
@@ -172,8 +172,10 @@ class _Training:
         return [self.training[i] for i in order]
 
     def _cells(self, prompts: list[Traced], generator: torch.Generator) -> Tensor:
-        """Return cells of all classes and layers of every prompt, [n_cells, 5]; where a class has several
-        tokens, or a layer several heads, one is drawn."""
+        """Return cells of all classes and layers of every prompt, [n_cells, 5].
+
+        If a class has several tokens, or a layer several heads, one is drawn.
+        """
         shape, cells = self.transformer.shape, list[Cell]()
         for i, prompt in enumerate(prompts):
             of_class: dict[int, list[int]] = {}
@@ -190,11 +192,10 @@ class _Training:
         return torch.tensor(cells, device=self.transformer.embedding.device)
 
     def _lost(self, values: Tensor, prompts: list[Traced], cells: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the probability that every constant loses, added up over its cells, and how many these are,
-        [n] each.
+        """Return the probability lost under every constant, summed over its cells, and the number of these.
 
-        Prompts and constants go through the model some at a time, as many as fit into memory; where `values`
-        takes gradients, those of the loss of a prompt of a batch are added to it on the way.
+        Both are [n]. As many prompts and constants are run at a time as fit into memory. If `values` requires
+        gradients, those of the loss, averaged over a batch, are added to it.
         """
         n, like = len(values), prompts[0]  # all are alike
         passes = most_passes(self.transformer, like.length, len(like.answer), gradient=values.requires_grad)
@@ -219,8 +220,10 @@ class _Training:
     def _lost_of(
         self, values: Tensor, group: Group, versions: Tensor, cells: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the probability lost in every cell, and the cell's version, which is among these; without
-        cells, the probability lost of every prompt with nothing restored."""
+        """Return the probability lost in every cell, and the cell's version, one of `versions`.
+
+        Without cells, it is the probability that every prompt loses with nothing restored.
+        """
         n, p, clean = len(versions), self.problem, group.values[:, 0]
         corrupter = Constants(self.transformer, values[versions])
         streams = corrupter.streams(group.prompts, group.clean.streams[0], range(n))
@@ -235,7 +238,7 @@ class _Training:
 
     @torch.no_grad()
     def _validate(self, values: Tensor) -> Tensor:
-        """Return the mean loss of every constant on the prompts held out, [n]; nan for one without cells."""
+        """Return the mean loss of every constant on the held-out prompts, [n]; nan for one without cells."""
         total, count = (torch.zeros(len(values), device=values.device) for _ in range(2))
         for some, cells in zip(self.held_out, self.looked_at, strict=True):
             lost, n = self._lost(values, some, cells if len(values) > 1 else cells[:0])

@@ -1,10 +1,10 @@
-"""What causal tracing is asked about: a prompt, the tokens of its subject, the answer that is followed.
+"""Prompts for causal tracing, with the tokens of their subject and their answer.
 
-Tokens are put into classes by where they stand to the subject, as in ROME (Meng et al. 2022, 2202.05262,
+Tokens fall into classes by their position relative to the subject, as in ROME (Meng et al. 2022, 2202.05262,
 section 2): first, middle and last token of the subject, the next one after it, further ones, and the last of
-the prompt. Every token has one class at most: a subject of one token is its last, and the token after the
-subject is the prompt's last if nothing follows. Tokens before the subject have none, since no corruption
-reaches them.
+the prompt. Every token has at most one class: the token of a one-token subject is its last, and the token
+after the subject is the prompt's last if nothing follows. Tokens before the subject have no class, since no
+corruption reaches them.
 """
 
 from dataclasses import dataclass, replace
@@ -28,8 +28,8 @@ class Traced:
 
     Attributes:
         subject: position of the subject's first token, and of the token after its last.
-        answer: token ids of the answer that is followed.
-        wrong: id of the token that the answer's first token is set against in the logit difference.
+        answer: token ids of the answer.
+        wrong: token id of the wrong answer, for the logit difference to the answer's first token.
     """
 
     text: str
@@ -41,11 +41,11 @@ class Traced:
 
     @property
     def length(self) -> int:
-        """Positions that are read: the prompt's tokens and the answer's but for the last."""
+        """Number of positions that the model reads: the prompt's, and the answer's but for the last."""
         return len(self.tokens) + max(len(self.answer) - 1, 0)
 
     def token_class(self, position: int) -> int | None:
-        """Return the place in `CLASSES` of the token at a position; None before the subject."""
+        """Return the index in `CLASSES` of the class of the token at a position; None before the subject."""
         first, end = self.subject
         if position < first:
             return None
@@ -61,8 +61,8 @@ class Traced:
 def subject_tokens(tokens: Tokens, prompt: str, subject: str, bos: bool | None = None) -> tuple[int, int]:
     """Return the position of the subject's first token in a prompt, and of the token after its last.
 
-    Where the subject stands several times, its first occurrence counts. A token that holds a part of the
-    subject and more belongs to the subject.
+    If the subject occurs several times, the first occurrence counts. A token that holds part of the subject
+    and other text belongs to the subject.
 
     Raises:
         RequestError: the prompt does not contain the subject.
@@ -84,7 +84,7 @@ def subject_tokens(tokens: Tokens, prompt: str, subject: str, bos: bool | None =
 def own_prompt(
     tokens: Tokens, prompt: str, subject: str, answer: str | None, wrong: str | None, bos: bool | None
 ) -> Traced:
-    """Return a prompt that a user typed; an answer that is None is left empty, for the model to give.
+    """Return a prompt that a user typed; an answer that is None is left empty, to be filled by the model.
 
     Raises:
         RequestError: the subject is not in the prompt, the answer is empty or changes the prompt's tokens, or
@@ -107,8 +107,8 @@ def task_prompts(
     """Return up to `n` prompts of one split of a task whose prompts are about subjects.
 
     Args:
-        holdout: what the test split keeps from the train split: "random", ways of asking the same facts;
-            or "relations", whole kinds of facts, so that no relation is in both.
+        holdout: what distinguishes test from train split: "random": templates of the same facts; "relations":
+            whole relations, none of which is in both.
 
     Raises:
         RequestError: the task is unknown or names no subjects.
@@ -125,13 +125,13 @@ def task_prompts(
 
 
 def subject_tokens_of_facts(tokens: Tokens) -> list[int]:
-    """Return the tokens of every subject of the task "facts", one after the other."""
+    """Return the tokens of all subjects of the task "facts", concatenated."""
     names = sorted({fact.subject for fact in facts()})
     return [token for name in names for token in tokens.encode(f" {name}")]
 
 
 def _trained_relations(task: str, tokens: Tokens) -> set[str]:
-    """Return the relations that constants are trained on where relations are held out."""
+    """Return the relations that constants are trained on if relations are held out."""
     names = sorted({pair.relation for pair in tasks.get(task).pairs(tokens, "train", 2000, 0)})
     return set(names[: round(TRAINED * len(names))])
 

@@ -1,8 +1,8 @@
-"""The fast path of causal tracing: corrupted passes in which one clean state is put back.
+"""The fast path of causal tracing: corrupted passes in which one clean state is restored.
 
-A pass with a state restored at one position is, before that position, the corrupted pass itself, and so it is
-in every layer before the first that is restored. So all passes that are restored at one position go on
-together from there, with the corrupted keys and values behind them, and each joins at its own first layer.
+A pass with a state restored at one position equals the corrupted pass before that position, and in every
+layer before the first restored one. So all passes restored at one position are computed together from there
+on, with the corrupted keys and values of earlier positions, and each joins at its own first layer.
 
 Shapes: B corrupted prompts, P clean prompts, S positions, N passes, D = d_model, H heads, d = d_head.
 """
@@ -18,8 +18,10 @@ from engine.tracing.names import State
 
 @dataclass(frozen=True)
 class States:
-    """What a plain pass over prompts went through: lists with an entry per layer. What heads, attention
-    and MLPs write is there only if it was asked for."""
+    """The states of a plain pass over prompts, as lists with an entry per layer.
+
+    Outputs of heads, attentions and MLPs are stored only on request.
+    """
 
     streams: list[Tensor]  # [B, S, D] before the layer
     keys: list[tuple[Tensor, Tensor]]  # keys and values, [H, B, S, d] each
@@ -31,13 +33,13 @@ class States:
 
 @dataclass(frozen=True)
 class Passes:
-    """Passes that are all restored at one position; an entry per pass, in the order of `first`.
+    """Passes with a state restored at the same position, one entry per pass, in the order of `first`.
 
     Attributes:
-        prompts: the clean prompt, [N].
-        bases: the corrupted prompt, [N].
-        first, last: layers restored, [N].
-        heads: the head restored, [N]; read for the state "head" alone.
+        prompts: indices of the clean prompts, [N].
+        bases: indices of the corrupted prompts, [N].
+        first, last: first and last restored layer, [N].
+        heads: the restored head, [N]; used for the state "head" alone.
     """
 
     prompts: Tensor
@@ -53,10 +55,10 @@ class Passes:
 
 
 def states(transformer: Transformer, stream: Tensor, written: bool = False) -> States:
-    """Return what a plain pass goes through from the stream [B, S, D] before layer 0; gradients flow.
+    """Return the states of a plain pass from the stream [B, S, D] before layer 0; gradients flow.
 
     Args:
-        written: whether to keep what heads, attention and MLPs write.
+        written: whether to store the outputs of heads, attentions and MLPs.
     """
     passed = States([], [], [], [], [], stream)
     for layer in range(transformer.shape.n_layers):
@@ -80,8 +82,8 @@ def restored(
     """Return the streams after the last layer, [N, S - position, D], of passes restored at `position`.
 
     Args:
-        state: what is put back at the position: the stream before a layer, what its attention writes, what
-            its MLP writes, or what one of its heads writes.
+        state: the state restored at the position: the stream before a layer, or the output of its attention,
+            its MLP or one of its heads.
     """
     stream, joined = corrupted.end[:0, position:], 0
     for layer in range(transformer.shape.n_layers):
@@ -113,7 +115,7 @@ def restored(
 
 
 def _put(values: Tensor, clean: Tensor, back: Tensor) -> Tensor:
-    """Return values [N, S, D] with the clean ones [N, D] at the first position, where `back` [N] says so."""
+    """Return values [N, S, D], at the first position replaced by `clean` [N, D] where `back` [N] holds."""
     if not bool(back.any()):
         return values
     first = torch.where(back.unsqueeze(-1), clean, values[:, 0])

@@ -1,4 +1,4 @@
-"""Traces of prompts: what their answers are worth in every cell, and which prompts the model knows."""
+"""Traces of prompts: metrics of their answers in every cell, and the selection of prompts the model knows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from engine.tracing.restoration import states
 
 @dataclass(frozen=True)
 class Traces:
-    """What the answer of one prompt is worth, as in `METRICS`; C columns are layers, or heads layer by layer.
+    """Metrics (`METRICS`) of the answer of one prompt; the C columns are layers, or heads layer by layer.
 
     Attributes:
-        restored: [S, C, versions of a cell, 3], for every token of the prompt.
-        bare: the same with nothing restored, in the versions of the cell.
-        corrupted: [versions, 3], with nothing restored, in the versions that go with that.
-        clean: [3].
+        restored: with a state restored, [S, C, versions of a cell, 3], for every token of the prompt.
+        bare: with nothing restored, in the versions of the cell, [S, C, versions of a cell, 3].
+        corrupted: with nothing restored, in the versions for restoring nothing, [versions, 3].
+        clean: on the clean prompt, [3].
     """
 
     prompt: Traced
@@ -38,8 +38,10 @@ class Traces:
 
     @property
     def effects(self) -> Numbers:
-        """Indirect effects, [S, C, versions, 3]: with the same noise, or the same constant, restored and not,
-        so that a state that matters nothing has none."""
+        """Indirect effects, [S, C, versions, 3].
+
+        They are differences under the same noise or constant, so that a state without influence has effect 0.
+        """
         return self.restored - self.bare
 
 
@@ -52,9 +54,10 @@ def traces(
     window: int,
     report: Report = silent,
 ) -> Iterator[Traces]:
-    """Yield what the answers of a group of prompts are worth in every cell.
+    """Yield the traces of a group of prompts, with all cells.
 
-    Tokens before the subject are the same corrupted as clean, so restoring them changes nothing.
+    States at tokens before the subject are the same in the clean and the corrupted run, so their effects are
+    0.
     """
     n, heads = corrupter.n_versions, transformer.shape.n_heads if state == "head" else 1
     grids = [
@@ -115,7 +118,7 @@ def _cells(i: int, prompt: Traced, corrupter: Corrupter, n_layers: int, n_heads:
 
 
 def known(transformer: Transformer, prompts: list[Traced]) -> list[Traced]:
-    """Return the prompts whose answer the model gives, token by token, in the order they came in."""
+    """Return the prompts whose answer the model predicts, token by token, in their order."""
     knows: set[int] = set()
     longest = max((prompt.length for prompt in prompts), default=1)
     for some in alike(prompts, most_bases(transformer, longest)):

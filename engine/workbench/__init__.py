@@ -1,1 +1,1 @@
-"""What an instrument works with: model, prompts and ablation made ready, and circuits measured."""
+"""The workbench of instruments: prepared model, prompts and ablation, and the measurement of circuits."""

@@ -1,4 +1,4 @@
-"""Measure circuits against the full model on a split's prompts, under any ablation."""
+"""Measurement of circuits against the full model on the prompts of a split, under any ablation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ Top = list[list[list[Any]]]  # for every prompt shown, its most probable tokens,
 
 
 def edge_grid(n_edges: int) -> list[int]:
-    """Return the sizes a curve is measured at where none are asked for: a geometric grid up to all edges."""
+    """Return the default sizes of a curve: a geometric grid up to all edges."""
     return np.geomspace(min(FEWEST, n_edges), n_edges, GRID).round().astype(int).tolist()
 
 
@@ -42,11 +42,11 @@ class Evaluator:
     Args:
         forward: the masked forward.
         prompts: the prompts; `batches` cover them all, in the order of `order`.
-        order: the prompt that each row of the batches, one after the other, belongs to.
-        names: gives the text of token ids.
-        seed: of the bootstrap.
-        fit: trains what the ablated edges of a circuit are replaced by, under an ablation that has such
-            constants; None takes the batches' replacements.
+        order: index of the prompt of each row of the concatenated batches.
+        names: returns the texts of token ids.
+        seed: seed of the bootstrap.
+        fit: trains the constants of a circuit's ablated edges, under an ablation with trained constants; None
+            takes the batches' replacement values.
     """
 
     forward: MaskedForward
@@ -67,7 +67,7 @@ class Evaluator:
         return self.ablate_all(silent)
 
     def ablate_all(self, report: Report) -> metrics.Values:
-        """Return the per-prompt metrics with every edge ablated, from now on `ablated`."""
+        """Compute and store `ablated`, the per-prompt metrics with every edge ablated."""
         if "ablated" not in self.__dict__:
             logits = self.logits(np.zeros(self.forward.graph.n_edges, dtype=bool), report)
             self.__dict__["ablated"] = self.values(logits)
@@ -90,7 +90,7 @@ class Evaluator:
         return logits
 
     def measure(self, circuit: Circuit, report: Report = silent) -> tuple[dict[str, Any], Top]:
-        """Return one point of a curve for a circuit, and its top predictions on the prompts shown."""
+        """Return the metrics of a circuit, and its top predictions on the prompts shown."""
         logits = self.logits(circuit.kept, report)
         point = {
             "n_edges": circuit.n_edges,
@@ -135,12 +135,12 @@ def curve(
     report: Report,
     about: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return the part of `result.json` that says how good the circuits of a ranking are, at every size.
+    """Return the part of `result.json` with the metrics of circuits of a ranking at every size.
 
     Args:
         scores: [n_edges], higher keeps first; an edge without a score (nan) is in no circuit.
         sizes: numbers of edges to measure at.
-        requested: another size to measure at; the one that `summary` is about.
+        requested: a further size to measure at, that of `summary`.
     """
     points: list[dict[str, Any]] = []
     tops: dict[str, Top] = {}
@@ -172,13 +172,13 @@ def measured_curve(
     report: Report,
     about: dict[str, Any],
 ) -> dict[str, Any]:
-    """Measure the circuits of a ranking at the sizes that a request asks for, or at those of a grid."""
+    """Measure the circuits of a ranking at the sizes of a request, or at those of the default grid."""
     grid = sizes or edge_grid(int(np.isfinite(scores).sum()))
     return curve(evaluator, evaluator.forward.graph, scores, grid, requested, report, about)
 
 
 def ends(evaluator: Evaluator) -> dict[str, Any]:
-    """Return what every result says of its scale: ablating nothing, ablating everything, and the metric."""
+    """Return the metrics of ablating nothing and of ablating everything, and the task's metric by name."""
     return {
         "model": evaluator.summary(evaluator.model),
         "ablated": evaluator.summary(evaluator.ablated),

@@ -1,4 +1,4 @@
-"""How much memory the work will take, said before it starts and when it fails; and how much it took."""
+"""Estimates of the memory that work needs, errors if it does not fit, and measurement of memory used."""
 
 import resource
 import sys
@@ -21,27 +21,27 @@ ADVICE = "lower --n-prompts or the method's batch_size, take shorter prompts, or
 
 
 def forward_bytes(graph: Graph, shape: ModelShape, tokens: int, itemsize: int) -> int:
-    """Return what the masked forward and its gradient hold for a batch of so many tokens, in bytes."""
+    """Return the memory of the masked forward and its gradient for a batch of `tokens` tokens, in bytes."""
     readers = 3 * shape.n_heads + 1
     streams = 2 * len(graph.sources) + (shape.n_layers + 1) * readers
     return streams * tokens * shape.d_model * itemsize
 
 
 def cache_bytes(shape: ModelShape, tokens: int, itemsize: int) -> int:
-    """Return what prepared batches of so many tokens in all hold, in bytes."""
+    """Return the memory of prepared batches of `tokens` tokens in total, in bytes."""
     per_layer = 2 * shape.d_model + shape.n_heads * shape.d_head
     return shape.n_layers * per_layer * tokens * itemsize
 
 
 def check_memory(model: Model, graph: Graph, settings: Mapping[str, Any], prompts: Prompts) -> int:
-    """Return an estimate in bytes of what the work needs beside the model; refuse it if that is not free.
+    """Return the estimated memory that the work needs besides the model, in bytes, if so much is free.
 
     Args:
-        settings: of a method: its "batch_size", and its "samples" of masks for each prompt.
+        settings: settings of a method; "batch_size" and "samples" (masks per prompt) are used.
         prompts: the training prompts.
 
     Raises:
-        OutOfMemoryError: with the estimate and what to lower.
+        OutOfMemoryError: less is free; the message has the estimate and says what to lower.
     """
     itemsize, longest = model.dtype.itemsize, max(len(item.clean_ids) for item in prompts.items)
     batch = min(int(settings.get("batch_size", 16)), len(prompts.items))
@@ -61,14 +61,14 @@ def check_memory(model: Model, graph: Graph, settings: Mapping[str, Any], prompt
 
 @dataclass
 class Estimate:
-    """What the work is thought to need beside the model, in bytes, once that is known."""
+    """The estimated memory besides the model, in bytes; 0 until it is known."""
 
     needed: int = 0
 
 
 @contextmanager
 def memory_errors(model: str) -> Generator[Estimate]:
-    """Turn a failed allocation into one line that says what to lower.
+    """Turn a failed allocation into an error of one line that says what to lower.
 
     Raises:
         OutOfMemoryError: an allocation failed inside.
@@ -112,5 +112,5 @@ def memory_mb(device: torch.device, reset: bool = False, peak: bool = False) -> 
 
 
 def most_mb(who: int) -> float:
-    """Return the most memory that this process, or the largest one it started, ever had, in megabytes."""
+    """Return the peak memory of this process, or of the largest process it started, in megabytes."""
     return resource.getrusage(who).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6

@@ -1,4 +1,4 @@
-"""What an instrument works with: the model, and of a task its prompts and its ablation, loaded and ready."""
+"""Preparation for instruments: the loaded model, and prompts and ablation of a request."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,13 +32,13 @@ EVALUATION_SEED = 0  # of the prompts evaluated on, so that runs of different se
 
 
 class Workbench:
-    """What an instrument is given to carry out a request.
+    """The model and other resources with which an instrument carries out a request.
 
     Attributes:
         asked: the request.
-        store: where runs are looked up.
+        store: the run store.
         checkpoint: folder to save progress in and resume from, or None.
-        memory: what the work is thought to need.
+        memory: the estimate of the memory needed.
     """
 
     def __init__(self, asked: Request, store: RunStore, checkpoint: Path | None, memory: Estimate) -> None:
@@ -46,19 +46,19 @@ class Workbench:
 
     @cached_property
     def model(self) -> Model:
-        """The model of the request, loaded when it is first asked for."""
+        """The model of the request, loaded on first access."""
         return cached_model(self.asked.model, self.asked.dtype, self.asked.weights_hash or "")
 
     def prepare(self, asked: OfAGraph, settings: Mapping[str, Any] = MappingProxyType({})) -> "Prepared":
-        """Return the prompts and the ablation of a request, ready.
+        """Load prompts and ablation of a request, and check the memory.
 
         Args:
             asked: the request.
-            settings: of a method, which say how many prompts it works on at once.
+            settings: settings of a method, which determine the memory it needs.
 
         Raises:
             RequestError: see `load_model` and `load_prompts`.
-            OutOfMemoryError: an estimate says that it will not fit.
+            OutOfMemoryError: by the estimate, the work does not fit into memory.
         """
         prepared = prepare(asked, settings)
         self.memory.needed = prepared.bytes_needed
@@ -67,12 +67,12 @@ class Workbench:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Model, masked forward, training prompts and ablation of a request, loaded and ready.
+    """Model, masked forward, training prompts and ablation of a request.
 
     Attributes:
-        replace: gives what ablated sources are replaced by; untrained constants where they are `trained`.
-        trained: how the constants of an ablation are trained; None for one that has none to train.
-        bytes_needed: beside the model, estimated.
+        replace: returns replacement values; if constants are to be `trained`, the untrained ones.
+        trained: start and settings of the training of constants; None for an ablation without.
+        bytes_needed: estimated memory besides the model, in bytes.
     """
 
     model: Model
@@ -86,12 +86,12 @@ class Prepared:
     def batches(
         self, prompts: Prompts, indices: list[list[int]], replace: Replacer | None = None
     ) -> list[Batch]:
-        """Return prepared batches: plain and replacement passes done, once.
+        """Return batches with their plain runs and replacement values.
 
         Args:
-            prompts: where the batches' prompts come from.
-            indices: of the prompts in each batch.
-            replace: gives the replacement values; None takes the workbench's.
+            prompts: prompts of the batches.
+            indices: indices of the prompts of each batch.
+            replace: returns the replacement values; None takes `self.replace`.
         """
         prepared: list[Batch] = []
         for members in indices:
@@ -110,7 +110,7 @@ class Prepared:
         return prepared
 
     def fit(self, kept: Flags, report: Report) -> Fit:
-        """Train the constants of a circuit, bool [n_edges], on the training prompts."""
+        """Train the constants of the circuit `kept` (bool [n_edges]) on the training prompts."""
         assert self.trained is not None
         training, held_out = self._parts
         mask = torch.as_tensor(kept).to(self.model.device)
@@ -118,7 +118,7 @@ class Prepared:
         return fit_circuit(self.forward, training, held_out, t.start, mask, t.settings, t.seed, report)
 
     def fit_alone(self, report: Report) -> Fit:
-        """Train the constant of every source for its being ablated alone, on the training prompts."""
+        """Train one constant per source for the ablation of that source alone, on the training prompts."""
         assert self.trained is not None
         training, held_out = self._parts
         t = self.trained
@@ -126,7 +126,7 @@ class Prepared:
 
     @cached_property
     def _parts(self) -> tuple[list[Batch], list[Batch]]:
-        """The training prompts in two parts, to train constants and to choose the best of them."""
+        """The training prompts in two parts, to train constants and to select the best ones."""
         assert self.trained is not None
         items, size = self.training.items, self.trained.settings.batch_size
         rest = max(1, round(HELD_OUT * len(items)))
@@ -142,8 +142,8 @@ class Prepared:
 
         Args:
             asked: the request.
-            replacer: gives what ablated sources are replaced by; with one, no constants are trained.
-            pairs: typed by the user, to be measured on instead.
+            replacer: returns the replacement values; if given, no constants are trained.
+            pairs: prompts typed by the user, to measure on instead.
         """
         if pairs:
             prompts = own_prompts(asked.task, self.model, pairs, asked.bos)
@@ -171,7 +171,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class TrainedConstants:
-    """How the constants of an ablation are trained: from where, with which settings and seed."""
+    """Start, settings and seed of the training of an ablation's constants."""
 
     start: Replacement
     settings: OptimalSettings
@@ -204,5 +204,5 @@ def prepare(asked: OfAGraph, settings: Mapping[str, Any]) -> Prepared:
 
 @lru_cache(maxsize=1)
 def cached_model(model: str, dtype: str | None, digest: str) -> Model:
-    """Return a loaded model; the last one stays loaded. `digest` tells changed weights apart."""
+    """Return a loaded model; the last one is cached. `digest` distinguishes changed weights."""
     return load_model(model, dtype=dtype)

@@ -1,4 +1,4 @@
-"""The first prompts that circuits are measured on: what a run keeps of them to be shown."""
+"""The first prompts that circuits are measured on, stored in a run for display."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from engine.workbench.ready import Prepared
 
 
 def with_prompts(findings: Found, prepared: Prepared, evaluator: Evaluator, patterns: bool = False) -> Found:
-    """Return what was found together with the prompts it was found on, and what is to be known of them.
+    """Return findings extended by the prompts shown, the conditioning and notes on the prompts.
 
     Args:
-        patterns: keep the attention patterns of the prompts shown, too.
+        patterns: add the attention patterns of the prompts shown, too.
     """
     prompts, attention = _shown(prepared, evaluator)
     tensors = dict(findings.tensors)

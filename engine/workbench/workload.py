@@ -1,4 +1,4 @@
-"""What a bench works on: a model with a batch of pairs, and a part of a work that stands for the whole."""
+"""The workload of benches: a model with a batch of pairs, and samples that stand for a larger work."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from engine.models import Model
 
 @dataclass(frozen=True)
 class Workload:
-    """The model and a batch of pairs, ready for a bench."""
+    """A model and a prepared batch of pairs."""
 
     model: Model
     forward: MaskedForward
@@ -20,7 +20,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a bench does once, a part of what it names: the time that counts is `weight` times its own."""
+    """A part of the work of a bench; the whole work counts as `weight` times its duration."""
 
     work: Callable[[], object]
     weight: float
