@@ -44,7 +44,7 @@ def explore() -> Explore:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a page's address, whose value lies in the session state.
+    """One parameter of a page's address, whose value is in the session state.
 
     Attributes:
         name: its name in the address; in the session state the page's prefix stands before it.

@@ -65,7 +65,7 @@ class Address:
 
 
 class View(ABC, Generic[Asked, Answer]):
-    """How the runs of one kind are shown where all kinds stand together."""
+    """Base class of views, which present the runs of one kind in lists of all kinds."""
 
     @abstractmethod
     def address(self, run: Run[Asked, Answer], shelf: Shelf) -> Address | None:

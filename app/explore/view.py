@@ -51,7 +51,7 @@ class DiscoverView(CircuitView):
     """A discovery."""
 
     def asked(self, run: Run[Discover, CurveResult]) -> dict[str, str]:
-        """Return what was asked, with the method and its settings."""
+        """Return the request's fields, with the method and its settings."""
         method = {"method": title_of("method", run.request.method)}
         return super().asked(run) | method | settings_facts(run.request.settings)
 
@@ -80,7 +80,7 @@ class EvaluateView(View[Evaluate, CurveResult]):
         return curve_figure(run.result.curve, "kl", scheme, at=run.request.edges)
 
     def asked(self, run: Run[Evaluate, CurveResult]) -> dict[str, str]:
-        """Return what was asked, with the run that is evaluated."""
+        """Return the request's fields, with the run that is evaluated."""
         return super().asked(run) | {"circuits of": run.request.circuit}
 
 
@@ -127,5 +127,5 @@ class MeasureView(View[Measure, MeasureResult]):
         return curves_figure([], "kl", scheme, points=points)
 
     def asked(self, run: Run[Measure, MeasureResult]) -> dict[str, str]:
-        """Return what was asked, with the names of the circuits."""
+        """Return the request's fields, with the names of the circuits."""
         return super().asked(run) | {"circuits": ", ".join(chosen.name for chosen in run.request.circuits)}

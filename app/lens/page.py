@@ -97,7 +97,7 @@ def page() -> None:
 
 
 def _asked_for() -> TrainedRun | None:
-    """Return the trained lenses that the address names, if they are here."""
+    """Return the run of trained lenses that the address names, if the store has it."""
     wanted = st.session_state.get("lens-trained")
     runs = {run.run_id: run for run in shelf().of(TrainLensesInstrument)}
     if wanted is not None and wanted not in runs:

@@ -30,7 +30,7 @@ class ReadTextView(View[ReadText, ReadTextResult]):
         return {"tokens": f"{len(run.result.tokens):,}", "lenses": ", ".join(run.result.lenses)}
 
     def figure(self, run: Run[ReadText, ReadTextResult], scheme: Look) -> go.Figure:
-        """Return what the first lens says at every layer and token, coloured by its probability."""
+        """Return the top words of the first lens at every layer and token, coloured by their probability."""
         result, lens = run.result, run.result.lenses[0]
         values, ids = statistic(run, "probability", lens), run.tensors[f"top_ids.{lens}"][..., 0]
         words = [[word_of(run, token) for token in row] for row in ids.tolist()]
@@ -40,7 +40,7 @@ class ReadTextView(View[ReadText, ReadTextResult]):
         return lens_figure(cells, rows, result.tokens, lens_title(lens), Scale(0.0, 1.0), scheme)
 
     def asked(self, run: Run[ReadText, ReadTextResult]) -> dict[str, str]:
-        """Return what was read, and what became of it while it ran."""
+        """Return the text, and the intervention on the model."""
         return settings_facts(run.request.lens.model_dump(exclude_none=True))
 
 
@@ -49,7 +49,7 @@ class TrainLensesView(View[TrainLenses, TrainLensesResult]):
     """The lenses of a model, trained."""
 
     def address(self, run: Run[TrainLenses, TrainLensesResult], shelf: Shelf) -> Address:
-        """Return Lens with how near these lenses come to the model."""
+        """Return Lens with the metrics of these lenses."""
         return Address(PAGE, {"trained": run.run_id, "view": "texts"})
 
     def good(self, run: Run[TrainLenses, TrainLensesResult]) -> dict[str, str]:

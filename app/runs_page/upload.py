@@ -110,7 +110,7 @@ def _circuit_form(name: str, data: bytes, circuit: Circuit | None) -> None:
 
     Args:
         name, data: of the file.
-        circuit: the circuit in it; None if the file does not say which graph it is of.
+        circuit: the circuit in it; None if the file does not name its graph.
     """
     if circuit is None:
         st.info("The file does not say which graph it is of: choose its model.", icon=":material/help:")

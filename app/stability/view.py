@@ -23,7 +23,7 @@ class StabilityView(View[Stability, StabilityResult]):
         return Address(PAGE, {"run": origin}, CIRCUIT) if origin in shelf.runs else None
 
     def good(self, run: Run[Stability, StabilityResult]) -> dict[str, str]:
-        """Return how the repeats came out."""
+        """Return the main numbers of the repeats."""
         result = run.result
         overlaps = [value for i, row in enumerate(result.jaccard) for value in row[:i]]
         facts = {"circuits": f"{len(result.circuits):,}", "edges in all of them": f"{result.core:,}"}
@@ -44,7 +44,7 @@ class StabilityView(View[Stability, StabilityResult]):
         return jaccard_figure(names, run.result.jaccard, run.result.expected, scheme)
 
     def asked(self, run: Run[Stability, StabilityResult]) -> dict[str, str]:
-        """Return what was asked, with the run that was repeated and how."""
+        """Return the request's fields, with the repeated run, the seeds and the folds."""
         plan = run.request.stability
         return super().asked(run) | {
             "circuits of": run.request.circuit,

@@ -33,7 +33,7 @@ ANOTHER_MODEL = (
 def choose_paper(
     task: str, metric: str, shown: Sequence[Line], lines: Sequence[Line], scheme: Look
 ) -> list[Curve]:
-    """Draw the switch of the published curves and return those that stand beside what is shown."""
+    """Draw the switch of the published curves and return those to draw beside the lines shown."""
     there = any(row["task"] == task for row in published()) and metric == "kl"
     on = st.toggle(
         PAPER,

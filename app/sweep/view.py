@@ -23,7 +23,7 @@ class SweepView(View[Sweep, SweepResult]):
         return Address(PAGE, {"sweep": run.run_id})
 
     def good(self, run: Run[Sweep, SweepResult]) -> dict[str, str]:
-        """Return what was compared; how good each method is, only a chart of one task can say."""
+        """Return the numbers of discoveries, of edges of the graph, and of failures."""
         rows, errors = run.result.rows, [row.error for row in run.result.rows if row.error is not None]
         return {
             "discoveries": f"{len(rows):,}",

@@ -65,7 +65,7 @@ def _tokens(tokens: Tokens, fields: dict[str, Any], scheme: Look) -> None:
     """Draw the prompt's tokens, and those of answers that were typed.
 
     Raises:
-        CircuitExplorerError: the subject does not stand in the prompt, or an answer does not continue it.
+        CircuitExplorerError: the subject is not in the prompt, or an answer does not continue it.
     """
     prompt, answer, wrong = fields["prompt"], fields.get("answer"), fields.get("wrong_answer")
     traced = own_prompt(tokens, prompt, fields["subject"], answer, wrong, None)

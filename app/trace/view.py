@@ -26,7 +26,7 @@ class TraceView(View[Trace, TraceResult]):
         return Address(PAGE, query | {run.request.ablation: run.run_id})
 
     def good(self, run: Run[Trace, TraceResult]) -> dict[str, str]:
-        """Return what the answer was worth clean and corrupted."""
+        """Return the metric of the answer on the clean and the corrupted prompt."""
         result = run.result
         facts = {"prompts": f"{len(result.traced):,}"}
         if not result.classes:
@@ -46,7 +46,7 @@ class TraceView(View[Trace, TraceResult]):
         return map_figure(effects.T, columns, span, scheme)
 
     def asked(self, run: Run[Trace, TraceResult]) -> dict[str, str]:
-        """Return what was asked: what is restored, and the corruption."""
+        """Return the state restored, and the corruption."""
         facts = super().asked(run)
         facts = {"task": facts.pop("task"), "corruption": facts.pop("ablation")} | facts
         return facts | settings_facts(run.request.trace.model_dump())

@@ -15,7 +15,7 @@ def carry_out(request: Request, store: RunStore, workers: int | None = None) -> 
     """Return the finished run of a request.
 
     Args:
-        request: what is asked.
+        request: the request.
         store: the run store.
         workers: number of queue processes that share its parts; None carries it out in this process.
 

@@ -1,4 +1,4 @@
-"""ACDC (Conmy et al. 2023, 2304.14997, algorithm 1): from the logits back, remove what hardly matters.
+"""ACDC (Conmy et al. 2023, 2304.14997, algorithm 1): from the logits back, remove edges that hardly matter.
 
 The search starts from all edges and goes through the readers in reverse order of computation: `logits` first,
 then the layers from the last to the first. In a layer the MLP comes first, then the v inputs of all heads,
@@ -9,8 +9,8 @@ by less than the threshold τ. A path of thresholds is one such sweep for every 
 
 The score of an edge lies between the smallest τ that removed the edge and the next smaller τ, which is 0 for
 the smallest. The score of an edge that no τ removed lies between the largest τ and its double. Within these
-bounds edges are ordered by how much the KL rose at their removal, or at the attempt. So the circuit of a τ is
-what scores at least τ, but for edges that a smaller τ removed and this τ kept.
+bounds edges are ordered by how much the KL rose at their removal, or at the attempt. So the circuit of a τ
+has the edges that score at least τ, except for edges that a smaller τ removed and this τ kept.
 
 `engine.discovery.edge_removal` removes the same edges as tests one after the other would, faster. A test
 starts at the reader. Edges into a node that leads nowhere in the circuit are removed without a test, as the

@@ -257,7 +257,7 @@ class Training(MaskTraining):
         return rise * fall
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what is learned; see the base class."""
+        """Return the learned tensors; see the base class."""
         learned = {"edges": self.edges, "nodes": self.nodes, "multipliers": self.multipliers}
         return learned | constant_tensors(self.problem.constants)
 

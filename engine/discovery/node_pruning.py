@@ -139,7 +139,7 @@ class Training(MaskTraining):
         return torch.minimum(nodes[self.source.cpu()], nodes[self.reader.cpu()]).float()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what is learned; see the base class."""
+        """Return the learned tensors; see the base class."""
         return {"nodes": self.nodes, "multipliers": self.multipliers} | constant_tensors(
             self.problem.constants
         )

@@ -213,7 +213,7 @@ class SampledTraining(MaskTraining):
         ]
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what is learned; see the base class."""
+        """Return the learned tensors; see the base class."""
         return self._learned() | {"found": self.by_level}
 
     def optimisers(self) -> dict[str, Optimizer]:

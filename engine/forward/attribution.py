@@ -73,7 +73,7 @@ class Attribution:
     Args:
         forward: provides model, graph and buffers.
         clean: the plain run on the clean prompts; its input, start and prefix are used.
-        replacement: what ablated sources are replaced by.
+        replacement: replacement values of ablated sources.
         metric: maps logits [B, V] to the sum of the metric over the prompts.
 
     Attributes:

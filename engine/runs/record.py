@@ -189,7 +189,7 @@ class CurveResult(MeasuredResult):
     cost: Cost | None = None  # the first runs had none
 
     def misfit(self, request: Request) -> str | None:
-        """Return what does not fit together; see the base class."""
+        """Return the first inconsistency; see the base class."""
         sizes = [point.edges_requested for point in self.curve]
         if sizes != sorted(set(sizes)) or sizes[-1] > self.summary.n_edges_total:
             return "the sizes on its curve do not ascend, or exceed the graph"

@@ -179,7 +179,7 @@ class TrainedConstants:
 
 
 def prepare(asked: OfAGraph, settings: Mapping[str, Any]) -> Prepared:
-    """Load what a request needs; see `Workbench.prepare`."""
+    """Load model, prompts and ablation of a request; see `Workbench.prepare`."""
     model = cached_model(asked.model, asked.dtype, asked.weights_hash or "")
     graph = model.shape.graph(asked.qkv)
     training = load_prompts(

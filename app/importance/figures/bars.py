@@ -18,7 +18,7 @@ class Costs:
 
     Attributes:
         name: of the ablation, with its conditioning.
-        mark: what it is drawn with.
+        mark: its mark.
         mean, low, high: Δ and its 95 % interval in nats, one for each component; nan where there is none.
     """
 

@@ -25,7 +25,7 @@ class RatioRow:
 
     Attributes:
         name: of the ablation, with its conditioning.
-        mark: what it is drawn with.
+        mark: its mark.
         ratios: of all components.
         paper: the median in the paper; None where it has none of this ablation and conditioning.
     """

@@ -81,7 +81,7 @@ class ImportanceInstrument(Instrument[Importance, ImportanceResult]):
                 unless_refused(carry_out, Importance(model=MODEL, task=task, ablation=ablation))
 
     def tables(self, store: RunStore) -> dict[str, str]:
-        """Return the table of what components cost under each ablation."""
+        """Return the table of the components' Δ under each ablation."""
         from engine.instruments.importance.table import gaps_table
 
         return {"gaps": gaps_table(store)}

@@ -16,7 +16,7 @@ class ImportanceResult(MeasuredResult):
     nodes: dict[str, dict[str, Estimate]]
 
     def misfit(self, request: Importance) -> str | None:
-        """Return what does not fit together; see the base class."""
+        """Return the first inconsistency; see the base class."""
         needed = {"kl", self.metric, "answer", "wrong_answer"}
         for node, values in self.nodes.items():
             if missing := needed - values.keys():

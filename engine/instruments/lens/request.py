@@ -14,16 +14,16 @@ NO_TASK: dict[str, Any] = {"task": "text", "ablation": "none"}
 
 
 class Reading(BaseModel):
-    """What lenses read: a text, and what becomes of it while it runs.
+    """A text to be read by lenses, and the intervention on the model.
 
     Attributes:
-        lenses: by name.
-        words: whose probability is followed through the layers; one token each.
-        middle: also in the middle of layers.
-        ablated: nodes that write a constant instead ("a2.h3", "m1"); `ablation` says which, there and for
-            what a circuit leaves out.
-        circuit: the text runs through this circuit, and its output is the last row.
-        trained: id of the run that trained the lenses; None takes that of default settings.
+        lenses: names of the lenses.
+        words: words whose probabilities are followed through the layers; one token each.
+        middle: read in the middle of layers, too.
+        ablated: ablated nodes ("a2.h3", "m1"), which write a constant.
+        ablation: the constants of ablated nodes, and of sources outside a circuit.
+        circuit: a circuit through which the text runs; its output is the last row.
+        trained: id of the run that trained the lenses; None takes that of the default settings.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -52,7 +52,7 @@ class Reading(BaseModel):
 
 
 class TrainLenses(Request, frozen=True):
-    """Train the lenses of a model, choose by other texts what is kept, and measure them on still others."""
+    """Train the lenses of a model, select their parameters on validation texts, then measure them."""
 
     fixed: ClassVar[dict[str, Any]] = NO_TASK
 

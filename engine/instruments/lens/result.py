@@ -60,7 +60,7 @@ class TrainLensesResult(Record):
     history: dict[str, list[FiniteFloat]]
 
     def misfit(self, request: TrainLenses) -> str | None:
-        """Return what does not fit together; see the base class."""
+        """Return the first inconsistency; see the base class."""
         for name, lens in self.lenses.items():
             if {len(lens.kl), len(lens.cross_entropy), len(lens.entropy)} != {len(self.places)}:
                 return f"the lens '{name}' is not measured at every place"
@@ -94,7 +94,7 @@ class ReadTextResult(Record):
     trained: str | None
 
     def misfit(self, request: ReadText) -> str | None:
-        """Return what does not fit together; see the base class."""
+        """Return the first inconsistency; see the base class."""
         if [place for place in self.places if place == "output"] != self.places[-1:]:
             return "the last of its places, and no other, is to be the output"
         return None

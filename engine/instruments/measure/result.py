@@ -22,7 +22,7 @@ class MeasureResult(MeasuredResult):
     circuit_top: dict[str, list[Top]]
 
     def misfit(self, request: Measure) -> str | None:
-        """Return what does not fit together; see the base class."""
+        """Return the first inconsistency; see the base class."""
         names = [chosen.name for chosen in request.circuits]
         if [point.name for point in self.curve] != names:
             return "the names on its curve are not those of its request"

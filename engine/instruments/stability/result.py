@@ -46,7 +46,7 @@ class StabilityResult(Record):
     core: Count
 
     def misfit(self, request: Stability) -> str | None:
-        """Return what does not fit together; see the base class."""
+        """Return the first inconsistency; see the base class."""
         n = len(self.circuits)
         if len(self.jaccard) != n or any(len(row) != n for row in self.jaccard):
             return f"its overlaps are not those of {n} circuits"

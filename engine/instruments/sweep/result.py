@@ -49,7 +49,7 @@ class SweepResult(Record):
     rows: Annotated[list[SweepRow], Field(min_length=1, max_length=100_000)]
 
     def misfit(self, request: Sweep) -> str | None:
-        """Return what does not fit together; see the base class."""
+        """Return the first inconsistency; see the base class."""
         for row in self.rows:
             if bool(row.points) == (row.error is not None):
                 return f"the row of '{row.run}' has both points and an error, or neither"

@@ -59,7 +59,7 @@ class TraceResult(Record):
     history: dict[str, list[FiniteFloat]]
 
     def misfit(self, request: Trace) -> str | None:
-        """Return what does not fit together; see the base class."""
+        """Return the first inconsistency; see the base class."""
         if (request.trace.prompt is None) != bool(self.classes):
             return "it is of a prompt where its request is of a task, or the other way round"
         if self.classes and tuple(self.classes) != CLASSES:
