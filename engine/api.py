@@ -224,6 +224,7 @@ def trace(
     prompt: str | None = None,
     subject: str | None = None,
     *,
+    subject_occurrence: int = 1,
     task: Task | str = "facts",
     corruption: str = "gaussian",
     state: str = "residual",
@@ -238,6 +239,7 @@ def trace(
     Args:
         model: loaded, or by name.
         prompt, subject: your own prompt and its subject; None traces the test prompts of the task.
+        subject_occurrence: which one, if the subject stands in the prompt several times.
         task: loaded, or by name; the constants of an optimal ablation are trained on it, too.
         corruption: "gaussian" or "optimal".
         state: "residual", "attention", "mlp" or "head".
@@ -250,7 +252,7 @@ def trace(
         RequestError: a name is unknown, or the subject is not in the prompt.
     """
     plan = {"prompt": prompt, "subject": subject, "answer": answer, "wrong_answer": wrong_answer}
-    plan |= {"state": state, "window": window}
+    plan |= {"state": state, "window": window, "subject_occurrence": subject_occurrence}
     return _ask("trace", model, task, runs_dir, ablation=corruption, trace=plan, **fields)
 
 

@@ -68,11 +68,20 @@ def later_fields(model: type[BaseModel]) -> frozenset[str]:
 
 
 def settings_to_json(settings: BaseModel) -> dict[str, Any]:
-    """Return settings as JSON values, without the fields marked `Later` that have their default."""
-    fields = type(settings).model_fields
-    at_default = {
-        name
-        for name in later_fields(type(settings))
-        if getattr(settings, name) == fields[name].get_default(call_default_factory=True)
-    }
-    return settings.model_dump(mode="json", exclude=at_default)
+    """Return settings as JSON values, without the fields marked `Later` that have their default.
+
+    Fields of settings within settings are left out alike.
+    """
+    return settings.model_dump(mode="json", exclude=_at_default(settings))
+
+
+def _at_default(settings: BaseModel) -> dict[str, Any]:
+    """Return the fields that are left out, in the form of pydantic's `exclude`."""
+    fields, later = type(settings).model_fields, later_fields(type(settings))
+    left_out: dict[str, Any] = {}
+    for name, value in settings:
+        if name in later and value == fields[name].get_default(call_default_factory=True):
+            left_out[name] = True
+        elif isinstance(value, BaseModel) and (within := _at_default(value)):
+            left_out[name] = within
+    return left_out

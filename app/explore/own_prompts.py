@@ -9,7 +9,7 @@ from app.errors import show_error
 from app.explore.figures.predictions import predictions_figure
 from app.figures.style import Look
 from app.parts.asked import ask_button
-from app.parts.tokens import token_chip, tokens_of
+from app.parts.tokens import continuation, token_chip, tokens_of, without_space
 from app.requests import finished, measure_request
 from app.runs import Opened, conditioned
 from app.text import plain
@@ -96,13 +96,14 @@ def _pair(tokens: Tokens) -> OwnPair:
     Raises:
         RequestError: a field is empty.
     """
-    typed = {name: str(st.session_state[name]).rstrip() for name in FIELDS}
+    typed = {name: str(st.session_state[name]) for name in FIELDS}
+    clean, corrupt = (without_space(typed[name]) for name in ("clean", "corrupt"))
     try:
         return OwnPair(
-            clean=typed["clean"],
-            corrupt=typed["corrupt"],
-            answers=_answers(tokens, typed["clean"], typed["answers"]),
-            wrong_answers=_answers(tokens, typed["clean"], typed["wrong"]),
+            clean=clean,
+            corrupt=corrupt,
+            answers=_answers(tokens, clean, typed["answers"]),
+            wrong_answers=_answers(tokens, clean, typed["wrong"]),
         )
     except ValidationError as error:
         raise RequestError(
@@ -112,7 +113,7 @@ def _pair(tokens: Tokens) -> OwnPair:
 
 def _answers(tokens: Tokens, prompt: str, typed: str) -> list[str]:
     words = [word.strip() for word in typed.split(",") if word.strip()]
-    return [f" {word}" if tokens.continuation_id(prompt, word) is None else word for word in words]
+    return [continuation(tokens, prompt, word) for word in words]
 
 
 def _token_view(tokens: Tokens, pair: OwnPair, bos: bool | None, scheme: Look) -> None:

@@ -19,6 +19,7 @@ from app.figures.graph import MOST_EDGES, circuit_figure
 from app.figures.style import Look
 from app.parts.exports import export_buttons
 from app.parts.jobs import jobs_panel
+from app.parts.notes import show_notes
 from app.presentation import page_look
 from app.runs import Opened, open_run, own_title, provenance, run_title, shelf, store
 from app.stability.panel import stability_panel
@@ -89,8 +90,7 @@ def _show(opened: Opened, scheme: Look) -> None:
     with picture:
         _graph(opened, circuit, selected, scheme)
         st.caption(plain(provenance(opened, shown)))
-        for note in shown.result.notes:
-            st.caption(f":material/info: {plain(note)}")
+        show_notes([shown])
         export_buttons(opened, circuit)
         st.subheader("Prompts", anchor=False)
         chosen = st.segmented_control(

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from app.importance.data import Measured, Series, Subject
+from app.parts.notes import show_notes
 from app.runs import measured_under_several
 from app.text import plain
 
@@ -17,6 +18,7 @@ def provenance(series: Sequence[Series]) -> None:
     n = next(iter(runs[0].result.nodes.values()))["kl"].n
     names = ", ".join(shown.name for shown in series)
     st.caption(plain(f"{measured_under_several(runs, n)} · under {names}"))
+    show_notes(runs)
 
 
 def conditioning_note(series: Sequence[Series], short: bool = False) -> None:

@@ -8,7 +8,7 @@ from app.errors import show_error
 from app.figures.style import Look
 from app.lens.data import all_lenses, default_training, lens_title, lenses_to_read, reading_key
 from app.parts.request_form import choose_model, require_model, start_button
-from app.parts.tokens import token_chip, token_line, tokens_of
+from app.parts.tokens import token_chip, token_line, tokens_of, without_space
 from app.requests import queue
 from app.runs import open_run, shelf
 from app.text import plain
@@ -32,9 +32,10 @@ def lens_form(scheme: Look) -> None:
     model = choose_model("lens-new-model")
     tokens = _tokens_here(model)
     st.session_state.setdefault("lens-new-text", EXAMPLE)
-    text = st.text_area(
+    typed_text = st.text_area(
         "Text", key="lens-new-text", height=100, max_chars=4000, help="Each token is read at every layer."
-    ).rstrip()
+    )
+    text = without_space(typed_text)
     ready = _check_length(tokens, text)
     typed = st.text_input(
         "Words to follow",

@@ -23,6 +23,7 @@ from app.lens.layers import over_texts, race
 from app.lens.part import last_tokens, least_stride, tokens_of_url, url_of_tokens
 from app.lens.tables import one_lens, two_lenses
 from app.parts.jobs import jobs_panel
+from app.parts.notes import show_notes
 from app.parts.options import choose_option
 from app.parts.subjects import choose_subject
 from app.presentation import page_look
@@ -175,6 +176,7 @@ def _show(view: str, reading: Reading, run: ReadRun, scheme: Look) -> None:
     if asked.circuit is not None:
         changes += f" of run {asked.circuit.run} ({asked.ablation} for the others)"
     st.caption(plain(f"{model_name(run.request.model)} · one text, {changes} · run {run.run_id}{trained_by}"))
+    show_notes([run])
 
 
 def _where_from(run: ReadRun, trained: TrainedRun) -> None:

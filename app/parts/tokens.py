@@ -34,14 +34,25 @@ def _tokens_at(model: str, stamps: tuple[tuple[Path, int], ...]) -> Tokens:
 def continuation(tokens: Tokens, prompt: str, typed: str) -> str:
     """Return a typed text as a continuation of a prompt.
 
-    A word gets a leading space, unless only the word without it adds whole tokens to the prompt.
+    A word gets a leading space, unless only the word without it adds whole tokens to the prompt, or digits
+    go on after a digit.
     """
     bare = typed.rstrip()
-    if not bare[:1].isalnum():
+    if not bare[:1].isalnum() or (prompt[-1:].isdigit() and bare[0].isdigit()):
         return bare
     spaced = f" {bare}"
     goes_on = tokens.continuation_ids
     return bare if goes_on(prompt, bare) and not goes_on(prompt, spaced) else spaced
+
+
+def without_space(typed: str) -> str:
+    """Return a typed text without the white space at its end, and say so if there was a space."""
+    text = typed.rstrip()
+    if typed.endswith(" "):
+        st.caption(
+            ":material/info: The space at the end is left out: the token that comes next has it in front."
+        )
+    return text
 
 
 def token_chip(token: str, marked: bool, scheme: Look) -> str:

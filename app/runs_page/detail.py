@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from app.parts.notes import show_notes
 from app.runs import Shelf, kind_name, own_title, run_title
 from app.text import plain
 from app.views import views
@@ -21,8 +22,7 @@ def run_detail(run: AnyRun, shelf: Shelf) -> None:
     with right:
         about = {"kind": kind_name(run.request.kind), "model": run.request.model}
         _facts("What was asked", about | view.asked(run))
-    for note in run.result.notes:
-        st.caption(f":material/info: {plain(note)}")
+    show_notes([run])
     if children := measured_of(run, shelf):
         st.caption(plain(f"Measured of it: {', '.join(child_title(child) for child in children)}."))
 

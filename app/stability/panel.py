@@ -13,6 +13,7 @@ from app.components.plotly_view import plotly_view
 from app.figures.curve import METRIC_NAMES
 from app.figures.style import Look
 from app.parts.asked import ask_button
+from app.parts.notes import show_notes
 from app.requests import stability_request
 from app.runs import Opened, evaluated, found_by, shelf
 from app.stability.data import (
@@ -75,8 +76,7 @@ def stability_panel(opened: Opened, scheme: Look) -> None:
         "measured on them alone, beside this circuit."
     )
     st.caption(plain(_provenance(opened, run)))
-    for note in result.notes:
-        st.caption(f":material/info: {plain(note)}")
+    show_notes([run])
 
 
 def other_seeds(seed: int) -> list[int]:

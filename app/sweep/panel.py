@@ -9,6 +9,7 @@ from app.compare.choice import heading
 from app.components.plotly_view import plotly_view
 from app.figures.curve import METRIC_NAMES
 from app.figures.style import Look
+from app.parts.notes import show_notes
 from app.runs import Shelf, own_title, run_title, told_apart
 from app.state import Parameter, names_of, text_of
 from app.sweep.figures.axes import Curve
@@ -214,8 +215,7 @@ def _captions(run: SweepRun, shown: Sequence[Line], paper: Sequence[Curve]) -> N
     if failed:
         n = sum(len(line.rows) for line in shown)
         st.warning(f"{len(failed)} of {n} discoveries failed; the table says why.", icon=":material/error:")
-    for note in run.result.notes:
-        st.caption(f":material/info: {plain(note)}")
+    show_notes([run])
     st.caption(plain(_provenance(run, shown)))
 
 

@@ -14,6 +14,7 @@ from engine.instruments.trace.result import TraceResult
 from engine.instruments.words import model_name, title_of
 from engine.runs.folder import Run
 from engine.runs.request import Request, readable_id
+from engine.settings import settings_to_json
 from engine.tracing.base import corruptions
 from engine.tracing.cells import METRICS
 
@@ -122,7 +123,9 @@ def _has_defaults(request: Trace) -> bool:
 
 def subject_key(request: Trace) -> str:
     """Return the key of a subject: readable parts and a hash."""
-    trace = request.trace.model_dump(exclude={"state", "window"})
+    trace = settings_to_json(request.trace)
+    for name in ("state", "window"):
+        trace.pop(name)
     if request.trace.prompt is not None:
         trace.pop("holdout")
     about = [request.task, trace, *(getattr(request, name) for name in _SAME)]
@@ -160,7 +163,9 @@ def _title_of(request: Trace) -> str:
     if request.trace.prompt is not None:
         answers = (("→", request.trace.answer), ("against", request.trace.wrong_answer))
         typed = "".join(f" {word} “{answer.strip()}”" for word, answer in answers if answer)
-        return f"“{request.trace.prompt}”{typed}"
+        n = request.trace.subject_occurrence
+        which = f" · {request.trace.subject} no. {n}" if n > 1 else ""
+        return f"“{request.trace.prompt}”{which}{typed}"
     split = "" if request.trace.holdout == "random" else " · relations held out"
     return f"{title_of('task', request.task)}, all prompts{split}"
 

@@ -5,6 +5,7 @@ import streamlit as st
 from app import state
 from app.figures.style import Look
 from app.parts.jobs import jobs_panel
+from app.parts.notes import show_notes
 from app.parts.subjects import choose_subject
 from app.presentation import page_look
 from app.requests import queue
@@ -145,6 +146,7 @@ def _provenance(subject: TraceSubject, shown: Shown) -> None:
     how = "; ".join(_how(name, run) for name, run in shown.runs.items())
     restored = f"restored: {STATE_NAMES[shown.state]}, {window}"
     st.caption(plain(f"{model_name(request.model)} · {of} · {restored} · seed {request.seed} · {how}"))
+    show_notes(shown.runs.values())
 
 
 def _how(corruption: str, run: TraceRun) -> str:

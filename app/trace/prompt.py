@@ -6,12 +6,12 @@ import streamlit as st
 
 from app.errors import show_error
 from app.figures.style import Look
-from app.parts.tokens import continuation, token_chip, token_line, tokens_of
+from app.parts.tokens import continuation, token_chip, token_line, tokens_of, without_space
 from app.text import plain
 from engine.errors import CircuitExplorerError
 from engine.models.catalogue import find_model, on_this_machine
 from engine.models.tokens import Tokens
-from engine.tracing.prompts import own_prompt
+from engine.tracing.prompts import occurrences, own_prompt
 
 EXAMPLE = {"prompt": "The capital of France is", "subject": "France"}
 ANSWERS = {
@@ -33,9 +33,10 @@ def prompt_fields(model: str, scheme: Look) -> tuple[dict[str, Any], bool]:
     """Draw the fields of a prompt and its tokens; return the values, and whether they can be used."""
     for name, example in EXAMPLE.items():
         st.session_state.setdefault(f"trace-new-{name}", example)
-    prompt = st.text_area(
+    typed_prompt = st.text_area(
         "Prompt", key="trace-new-prompt", height=72, max_chars=4000, help="The answer is what follows it."
-    ).rstrip()
+    )
+    prompt = without_space(typed_prompt)
     subject = st.text_input(
         "Subject", key="trace-new-subject", max_chars=400, help="What it is about; this is corrupted."
     ).strip()
@@ -53,12 +54,29 @@ def prompt_fields(model: str, scheme: Look) -> tuple[dict[str, Any], bool]:
         return fields, False
     try:
         tokens = tokens_of(model)
+        fields |= _occurrence(tokens, prompt, subject)
         fields |= {name: continuation(tokens, prompt, text) for name, text in typed.items() if text.strip()}
         _tokens(tokens, fields, scheme)
     except CircuitExplorerError as error:
         show_error(str(error))
         return fields, False
     return fields, True
+
+
+def _occurrence(tokens: Tokens, prompt: str, subject: str) -> dict[str, Any]:
+    """Draw the chooser of the occurrence of a subject that stands in the prompt several times."""
+    text = tokens.bare(prompt)
+    places = occurrences(text, subject)
+    if len(places) < 2:
+        return {}
+    labels = [f"{i}: …{text[max(begin - 12, 0) : end + 12]}…" for i, (begin, end) in enumerate(places, 1)]
+    chosen = st.selectbox(
+        f"Which “{subject}”",
+        labels,
+        key=f"trace-new-occurrence-{len(places)}",
+        help="The subject stands in the prompt several times; one of them is corrupted.",
+    )
+    return {"subject_occurrence": labels.index(chosen) + 1}
 
 
 def _tokens(tokens: Tokens, fields: dict[str, Any], scheme: Look) -> None:
@@ -68,7 +86,8 @@ def _tokens(tokens: Tokens, fields: dict[str, Any], scheme: Look) -> None:
         CircuitExplorerError: the subject is not in the prompt, or an answer does not continue it.
     """
     prompt, answer, wrong = fields["prompt"], fields.get("answer"), fields.get("wrong_answer")
-    traced = own_prompt(tokens, prompt, fields["subject"], answer, wrong, None)
+    occurrence = fields.get("subject_occurrence", 1)
+    traced = own_prompt(tokens, prompt, fields["subject"], answer, wrong, None, occurrence)
     first, end = traced.subject
     chips = [
         token_chip(token, first <= i < end, scheme)

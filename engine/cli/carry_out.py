@@ -3,7 +3,7 @@
 import time
 
 from engine.errors import Cancelled, CircuitExplorerError
-from engine.instruments.terminal import progress
+from engine.instruments.terminal import print_notes, progress
 from engine.runs.folder import AnyRun
 from engine.runs.request import Request
 from engine.runs.store import RunStore
@@ -12,7 +12,7 @@ _LOOK = 0.3  # seconds between two looks at the job
 
 
 def carry_out(request: Request, store: RunStore, workers: int | None = None) -> AnyRun:
-    """Return the finished run of a request.
+    """Return the finished run of a request; its notes go to standard error.
 
     Args:
         request: the request.
@@ -22,12 +22,16 @@ def carry_out(request: Request, store: RunStore, workers: int | None = None) -> 
     Raises:
         CircuitExplorerError: the request cannot be carried out, or was cancelled.
     """
-    if workers is not None:
-        return store.get(_queued(request, store, workers))
-    with progress() as report:
-        from engine.experiments import run  # torch and the model library take seconds to import
+    if workers is None:
+        with progress() as report:
+            from engine.experiments import run  # torch and the model library take seconds to import
 
-        return store.get(run(request, report, store))
+            run_id = run(request, report, store)
+    else:
+        run_id = _queued(request, store, workers)
+    finished = store.get(run_id)
+    print_notes(finished.result.notes)
+    return finished
 
 
 def _queued(request: Request, store: RunStore, workers: int) -> str:

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -58,6 +58,12 @@ class _Lines:
         if time.monotonic() - self._last >= _LINE_SECONDS:
             sys.stderr.write(f"{100 * done // max(total, 1):3} % {message}\n")
             self._last = time.monotonic()
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print the notes of a computation on standard error."""
+    for note in notes:
+        sys.stderr.write(f"note: {note}\n")
 
 
 def print_json(content: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from engine.tasks.base import Metric, Pair, Split, tasks
 from engine.tasks.own_pair import OwnPair
 from engine.tasks.user_file import FilePair, is_task_file, read_pairs, split_pairs
 
+LEAST_LEFT = 10  # prompts of a file, if some of its pairs are left out
 SEEN = 2000  # prompts that are drawn to see a task's templates
 SURPLUS = 8  # prompts drawn for each that is wanted, where only some templates are
 
@@ -96,29 +97,62 @@ def load_prompts(
         held_out: templates that the train split leaves out, and of which alone the other splits are made.
 
     Raises:
-        RequestError: unknown task, broken file, a pair of unequal length, an answer that is not one token,
-            a prompt longer than the model's context, or an empty split.
+        RequestError: unknown task, broken file, too many pairs that the model cannot use (`tokenise`), or an
+            empty split.
     """
-    notes: list[str] = []
     if is_task_file(task):
         if held_out:
             raise RequestError(f"task file '{task}' names no templates, so none can be held out")
-        chosen, note = split_pairs(read_pairs(Path(task)), split)
-        notes = [] if note is None else [note]
-        named = [(f"task file '{task}', line {pair.line}", pair) for pair in chosen[:n]]
-        metric: Metric = "logit_difference"
+        return _file_prompts(task, model, split, n, bos)
+    registered = tasks.get(task)
+    if held_out:
+        drawn = registered.pairs(model, split, SURPLUS * n, seed)
+        pairs = [pair for pair in drawn if (pair.template in held_out) == (split != "train")][:n]
     else:
-        registered = tasks.get(task)
-        metric = registered.metric
-        if held_out:
-            drawn = registered.pairs(model, split, SURPLUS * n, seed)
-            pairs = [pair for pair in drawn if (pair.template in held_out) == (split != "train")][:n]
-        else:
-            pairs = registered.pairs(model, split, n, seed)
-        named = [(f"task '{task}', prompt {pair.clean!r}", pair) for pair in pairs]
-    if not named:
-        raise RequestError(f"task '{task}' has no prompts in its {split} split for this model")
-    return Prompts([tokenise(model, where, pair, bos) for where, pair in named], metric, notes)
+        pairs = registered.pairs(model, split, n, seed)
+    if not pairs:
+        raise _empty(task, split)
+    items = [tokenise(model, f"task '{task}', prompt {pair.clean!r}", pair, bos) for pair in pairs]
+    return Prompts(items, registered.metric)
+
+
+def _file_prompts(task: str, model: Model, split: Split, n: int, bos: bool | None) -> Prompts:
+    """Return up to `n` prompts of a task file; a few pairs that the model cannot use are left out.
+
+    Raises:
+        RequestError: broken file, empty split, or fewer than `LEAST_LEFT` or half of the pairs can be used.
+    """
+    pairs, whole = split_pairs(read_pairs(Path(task)), split)
+    if not pairs:
+        raise _empty(task, split)
+    items: list[Prompt] = []
+    unusable: list[RequestError] = []
+    for pair in pairs:
+        if len(items) == n:
+            break
+        try:
+            items.append(tokenise(model, f"task file '{task}', line {pair.line}", pair, bos))
+        except RequestError as error:
+            unusable.append(error)
+    if unusable and len(items) < max(LEAST_LEFT, len(unusable)):
+        raise unusable[0]
+    notes = [] if whole is None else [whole]
+    if unusable:
+        of = len(items) + len(unusable)
+        notes.append(f"{len(unusable)} of {of} pairs are left out. The first: {unusable[0]}")
+    if repeated := len(items) - len({(item.clean, item.corrupt) for item in items}):
+        notes.append(f"{repeated} of {len(items)} pairs of '{task}' are repetitions, and count as others do")
+    return Prompts(items, "logit_difference", notes + _space_notes(model, items))
+
+
+def _empty(task: str, split: Split) -> RequestError:
+    return RequestError(f"task '{task}' has no prompts in its {split} split for this model")
+
+
+def _space_notes(tokens: Tokens, items: list[Prompt]) -> list[str]:
+    """Return a note if prompts end in a space, which is a token of its own there."""
+    n = sum(tokens.bare(text).endswith(" ") for item in items for text in (item.clean, item.corrupt))
+    return [f"{n} of {2 * len(items)} prompts end in a space, which is a token of its own"] if n else []
 
 
 def templates(task: str, tokens: Tokens) -> list[str]:
@@ -136,8 +170,8 @@ def own_prompts(task: str, model: Model, pairs: Sequence[AnyPair], bos: bool | N
         RequestError: as for a task file; the message says which pair.
     """
     metric: Metric = "logit_difference" if is_task_file(task) else tasks.get(task).metric
-    named = [(f"pair {i}", pair) for i, pair in enumerate(pairs, 1)]
-    return Prompts([tokenise(model, where, pair, bos) for where, pair in named], metric)
+    items = [tokenise(model, f"pair {i}", pair, bos) for i, pair in enumerate(pairs, 1)]
+    return Prompts(items, metric, _space_notes(model, items))
 
 
 def tokenise(tokens: Tokens, where: str, pair: AnyPair, bos: bool | None = None) -> Prompt:
@@ -149,9 +183,12 @@ def tokenise(tokens: Tokens, where: str, pair: AnyPair, bos: bool | None = None)
         bos: as in `Tokens.prompt_ids`.
 
     Raises:
-        RequestError: unequal length, longer than the context, an answer that is not one token.
+        RequestError: equal prompts, unequal length, longer than the context, an answer that is not one token
+            or is a wrong answer as well.
     """
     clean, corrupt = tokens.prompt_ids(pair.clean, bos), tokens.prompt_ids(pair.corrupt, bos)
+    if clean == corrupt:
+        raise RequestError(f"{where}: clean and corrupt prompt are the same, so nothing tells them apart")
     if len(clean) != len(corrupt):
         raise RequestError(
             f"{where}: clean has {len(clean)} tokens, corrupt {len(corrupt)}; they must be equally long"
@@ -160,6 +197,9 @@ def tokenise(tokens: Tokens, where: str, pair: AnyPair, bos: bool | None = None)
         raise RequestError(f"{where}: {len(clean)} tokens, but the model's context is {tokens.shape.n_ctx}")
     answers = _answer_ids(tokens, where, pair.clean, pair.answers)
     wrong = _answer_ids(tokens, where, pair.clean, pair.wrong_answers)
+    if both := set(answers) & set(wrong):
+        text = tokens.text_of([min(both)])
+        raise RequestError(f"{where}: {text!r} is among the answers and among the wrong answers")
     return Prompt(pair.clean, pair.corrupt, clean, corrupt, answers, wrong)
 
 
@@ -173,9 +213,9 @@ def _answer_ids(tokens: Tokens, where: str, prompt: str, answers: Sequence[str] 
                 )
             ids.append(answer)
             continue
-        token = tokens.continuation_id(prompt, answer)
+        token = tokens.answer_id(prompt, answer)
         if token is None:
-            spaced = "" if answer.startswith(" ") else "; should it start with a space?"
-            raise RequestError(f"{where}: the answer {answer!r} is not one token of this model{spaced}")
+            hint = tokens.answer_hint(prompt, answer)
+            raise RequestError(f"{where}: the answer {answer!r} is not one token of this model{hint}")
         ids.append(token)
     return ids

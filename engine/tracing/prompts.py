@@ -7,6 +7,7 @@ after the subject is the prompt's last if nothing follows. Tokens before the sub
 corruption reaches them.
 """
 
+import re
 from dataclasses import dataclass, replace
 
 from engine.errors import RequestError
@@ -58,39 +59,69 @@ class Traced:
         return CLASSES.index("first subject" if position == first else "middle subject")
 
 
-def subject_tokens(tokens: Tokens, prompt: str, subject: str, bos: bool | None = None) -> tuple[int, int]:
+def occurrences(text: str, subject: str) -> list[tuple[int, int]]:
+    """Return begin and end of every place where a subject stands in a text.
+
+    Places where it is a word of its own come first and alone; others count only if there is none of these.
+    """
+    name = re.escape(subject.strip())
+    if not name:
+        return []
+    whole = [match.span() for match in re.finditer(rf"(?<!\w){name}(?!\w)", text)]
+    return whole or [match.span() for match in re.finditer(name, text)]
+
+
+def subject_tokens(
+    tokens: Tokens, prompt: str, subject: str, bos: bool | None = None, occurrence: int = 1
+) -> tuple[int, int]:
     """Return the position of the subject's first token in a prompt, and of the token after its last.
 
-    If the subject occurs several times, the first occurrence counts. A token that holds part of the subject
-    and other text belongs to the subject.
+    A token that holds part of the subject and other text belongs to the subject.
+
+    Args:
+        occurrence: which of the `occurrences` of the subject is meant, from 1 on.
 
     Raises:
-        RequestError: the prompt does not contain the subject.
+        RequestError: the prompt does not contain the subject, or not so often.
     """
-    bare = subject.strip()
-    begin = prompt.find(bare) if bare else -1
-    if begin < 0:
-        near = prompt.lower().find(bare.lower()) if bare else -1
-        hint = f"; did you mean '{prompt[near : near + len(bare)]}'?" if near >= 0 else ""
+    text = tokens.bare(prompt)
+    places = occurrences(text, subject)
+    if not places:
+        near = re.search(re.escape(subject.strip()), text, re.IGNORECASE) if subject.strip() else None
+        hint = f"; did you mean '{near[0]}'?" if near else ""
         raise RequestError(f"the subject '{subject}' does not stand in the prompt '{prompt}'{hint}")
-    end = begin + len(bare)
-    ids = tokens.prompt_ids(prompt, bos)
-    encoded = tokens.tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True)
-    before = len(ids) - len(encoded["input_ids"])  # special tokens in front
-    inside = [i for i, (a, b) in enumerate(encoded["offset_mapping"], before) if a < end and b > begin]
+    if occurrence > len(places):
+        times = "once" if len(places) == 1 else f"{len(places)} times"
+        raise RequestError(
+            f"the subject '{subject}' stands {times} in the prompt '{prompt}': "
+            f"there is no occurrence {occurrence}"
+        )
+    begin, end = places[occurrence - 1]
+    offsets = tokens.prompt_offsets(prompt, bos)
+    inside = [i for i, (first, last) in enumerate(offsets) if first < end and last > begin]
     return inside[0], inside[-1] + 1
 
 
 def own_prompt(
-    tokens: Tokens, prompt: str, subject: str, answer: str | None, wrong: str | None, bos: bool | None
+    tokens: Tokens,
+    prompt: str,
+    subject: str,
+    answer: str | None,
+    wrong: str | None,
+    bos: bool | None,
+    occurrence: int = 1,
 ) -> Traced:
     """Return a prompt that a user typed; an answer that is None is left empty, to be filled by the model.
+
+    Args:
+        occurrence: as in `subject_tokens`.
 
     Raises:
         RequestError: the subject is not in the prompt, the answer is empty or changes the prompt's tokens, or
             prompt and answer are longer than the context.
     """
-    span, ids = subject_tokens(tokens, prompt, subject, bos), tokens.prompt_ids(prompt, bos)
+    span = subject_tokens(tokens, prompt, subject, bos, occurrence)
+    ids = tokens.prompt_ids(prompt, bos)
     answers = [] if answer is None else _continuation(tokens, prompt, answer)
     wrongs = [-1] if wrong is None else _continuation(tokens, prompt, wrong)
     traced = Traced(prompt, ids, span, answers, wrongs[0])
@@ -99,6 +130,20 @@ def own_prompt(
             f"prompt and answer take {traced.length} positions; the model's context is {tokens.shape.n_ctx}"
         )
     return traced
+
+
+def notes_on(tokens: Tokens, traced: Traced, subject: str, occurrence: int) -> list[str]:
+    """Return notes on what a user may not have meant: several subjects, and tokens that are only spaces."""
+    notes: list[str] = []
+    text = tokens.bare(traced.text)
+    if (n := len(occurrences(text, subject))) > 1:
+        notes.append(f"'{subject}' stands {n} times in the prompt; occurrence {occurrence} is the subject")
+    if text.endswith(" "):
+        notes.append("the prompt ends in a space, which is a token of its own")
+    for name, token in (("answer", traced.answer[0]), ("wrong answer", traced.wrong)):
+        if tokens.is_space(token):
+            notes.append(f"the {name} begins with a token that is only a space; its logit is of that token")
+    return notes
 
 
 def task_prompts(
@@ -148,6 +193,6 @@ def _continuation(tokens: Tokens, prompt: str, answer: str) -> list[int]:
         RequestError: the answer adds none, or changes the prompt's tokens.
     """
     if not (added := tokens.continuation_ids(prompt, answer)):
-        spaced = "" if answer.startswith(" ") else "; should it start with a space?"
-        raise RequestError(f"the answer {answer!r} does not continue the prompt token by token{spaced}")
+        hint = tokens.answer_hint(prompt, answer, several=True)
+        raise RequestError(f"the answer {answer!r} does not continue the prompt token by token{hint}")
     return added

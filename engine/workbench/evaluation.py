@@ -61,6 +61,17 @@ class Evaluator:
         self.model_logits = [batch.clean.logits for batch in self.batches]
         self.model = self.values(self.model_logits)
 
+    @property
+    def model_accuracy(self) -> float:
+        """The share of the prompts that the full model answers right."""
+        return float(self.model["accuracy"].mean())
+
+    @property
+    def model_line(self) -> str:
+        """How many of the prompts the full model answers right, in words."""
+        right = self.model["accuracy"]
+        return f"the model itself answers {int(right.sum())} of {len(right)} prompts right"
+
     @cached_property
     def ablated(self) -> metrics.Values:
         """The per-prompt metrics with every edge ablated."""

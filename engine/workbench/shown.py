@@ -9,6 +9,8 @@ from engine.runs.found import Found
 from engine.workbench.evaluation import SHOWN, Evaluator
 from engine.workbench.ready import Prepared
 
+FEW = 0.5  # accuracy of the model below which is noted
+
 
 def with_prompts(findings: Found, prepared: Prepared, evaluator: Evaluator, patterns: bool = False) -> Found:
     """Return findings extended by the prompts shown, the conditioning and notes on the prompts.
@@ -21,8 +23,16 @@ def with_prompts(findings: Found, prepared: Prepared, evaluator: Evaluator, patt
     if patterns:
         tensors |= {f"attention.{i}": pattern for i, pattern in enumerate(attention)}
     result = findings.result | {"prompts": prompts, "conditioning": prepared.conditioning}
-    notes = [*prepared.training.notes, *evaluator.prompts.notes, *findings.notes]
+    notes = [*prompt_notes(prepared, evaluator), *findings.notes]
     return Found(result, tensors, findings.circuit, findings.history, notes, findings.discovered)
+
+
+def prompt_notes(prepared: Prepared, evaluator: Evaluator) -> list[str]:
+    """Return notes on the prompts trained and measured on, and on a model that answers few of them right."""
+    notes = list(dict.fromkeys([*prepared.training.notes, *evaluator.prompts.notes]))
+    if evaluator.model_accuracy < FEW:
+        notes.append(f"{evaluator.model_line}: what its circuit shows is mostly how it errs")
+    return notes
 
 
 def _shown(prepared: Prepared, evaluator: Evaluator) -> tuple[list[dict[str, Any]], list[Numbers]]:

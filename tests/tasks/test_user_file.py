@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from engine.errors import RequestError
 from engine.models import Model
 from engine.tasks.dataset import load_prompts
 from engine.tasks.user_file import read_pairs, split_pairs
+from tests.tokenizers import byte_level, tokens_with
 
 GOOD = {"clean": "w1 w2 w3", "corrupt": "w1 w4 w3", "answers": [" w5"], "wrong_answers": [" w6"]}
 
@@ -112,6 +114,8 @@ def test_no_file_and_no_text(tmp_path: Path) -> None:
 
 
 FOR_A_MODEL = [
+    (GOOD | {"corrupt": GOOD["clean"]}, "line 1: clean and corrupt prompt are the same"),
+    (GOOD | {"wrong_answers": [" w6", " w5"]}, "line 1: 'w5' is among the answers and among the wrong"),
     (GOOD | {"corrupt": "w1 w4"}, "line 1: clean has 3 tokens, corrupt 2"),
     (GOOD | {"answers": [" w5 w6"]}, "line 1: the answer ' w5 w6' is not one token"),
     (GOOD | {"answers": [999_999]}, "line 1: token id 999999 is outside the vocabulary"),
@@ -138,3 +142,58 @@ def test_batches_have_one_length_and_nearly_equal_sizes(tmp_path: Path, tiny_mod
     assert sorted(map(len, batches)) == [3, 3, 3, 3, 3, 4]
     assert all(len({len(prompts.items[i].clean_ids) for i in batch}) == 1 for batch in batches)
     assert prompts.batches(4, seed=1) == batches != prompts.batches(4, seed=2)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"corrupt": "w1 w4"},
+        {"corrupt": GOOD["clean"]},
+        {"answers": [" w5 w6"]},
+        {"answers": [" w6"]},
+        {"clean": "w1 " * 40, "corrupt": "w2 " * 40},
+    ],
+    ids=["length", "same", "two tokens", "right and wrong", "context"],
+)
+def test_a_few_pairs_that_cannot_be_used_are_left_out_and_counted(
+    bad: dict[str, object], tmp_path: Path, tiny_model: Model
+) -> None:
+    rows = [GOOD | {"clean": f"w{i} w2 w3", "corrupt": f"w{i} w9 w3"} for i in range(10)]
+    path = write(tmp_path, "a.jsonl", "\n".join(json.dumps(row) for row in [*rows, GOOD | bad]))
+    prompts = load_prompts(str(path), tiny_model, "train", 100, 0)
+    assert len(prompts.items) == 10
+    assert "1 of 11 pairs are left out. The first: " in prompts.notes[-1]
+    assert "line 11: " in prompts.notes[-1]
+
+
+def test_if_few_pairs_are_left_the_first_problem_is_told(tmp_path: Path, tiny_model: Model) -> None:
+    rows = [GOOD | {"clean": f"w{i} w2 w3", "corrupt": f"w{i} w9 w3"} for i in range(10)]
+    bad = [GOOD | {"corrupt": "w1"}] * 11
+    for some, line in (([*rows[:9], bad[0]], 10), ([*rows, *bad], 11)):
+        path = write(tmp_path, "a.jsonl", "\n".join(json.dumps(row) for row in some))
+        with pytest.raises(RequestError, match=f"line {line}: clean has 3 tokens, corrupt 1"):
+            load_prompts(str(path), tiny_model, "train", 100, 0)
+
+
+def test_pairs_that_are_not_needed_are_not_complained_of(tmp_path: Path, tiny_model: Model) -> None:
+    rows = [GOOD | {"clean": f"w{i} w2 w3", "corrupt": f"w{i} w9 w3"} for i in range(10)]
+    path = write(tmp_path, "a.jsonl", "\n".join(json.dumps(row) for row in [*rows, GOOD | {"corrupt": "w1"}]))
+    assert not any("left out" in note for note in load_prompts(str(path), tiny_model, "train", 5, 0).notes)
+
+
+def test_repetitions_are_noted(tmp_path: Path, tiny_model: Model) -> None:
+    path = write(tmp_path, "a.jsonl", "\n".join([json.dumps(GOOD)] * 3))
+    notes = load_prompts(str(path), tiny_model, "train", 5, 0).notes
+    assert any("2 of 3 pairs" in note and "repetitions" in note for note in notes)
+
+
+def test_a_space_at_the_end_is_noted_or_refused(tmp_path: Path) -> None:
+    tokens: Any = tokens_with(byte_level())
+    row = {"clean": "The king said that ", "corrupt": "The queen said that ", "wrong_answers": ["she"]}
+    path = write(tmp_path, "a.jsonl", json.dumps(row | {"answers": ["he"]}))
+    with pytest.raises(RequestError, match=r"line 1: .*the prompt ends in a space: drop it"):
+        load_prompts(str(path), tokens, "train", 5, 0)
+    spaced = row | {"answers": [" he"], "wrong_answers": [" she"]}
+    prompts = load_prompts(str(write(tmp_path, "b.jsonl", json.dumps(spaced))), tokens, "train", 5, 0)
+    assert "2 of 2 prompts end in a space, which is a token of its own" in prompts.notes
+    assert tokens.text_of(prompts.items[0].answers) == " he"

@@ -5,7 +5,8 @@ import pytest
 from engine.errors import RequestError
 from engine.models.load import load_tokens
 from engine.models.tokens import Tokens
-from engine.tracing.prompts import Traced, own_prompt, subject_tokens, task_prompts
+from engine.tracing.prompts import Traced, notes_on, occurrences, own_prompt, subject_tokens, task_prompts
+from tests.tokenizers import byte_level, tokens_with
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,30 @@ def test_tokens_of_the_subject(tokens: Tokens, prompt: str, subject: str, expect
     first, end = subject_tokens(tokens, prompt, subject)
     strings = tokens.token_strings(tokens.prompt_ids(prompt))[first:end]
     assert "".join(strings).strip() == "".join(expected).strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "subject", "places"),
+    [
+        ("An Iranian of Iran met Iran", "Iran", [(14, 18), (23, 27)]),  # as a word, not within one
+        ("Iranians and Iran", "Iran", [(13, 17)]),
+        ("Iranians", "Iran", [(0, 4)]),  # within a word, if nowhere else
+        ("法国的首都是", "法国", [(0, 2)]),
+        ("C++ is", "C++", [(0, 3)]),
+        ("x", " ", []),
+    ],
+)
+def test_a_subject_is_a_word_of_its_own_first(text: str, subject: str, places: list[tuple[int, int]]) -> None:
+    assert occurrences(text, subject) == places
+
+
+def test_one_of_several_occurrences_is_chosen(tokens: Tokens) -> None:
+    prompt = "France borders France and"
+    spans = [subject_tokens(tokens, prompt, "France", occurrence=n) for n in (1, 2)]
+    strings = tokens.token_strings(tokens.prompt_ids(prompt))
+    assert ["".join(strings[slice(*span)]) for span in spans] == ["France", " France"]
+    with pytest.raises(RequestError, match=r"stands 2 times in the prompt .* no occurrence 3"):
+        subject_tokens(tokens, prompt, "France", occurrence=3)
 
 
 @pytest.mark.parametrize("bos", [None, True, False])
@@ -107,3 +132,21 @@ def test_tasks_without_subjects(tokens: Tokens) -> None:
     """They say which task has them."""
     with pytest.raises(RequestError, match="those of 'facts' do"):
         task_prompts("ioi", tokens, "test", 10, 0, "random")
+
+
+def test_what_may_not_be_meant_is_noted() -> None:
+    """Several subjects, a space at the end, and answers that begin with a token that is only a space."""
+    spaced = tokens_with(byte_level())
+    prompt = "France borders France "
+    [space] = spaced.encode(" ")
+    traced = Traced(prompt, spaced.prompt_ids(prompt), (0, 1), [space, 5], space)
+    notes = notes_on(spaced, traced, "France", 2)
+    assert [note.split(";")[0] for note in notes] == [
+        "'France' stands 2 times in the prompt",
+        "the prompt ends in a space, which is a token of its own",
+        "the answer begins with a token that is only a space",
+        "the wrong answer begins with a token that is only a space",
+    ]
+    assert "occurrence 2" in notes[0]
+    plain = Traced("France is", spaced.prompt_ids("France is"), (0, 1), [5], 6)
+    assert notes_on(spaced, plain, "France", 1) == []

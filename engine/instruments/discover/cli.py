@@ -48,8 +48,6 @@ def discover(
         return
     print(f"{'run':24}{folder}")
     print_metrics(summary)
-    for note in summary["notes"]:
-        print(f"{'note':24}{note}")
 
 
 def _copy(folder: Path, out: Path) -> Path:

@@ -33,6 +33,7 @@ def discover(asked: Discover, bench: Workbench, report: Report) -> Found:
     prepared = bench.prepare(asked, asked.settings)
     # Before the long part, so that a fault in the prompts evaluated on is found at once.
     evaluator = prepared.evaluator(asked)
+    report(2, 100, evaluator.model_line)
     graph, method = prepared.forward.graph, methods.get(asked.method)
     settings = parse_settings(method.Settings, asked.settings)
     alone = prepared.trained is not None and not method.trains_constants

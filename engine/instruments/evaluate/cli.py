@@ -11,7 +11,7 @@ from engine.errors import RequestError
 from engine.instruments.base import CarryOut
 from engine.instruments.command import Fields, Json, RunsDir, options_of
 from engine.instruments.evaluate.request import Evaluate
-from engine.instruments.terminal import print_json, print_metrics, progress
+from engine.instruments.terminal import print_json, print_metrics, print_notes, progress
 from engine.runs.kinds import make_request
 from engine.runs.store import RunStore, open_run
 
@@ -43,6 +43,7 @@ def evaluate(
         from engine.instruments.evaluate.find import evaluate_circuit  # torch takes seconds to import
 
         measured = evaluate_circuit(kept, request, report)
+    print_notes(measured["notes"])
     about = {"circuit": circuit, "model": request.model, "task": request.task}
     if json:
         print_json(about | measured)

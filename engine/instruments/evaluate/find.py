@@ -12,7 +12,7 @@ from engine.runs.request import OfAGraph
 from engine.workbench.evaluation import measured_curve
 from engine.workbench.memory import memory_errors
 from engine.workbench.ready import Workbench, prepare
-from engine.workbench.shown import with_prompts
+from engine.workbench.shown import prompt_notes, with_prompts
 
 
 def evaluate(asked: Evaluate, bench: Workbench, report: Report) -> Found:
@@ -51,4 +51,5 @@ def evaluate_circuit(circuit: Circuit, asked: OfAGraph, report: Report) -> dict[
         "split": asked.split,
         "ablation": asked.ablation,
         "conditioning": prepared.conditioning,
+        "notes": prompt_notes(prepared, evaluator),
     }

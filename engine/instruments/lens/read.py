@@ -81,7 +81,17 @@ def read_text(asked: ReadText, bench: Workbench, report: Report) -> Found:
         },
         "trained": reading.trained,
     }
-    return Found(result, arrays)
+    return Found(result, arrays, notes=_notes(model, reading.text, raced))
+
+
+def _notes(tokens: Tokens, text: str, raced: list[int]) -> list[str]:
+    """Return notes on tokens that are only spaces, which nobody may have meant."""
+    notes = (
+        ["the text ends in a space, which is a token of its own"] if tokens.bare(text).endswith(" ") else []
+    )
+    if any(map(tokens.is_space, raced)):
+        notes.append("one of the words that are followed is a token that is only a space")
+    return notes
 
 
 def parameters_of(model: Model, run: AnyRun, name: str, lens: Lens, places: list[Place]) -> Parameters:

@@ -17,7 +17,12 @@ from engine.runs.store import RunStore
 
 
 @options_of("fields", Trace, "model ablation task seed n_prompts bos dtype", {"ablation": "corruption"})
-@options_of("plan", TracePlan, "prompt subject answer wrong_answer state window holdout", {"state": "kind"})
+@options_of(
+    "plan",
+    TracePlan,
+    "prompt subject subject_occurrence answer wrong_answer state window holdout",
+    {"state": "kind"},
+)
 def trace(
     carry_out: CarryOut,
     fields: Fields,

@@ -21,7 +21,7 @@ from engine.tasks.base import Split
 from engine.tensors import integers
 from engine.tracing.base import Corrupter, TraceProblem, corruptions
 from engine.tracing.cells import alike, make_group, most_bases
-from engine.tracing.prompts import Traced, own_prompt, subject_tokens_of_facts, task_prompts
+from engine.tracing.prompts import Traced, notes_on, own_prompt, subject_tokens_of_facts, task_prompts
 from engine.tracing.traces import Traces, known, traces
 from engine.workbench.ready import Workbench
 
@@ -56,7 +56,8 @@ def trace(asked: Trace, bench: Workbench, report: Report) -> Found:
     about: dict[str, Any] = {"n_drawn": len(drawn), "n_heads": model.shape.n_heads}
     if plan.prompt is not None:
         result, arrays = of_prompt(model, of_prompts[0], EVALUATION_SEED)
-        return Found(result | about, tensors | arrays, history=history)
+        notes = notes_on(model, prompts[0], plan.subject or "", plan.subject_occurrence)
+        return Found(result | about, tensors | arrays, history=history, notes=notes)
     result, arrays = of_task(model, of_prompts, EVALUATION_SEED)
     note = f"{len(prompts)} of the {len(drawn)} prompts drawn are traced: those whose answer the model knows"
     return Found(result | about, tensors | arrays, history=history, notes=[note])
@@ -106,7 +107,8 @@ def _drawn(model: Model, asked: Trace, split: Split, n: int) -> list[Traced]:
 def _typed(tokens: Tokens, plan: TracePlan, bos: bool | None) -> Traced:
     assert plan.prompt is not None
     assert plan.subject is not None
-    return own_prompt(tokens, plan.prompt, plan.subject, plan.answer, plan.wrong_answer, bos)
+    answers = plan.answer, plan.wrong_answer
+    return own_prompt(tokens, plan.prompt, plan.subject, *answers, bos, plan.subject_occurrence)
 
 
 def _own(model: Model, plan: TracePlan, bos: bool | None) -> Traced:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.runs.request import Name, OfATask
+from engine.settings import Later
 from engine.tracing.names import Holdout, State
 
 
@@ -15,6 +16,7 @@ class TracePlan(BaseModel):
         state: the state restored: the stream before a layer, or the output of its attention, MLP or one head.
         window: number of layers restored at once.
         prompt, subject: the user's prompt and its subject; None traces the task.
+        subject_occurrence: which of several occurrences of the subject is meant.
         answer, wrong_answer: continuations of the prompt; None takes the model's first and second choice.
         holdout: how test prompts differ from those that constants are trained on: "random": other templates
             of the same facts, at random; "relations": other kinds of facts.
@@ -29,6 +31,9 @@ class TracePlan(BaseModel):
     )
     subject: Annotated[str, Field(min_length=1, max_length=20_000)] | None = Field(
         default=None, description="What is corrupted, as it stands in the prompt."
+    )
+    subject_occurrence: Annotated[int, Later()] = Field(
+        default=1, ge=1, le=1000, description="Which one, if the subject stands in the prompt several times."
     )
     answer: Name | None = Field(
         default=None,
@@ -46,6 +51,8 @@ class TracePlan(BaseModel):
     def _whole(self) -> "TracePlan":
         if (self.prompt is None) != (self.subject is None):
             raise ValueError("a prompt of your own needs its subject, and a subject its prompt")
+        if self.prompt is None and self.subject_occurrence > 1:
+            raise ValueError("an occurrence is of the subject of a prompt of your own")
         if self.prompt is None and (self.answer or self.wrong_answer):
             raise ValueError("answers are for a prompt of your own: give the prompt and its subject")
         if self.state == "head" and self.window > 1:
@@ -65,5 +72,11 @@ class Trace(OfATask, frozen=True):
 
     def of_the_task(self) -> "Trace":
         """Return the request that traces the task instead of a prompt of the user's."""
-        plain = {"prompt": None, "subject": None, "answer": None, "wrong_answer": None}
+        plain = {
+            "prompt": None,
+            "subject": None,
+            "subject_occurrence": 1,
+            "answer": None,
+            "wrong_answer": None,
+        }
         return self.model_copy(update={"trace": self.trace.model_copy(update=plain)})

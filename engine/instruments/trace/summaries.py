@@ -89,7 +89,7 @@ def _said(model: Model, prompt: Traced) -> dict[str, Any]:
         "tokens": model.token_strings(prompt.tokens),
         "subject": list(prompt.subject),
         "classes": [None if token_class is None else CLASSES[token_class] for token_class in classes],
-        "answer": "".join(model.token_strings(prompt.answer)),
-        "wrong_answer": model.token_strings([prompt.wrong])[0],
+        "answer": model.text_of(prompt.answer),
+        "wrong_answer": model.text_of([prompt.wrong]),
         "relation": prompt.relation,
     }

@@ -407,6 +407,7 @@ def test_a_word_that_is_not_one_token_is_refused_before_the_job_is_sent(asked):
 def test_a_text_that_is_too_long_is_refused_before_the_job_is_sent(asked):
     at = page()
     at.text_area(key="lens-new-text").set_value("the " * 80).run()
+    assert "The space at the end is left out" in text(at)
     assert "64 at most" in at.error[0].value
     assert at.button(key="lens-start").disabled
 

@@ -163,6 +163,19 @@ def test_the_subjects_tokens_are_shown_before_anything_runs(store):
     assert "".join(strong).split() == ["South", "Korea"]
 
 
+def test_one_of_several_occurrences_is_chosen_and_asked_for(asked):
+    at = page()
+    at.text_area(key="trace-new-prompt").set_value("France borders France and ").run()
+    chooser = next(box for box in at.selectbox if box.label == "Which “France”")
+    assert [label.split(":")[0] for label in chooser.options] == ["1", "2"]
+    chooser.set_value(chooser.options[1]).run()
+    chip = next(part for part in chips(at, "Tokens of the prompt").split("<span")[1:] if "weight:600" in part)
+    assert chip.split(">")[1].split("<")[0] == " France"
+    assert "The space at the end is left out" in text(at)
+    at.button(key="trace-start").click().run()
+    assert (asked[0].trace.prompt, asked[0].trace.subject_occurrence) == ("France borders France and", 2)
+
+
 def test_the_form_asks_for_every_state_and_corruption(asked):
     at = page()
     at.button(key="trace-start").click().run()

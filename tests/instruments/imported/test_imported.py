@@ -46,10 +46,10 @@ def test_signed_scores_rank_by_size_and_missing_ones_make_one_circuit(tiny_folde
     scores = np.random.default_rng(1).normal(size=graph.n_edges)
     kept = tiny_circuit(np.abs(scores)).kept
     signed = imported(store, tiny_folder, task, Circuit(graph, kept, scores))
-    assert "size of their scores" in signed.result.notes[0]
+    assert "size of their scores" in signed.result.notes[-1]
     assert (signed.circuit_at().kept == kept).all()
     bare = imported(store, tiny_folder, task, Circuit(graph, kept, np.full(graph.n_edges, np.nan)))
-    assert "one size" in bare.result.notes[0]
+    assert "one size" in bare.result.notes[-1]
     assert (bare.circuit_at().kept == kept).all()
     assert bare.result.summary.kl == signed.result.summary.kl
 

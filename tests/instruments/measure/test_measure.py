@@ -59,7 +59,8 @@ def test_own_pairs_are_measured_with_the_ablation_of_the_task(tiny_folder, task,
     [
         ({"corrupt": "w1 w2"}, "equally long"),
         ({"answers": ["w1 w2"]}, "not one token"),
-        ({"clean": "w1 " * 40, "corrupt": "w1 " * 40}, "context"),
+        ({"clean": "w1 " * 40, "corrupt": "w2 " * 40}, "context"),
+        ({"corrupt": "w1 w2 w3"}, "are the same"),
     ],
 )
 def test_a_wrong_pair_is_said(tiny_folder, task, store, change, said):
