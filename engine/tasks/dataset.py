@@ -14,8 +14,9 @@ from engine.errors import RequestError
 from engine.models.model import Model
 from engine.models.tokens import Tokens
 from engine.tasks.base import Metric, Pair, Split, tasks
+from engine.tasks.forms import FilePair
 from engine.tasks.own_pair import OwnPair
-from engine.tasks.user_file import FilePair, is_task_file, read_pairs, split_pairs
+from engine.tasks.user_file import is_task_file, read_pairs, split_pairs
 
 LEAST_LEFT = 10  # prompts of a file, if some of its pairs are left out
 SEEN = 2000  # prompts that are drawn to see a task's templates
@@ -142,7 +143,8 @@ def _file_prompts(task: str, model: Model, split: Split, n: int, bos: bool | Non
         notes.append(f"{len(unusable)} of {of} pairs are left out. The first: {unusable[0]}")
     if repeated := len(items) - len({(item.clean, item.corrupt) for item in items}):
         notes.append(f"{repeated} of {len(items)} pairs of '{task}' are repetitions, and count as others do")
-    return Prompts(items, "logit_difference", notes + _space_notes(model, items))
+    notes += _answer_notes(model, pairs[0], items[0])
+    return Prompts(items, pairs[0].metric, notes + _space_notes(model, items))
 
 
 def _empty(task: str, split: Split) -> RequestError:
@@ -169,7 +171,7 @@ def own_prompts(task: str, model: Model, pairs: Sequence[AnyPair], bos: bool | N
     Raises:
         RequestError: as for a task file; the message says which pair.
     """
-    metric: Metric = "logit_difference" if is_task_file(task) else tasks.get(task).metric
+    metric: Metric = read_pairs(Path(task))[0].metric if is_task_file(task) else tasks.get(task).metric
     items = [tokenise(model, f"pair {i}", pair, bos) for i, pair in enumerate(pairs, 1)]
     return Prompts(items, metric, _space_notes(model, items))
 
@@ -187,6 +189,10 @@ def tokenise(tokens: Tokens, where: str, pair: AnyPair, bos: bool | None = None)
             or is a wrong answer as well.
     """
     clean, corrupt = tokens.prompt_ids(pair.clean, bos), tokens.prompt_ids(pair.corrupt, bos)
+    some = first = False
+    if isinstance(pair, FilePair):
+        some, first = pair.some, pair.first
+        corrupt = corrupt[: len(clean)] if pair.corrupt_is_longer else corrupt
     if clean == corrupt:
         raise RequestError(f"{where}: clean and corrupt prompt are the same, so nothing tells them apart")
     if len(clean) != len(corrupt):
@@ -195,27 +201,76 @@ def tokenise(tokens: Tokens, where: str, pair: AnyPair, bos: bool | None = None)
         )
     if len(clean) > tokens.shape.n_ctx:
         raise RequestError(f"{where}: {len(clean)} tokens, but the model's context is {tokens.shape.n_ctx}")
-    answers = _answer_ids(tokens, where, pair.clean, pair.answers)
-    wrong = _answer_ids(tokens, where, pair.clean, pair.wrong_answers)
+    answers = _answer_ids(tokens, where, pair.clean, pair.answers, some, first)
+    wrong = [
+        token
+        for token in _answer_ids(tokens, where, pair.clean, pair.wrong_answers, some, first)
+        if not (first and token in answers)
+    ]
+    if not wrong:
+        raise RequestError(f"{where}: all wrong answers begin with the token of the answer")
     if both := set(answers) & set(wrong):
         text = tokens.text_of([min(both)])
         raise RequestError(f"{where}: {text!r} is among the answers and among the wrong answers")
     return Prompt(pair.clean, pair.corrupt, clean, corrupt, answers, wrong)
 
 
-def _answer_ids(tokens: Tokens, where: str, prompt: str, answers: Sequence[str] | Sequence[int]) -> list[int]:
+def _answer_ids(
+    tokens: Tokens,
+    where: str,
+    prompt: str,
+    answers: Sequence[str] | Sequence[int],
+    some: bool = False,
+    first: bool = False,
+) -> list[int]:
+    """Return the token ids of answers to a prompt.
+
+    Args:
+        some: whether answers that are not one token are left out; at least one must be left.
+        first: whether the first token of an answer is enough.
+
+    Raises:
+        RequestError: an answer is outside the vocabulary, or not one token.
+    """
     ids: list[int] = []
+    refused = ""
     for answer in answers:
         if isinstance(answer, int):
             if not 0 <= answer < tokens.shape.d_vocab:
                 raise RequestError(
-                    f"{where}: token id {answer} is outside the vocabulary of {tokens.shape.d_vocab}"
+                    f"{where}: token id {answer} is outside the vocabulary of {tokens.shape.d_vocab}: "
+                    "is it of another model's tokenizer?"
                 )
             ids.append(answer)
-            continue
-        token = tokens.answer_id(prompt, answer)
-        if token is None:
+        elif (token := tokens.answer_id(prompt, answer)) is not None:
+            ids.append(token)
+        elif first and (added := tokens.continuation_ids(prompt, answer)):
+            ids.append(added[0])
+        else:
             hint = tokens.answer_hint(prompt, answer)
-            raise RequestError(f"{where}: the answer {answer!r} is not one token of this model{hint}")
-        ids.append(token)
-    return ids
+            refused = refused or f"{where}: the answer {answer!r} is not one token of this model{hint}"
+            if not some:
+                raise RequestError(refused)
+    if not ids and refused:
+        raise RequestError(refused)
+    return list(dict.fromkeys(ids))
+
+
+def _answer_notes(tokens: Tokens, pair: FilePair, prompt: Prompt) -> list[str]:
+    """Return notes on the answers of a file, by the example of its first pair.
+
+    Raises:
+        RequestError: the answers are token ids of another tokenizer, by all appearance.
+    """
+    if pair.first:
+        return [
+            "wrong answers are those of the other prompts of the file; of an answer of several tokens the "
+            "first one counts"
+        ]
+    if not isinstance(pair.answers[0], int):
+        return []
+    right, wrong = (tokens.text_of(ids[:1]) for ids in (prompt.answers, prompt.wrong_answers))
+    said = f"the token ids of the first pair stand for {right!r} as answer, and {wrong!r} as wrong answer"
+    if not any(character.isalnum() for character in right + wrong):
+        raise RequestError(f"{said}: they are of another model's tokenizer")
+    return [said]

@@ -1,8 +1,6 @@
-"""Task files of users: JSONL, JSON in auto-circuit's form, CSV in EAP-IG's form.
+"""Task files of users: JSONL with one row a line, JSON with a list "prompts" of rows, CSV with columns.
 
-JSONL   one object a line: {"clean": "…", "corrupt": "…", "answers": ["…"], "wrong_answers": ["…"]}
-JSON    {"prompts": [such objects]}
-CSV     columns clean,corrupted,correct_idx,incorrect_idx, the last two token ids or lists of them
+`engine.tasks.forms` has the forms of rows, those of other tools among them.
 """
 
 import csv
@@ -10,7 +8,6 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,22 +15,12 @@ from typing import Any
 from engine.errors import RequestError
 from engine.files import is_list, is_object
 from engine.tasks.base import Split
+from engine.tasks.forms import OURS, FilePair, form_of, read_pair, with_others
 
 SUFFIXES = (".jsonl", ".json", ".csv")
 LEAST_TO_SPLIT = 30  # smaller files are used whole
 _LARGEST_FILE = 100_000_000  # bytes
 _SPLIT_SEED = 0
-
-
-@dataclass(frozen=True)
-class FilePair:
-    """One pair of a user's file; answers are strings, or token ids where the file gives ids."""
-
-    line: int
-    clean: str
-    corrupt: str
-    answers: list[str] | list[int]
-    wrong_answers: list[str] | list[int]
 
 
 def is_task_file(task: str) -> bool:
@@ -72,7 +59,10 @@ def read_pairs(path: Path) -> list[FilePair]:
     pairs = [_pair(path, line, row) for line, row in rows(path, text)]
     if not pairs:
         raise RequestError(f"task file '{path}' is empty: it needs at least one pair of prompts")
-    return pairs
+    try:
+        return with_others(pairs)
+    except ValueError as error:
+        raise RequestError(f"task file '{path}': {error}") from error
 
 
 def split_pairs(pairs: list[FilePair], split: Split) -> tuple[list[FilePair], str | None]:
@@ -127,41 +117,20 @@ def _json(path: Path, text: str) -> Iterator[tuple[int, Any]]:
 
 def _csv(path: Path, text: str) -> Iterator[tuple[int, Any]]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    needed = {"clean", "corrupted", "correct_idx", "incorrect_idx"}
-    if missing := needed - set(reader.fieldnames or []):
-        raise RequestError(f"task file '{path}', line 1: columns are missing: {', '.join(sorted(missing))}")
+    try:
+        form_of(dict.fromkeys(reader.fieldnames or [], ""))
+    except ValueError as error:
+        if not {"clean", "corrupted"} <= set(reader.fieldnames or []):
+            raise RequestError(f"task file '{path}', line 1: {error}") from error
     for row in reader:
-        number = reader.line_num
-        try:
-            ids = [_ids(row["correct_idx"]), _ids(row["incorrect_idx"])]
-        except (ValueError, TypeError) as error:
-            raise RequestError(
-                f"task file '{path}', line {number}: correct_idx and incorrect_idx must be token ids"
-            ) from error
-        yield (
-            number,
-            {"clean": row["clean"], "corrupt": row["corrupted"], "answers": ids[0], "wrong_answers": ids[1]},
-        )
-
-
-def _ids(text: str) -> list[int]:
-    content = json.loads(text)
-    ids = content if is_list(content) else [content]
-    if {type(token) for token in ids} != {int}:
-        raise ValueError(text)
-    return ids
+        yield reader.line_num, row
 
 
 def _pair(path: Path, line: int, row: Any) -> FilePair:
     where = f"task file '{path}', {'prompt' if path.suffix == '.json' else 'line'} {line}"
     if not is_object(row):
-        raise RequestError(f"{where}: an object with clean, corrupt, answers and wrong_answers is needed")
-    for name in ("clean", "corrupt"):
-        if not isinstance(row.get(name), str) or not row[name]:
-            raise RequestError(f"{where}: '{name}' must be a text that is not empty")
-    for name in ("answers", "wrong_answers"):
-        values = row.get(name)
-        kinds: set[type] = {type(value) for value in values} if is_list(values) else set()
-        if not values or kinds not in ({str}, {int}):
-            raise RequestError(f"{where}: '{name}' must be a list of one or more words, e.g. [\" Mary\"]")
-    return FilePair(line, row["clean"], row["corrupt"], row["answers"], row["wrong_answers"])
+        raise RequestError(f"{where}: an object with {', '.join(OURS.fields)} is needed")
+    try:
+        return read_pair(line, row)
+    except ValueError as error:
+        raise RequestError(f"{where}: {error}") from error
