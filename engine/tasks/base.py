@@ -73,5 +73,9 @@ class Task(ABC):
             RequestError: too few words are left to make the task; the message has the count.
         """
 
+    def note(self, words: Words) -> str | None:
+        """Return how the task is adapted to a tokenizer, for the notes of its runs; None if it is not."""
+        return None
+
 
 tasks: Registry[Task] = Registry("task", "engine.tasks")

@@ -114,7 +114,8 @@ def load_prompts(
     if not pairs:
         raise _empty(task, split)
     items = [tokenise(model, f"task '{task}', prompt {pair.clean!r}", pair, bos) for pair in pairs]
-    return Prompts(items, registered.metric)
+    note = registered.note(model)
+    return Prompts(items, registered.metric, [] if note is None else [note])
 
 
 def _file_prompts(task: str, model: Model, split: Split, n: int, bos: bool | None) -> Prompts:

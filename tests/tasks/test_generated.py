@@ -86,7 +86,6 @@ def test_a_small_split_ends(words):
     [
         ("ioi", "task 'ioi' needs at least 20 names that are one token for this model; 0 of 230 are"),
         ("ioi-t1", "task 'ioi-t1' needs at least 20 names"),
-        ("greater-than", "at least 50 years that are two tokens of two digits for this model; 0 of 873 are"),
         ("gendered-pronoun", "at least 2 pronouns that are one token for this model; 0 of 2 are"),
         ("facts", "at least 20 facts whose answer is one token for this model; 0 of 692 are"),
         ("boolean-instruction", "at least 2 truth values that are one token for this model; 0 of 2 are"),
@@ -97,6 +96,20 @@ def test_a_small_split_ends(words):
 def test_too_few_words_are_counted(name, message):
     with pytest.raises(RequestError, match=message):
         tasks.get(name).pairs(Characters(), "test", 10, seed=0)
+
+
+def test_greater_than_without_tokens_for_digits_is_refused():
+    class Whole:
+        """Every text is one token, of its own."""
+
+        def token_id(self, text):
+            return hash(text)
+
+        def encode(self, text):
+            return [hash(text)]
+
+    with pytest.raises(RequestError, match=r"at least 50 years .* digit by digit, .*; of 873 years 0 are"):
+        tasks.get("greater-than").pairs(Whole(), "test", 10, seed=0)
 
 
 def test_words_of_several_tokens_are_left_out(words):

@@ -66,6 +66,44 @@ def test_greater_than_keeps_only_years_of_two_pieces(words):
     assert not any("year 17" in pair.clean for pair in pairs)
 
 
+class Pieces:
+    """A tokenizer whose tokens are words, and pieces of at most `size` digits, from the left."""
+
+    def __init__(self, size):
+        self.pattern = re.compile(rf" ?[^\W\d]+| ?\d{{1,{size}}}| ")
+
+    def encode(self, text):
+        return [hash(piece) for piece in self.pattern.findall(text)]
+
+    def token_id(self, text):
+        ids = self.encode(text)
+        return ids[0] if len(ids) == 1 else None
+
+
+@pytest.mark.parametrize(
+    ("size", "shown", "place", "said"),
+    [(1, 2, 2, "the next digit"), (3, 3, 3, "the last digit"), (2, 2, None, None)],
+)
+def test_greater_than_asks_for_a_digit_where_years_are_split_otherwise(size, shown, place, said):
+    """By digits, as in Qwen; by three digits, as in Llama 3; by two, as in the paper."""
+    task, words = tasks.get("greater-than"), Pieces(size)
+    note = task.note(words)
+    assert note is None if said is None else said in note
+    pairs = task.pairs(words, "train", 300, seed=0)
+    assert len(pairs) == 300
+    for pair in pairs:
+        (year, end) = re.findall(r"year (\d+)", pair.clean)
+        (other, again) = re.findall(r"year (\d+)", pair.corrupt)
+        assert end == again == year[:shown]
+        assert other == (f"{year[:3]}0" if size == 3 else f"{year[:2]}01")
+        assert len(words.encode(pair.clean)) == len(words.encode(pair.corrupt))
+        if place is not None:
+            digit = int(year[place])
+            assert [*map(int, pair.answers)] == list(range(digit + 1, 10))
+            # After the next digit of the start a year may be later or not.
+            assert [*map(int, pair.wrong_answers)] == list(range(digit + (shown == 3)))
+
+
 def test_pronouns(words):
     people = data("names")
     gender_of = {name: gender for gender, group in people.items() for name in group}
