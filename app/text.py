@@ -1,4 +1,4 @@
-"""Text from users and files in places that read markdown."""
+"""Text on pages: from users and files in places that read markdown, and shares in per cent."""
 
 import re
 
@@ -13,3 +13,9 @@ def plain(text: str) -> str:
     could load a picture from anywhere.
     """
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def percent(part: float, whole: float) -> str:
+    """Return a share in per cent to two digits, as far as these tell it from everything."""
+    share = 100 * part / whole
+    return f"{share:.{2 if share < 99.5 else 4}g} %"

@@ -70,6 +70,9 @@ def check(house: Path, model: str, folder: Path) -> None:
         queue.close()
     # Its page, and the navigation.
     assert [page.title for page in pages()][-2:] == ["Norms", "Runs"]
+    at = drawn(house, "norms", run="nosuch")
+    assert "no run 'nosuch'" in at.warning[0].value
+    assert at.button(key="norms-start").label == "Measure the weights"
     assert drawn(house, "norms", run=run_id).caption[-1].value.endswith(f"run {run_id}".replace("_", "\\_"))
     # Runs: the filter, the facts, and where it opens.
     at = drawn(house, "runs", kind="norms", selected=run_id)

@@ -100,5 +100,13 @@ def test_the_instrument(tiny_folder: Path, tmp_path: Path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "everything knows of it"
-    checked = [sys.executable, "-m", "ruff", "check", "--select", "F,E9", *written]
-    assert subprocess.run(checked, cwd=house, capture_output=True).returncode == 0
+    shutil.copy(ROOT / "pyproject.toml", house)
+    for checked in (
+        ["ruff", "check"],
+        ["ruff", "format", "--check"],
+        ["pyright", "--pythonpath", sys.executable],
+    ):
+        said = subprocess.run(
+            [sys.executable, "-m", *checked, *written], cwd=house, capture_output=True, text=True
+        )
+        assert said.returncode == 0, said.stdout + said.stderr

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import engine
+from tests.special_tokens import BOS, EOS, SPECIALS, byte_level
 from tests.tiny import FAMILIES, save_tiny
-from tests.tokenizers import BOS, EOS, SPECIALS, byte_level
 
 PAIRS = [("France", "Spain", " Paris", " Madrid"), ("Italy", "Spain", " Rome", " Madrid")]
 

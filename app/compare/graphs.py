@@ -14,7 +14,7 @@ from app.figures.names import edge_label, node_role
 from app.figures.places import edge_kinds, edge_nodes
 from app.figures.style import KIND_NAMES, Look
 from app.runs import provenance
-from app.text import plain
+from app.text import percent, plain
 from engine.circuits.graph import Graph
 from engine.circuits.paths import traced_edges
 
@@ -163,7 +163,7 @@ def _short(label: str) -> str:
 def _numbers(side: Compared) -> str:
     """Return the second line over a picture: number of edges and metrics."""
     n, total = side.circuit.n_edges, side.opened.graph.n_edges
-    edges = f"{n:,} of {total:,} edges ({100 * n / total:.2g} %)"
+    edges = f"{n:,} of {total:,} edges ({percent(n, total)})"
     point = side.point
     if point is None:
         return f"{edges} · not evaluated"

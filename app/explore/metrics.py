@@ -4,6 +4,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app.figures.curve import interval_text
+from app.text import percent
 from engine.circuits.circuit import Circuit
 from engine.runs.record import CurveResult, Estimate, Point, Share
 
@@ -34,7 +35,7 @@ def metrics_row(circuit: Circuit, point: Point, result: CurveResult) -> None:
     edges.metric(
         "Edges",
         f"{circuit.n_edges:,} of {total:,}",
-        f"{100 * circuit.n_edges / total:.2g} % of the graph",
+        f"{percent(circuit.n_edges, total)} of the graph",
         delta_color="off",
         delta_arrow="off",
         help="Edges left after pruning dangling ones, which are on no path from the input to the logits.",

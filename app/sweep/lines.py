@@ -11,6 +11,7 @@ from app.figures.style import Look
 from app.state import text_of
 from app.sweep.figures.axes import Curve, Spot
 from app.sweep.figures.pareto import DASHES
+from app.text import percent
 from engine.instruments.sweep.result import SweepRow
 from engine.instruments.words import title_of
 from engine.runs.record import Brief, Estimate, Share
@@ -113,7 +114,7 @@ class Line:
             value,
             low,
             high,
-            f"{size:,} edges asked for, {left} left ({100 * edges / self.total:.2g} %)",
+            f"{size:,} edges asked for, {left} left ({percent(edges, self.total)})",
             numbers,
             self.spot_key(size),
         )

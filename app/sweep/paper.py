@@ -11,6 +11,7 @@ import streamlit as st
 from app.figures.style import Look
 from app.sweep.figures.axes import Curve, Spot
 from app.sweep.lines import Line, conditioned_title, marks_of
+from app.text import percent
 from engine.instruments.words import title_of
 from engine.shipped import shipped
 
@@ -96,7 +97,7 @@ def _published_spot(row: Row) -> Spot:
     edges = row["edges"]
     kind = "price" if row["method"] in ("ugs", "hcgs") else "threshold"
     parameter = (f"{kind} {row['parameter']}",) if row["parameter"] else ()
-    text = f"{edges:,} edges left ({100 * edges / EDGES:.2g} %)"
+    text = f"{edges:,} edges left ({percent(edges, EDGES)})"
     numbers = (f"KL {row['kl']:.3g} nats", *parameter)
     return Spot(edges, edges / EDGES, row["kl"], None, None, text, numbers)
 

@@ -10,7 +10,7 @@ from app.explore.view import PAGE as EXPLORE
 from app.requests import job_of, start
 from app.runs import Shelf
 from app.sweep.lines import Line
-from app.text import plain
+from app.text import percent, plain
 from engine.instruments.discover.request import Discover
 from engine.instruments.sweep.parts import parts
 from engine.instruments.sweep.request import Sweep
@@ -40,7 +40,7 @@ def choose_size(sizes: Sequence[int], total: int) -> int:
         "Size of the circuits in the table",
         sizes,
         key="compare-at",
-        format_func=lambda size: f"{100 * size / total:.2g} % ({size:,} edges)",
+        format_func=lambda size: f"{percent(size, total)} ({size:,} edges)",
         help="The edges with the highest scores; those on no path from the input to the logits are then "
         "pruned.",
         persist_state="session",

@@ -62,6 +62,7 @@ def load_model(model: str, device: str | None = None, dtype: str | None = None) 
         raise RequestError(
             f"model '{model}' cannot be loaded from '{folder}': {_first_line(error)}"
         ) from error
+    _check_tokenizer(model, tokenizer, folder)
     return model_from_network(model, network, tokenizer, weights_hash(folder), target)
 
 
@@ -81,7 +82,20 @@ def load_tokens(model: str) -> Tokens:
         raise RequestError(
             f"the tokenizer of '{model}' cannot be loaded from '{folder}': {_first_line(error)}"
         ) from error
+    _check_tokenizer(model, tokenizer, folder)
     return Tokens(model, shape, tokenizer)
+
+
+def _check_tokenizer(model: str, tokenizer: Any, folder: Path) -> None:
+    """Check that a tokenizer has a vocabulary; without its files an empty one is made.
+
+    Raises:
+        RequestError: it has none.
+    """
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise RequestError(
+            f"no tokenizer lies in '{folder}': put that of '{model}' there, tokenizer.json or its other files"
+        )
 
 
 def shape_of_folder(folder: Path) -> ModelShape:
@@ -116,7 +130,8 @@ def model_from_network(
     nn.Module.to(network.eval().requires_grad_(False), device)
     dtype = next(network.parameters()).dtype
     rotary = _rotary_embedding(network)
-    sample = torch.arange(8, device=device).unsqueeze(0) % config.vocab_size
+    shape = shape_of(config)
+    sample = torch.arange(min(8, shape.n_ctx), device=device).unsqueeze(0) % shape.d_vocab
     with torch.no_grad():
         expected = network(sample).logits[:, -1]
     with redirect_stdout(io.StringIO()):
@@ -129,7 +144,7 @@ def model_from_network(
     return Model(
         id=model,
         weights_hash=digest,
-        shape=shape_of(config),
+        shape=shape,
         tokenizer=tokenizer,
         bridge=bridge,
         transformer=transformer,

@@ -26,8 +26,18 @@ class Tokens:
     tokenizer: Any = field(repr=False)
 
     def encode(self, text: str) -> list[int]:
-        """Return the token ids of `text` without special tokens."""
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        """Return the token ids of `text` without special tokens.
+
+        Raises:
+            RequestError: the model has no embedding for a token, so the tokenizer is not its own.
+        """
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if ids and max(ids) >= self.shape.d_vocab:
+            raise RequestError(
+                f"the tokenizer of '{self.id}' makes token {max(ids)} of {text[:40]!r}, but the model has "
+                f"embeddings of {self.shape.d_vocab} tokens: they do not belong together"
+            )
+        return ids
 
     def prompt_ids(self, text: str, bos: bool | None = None) -> list[int]:
         """Return the token ids of a prompt: at most one BOS token in front, and no special token at the end.
@@ -40,9 +50,14 @@ class Tokens:
                 token in front; False leaves it out.
 
         Raises:
-            RequestError: a BOS token is asked for and the tokenizer has none.
+            RequestError: a BOS token is asked for and there is none, or the text has no token at all.
         """
-        return [*self._front_ids(text, bos), *self.encode(self.bare(text))]
+        ids = self.encode(self.bare(text))
+        if self.bare(text).strip() and not ids:
+            raise RequestError(
+                f"the tokenizer of '{self.id}' makes no token of {text[:40]!r}: is it the model's?"
+            )
+        return [*self._front_ids(text, bos), *ids]
 
     def prompt_offsets(self, text: str, bos: bool | None = None) -> list[tuple[int, int]]:
         """Return begin and end of every token of `prompt_ids` in `bare(text)`; (0, 0) for a BOS token."""

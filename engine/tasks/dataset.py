@@ -199,6 +199,7 @@ def tokenise(tokens: Tokens, where: str, pair: AnyPair, bos: bool | None = None)
     if len(clean) != len(corrupt):
         raise RequestError(
             f"{where}: clean has {len(clean)} tokens, corrupt {len(corrupt)}; they must be equally long"
+            f"{_unequal_words(tokens, pair)}"
         )
     if len(clean) > tokens.shape.n_ctx:
         raise RequestError(f"{where}: {len(clean)} tokens, but the model's context is {tokens.shape.n_ctx}")
@@ -214,6 +215,18 @@ def tokenise(tokens: Tokens, where: str, pair: AnyPair, bos: bool | None = None)
         text = tokens.text_of([min(both)])
         raise RequestError(f"{where}: {text!r} is among the answers and among the wrong answers")
     return Prompt(pair.clean, pair.corrupt, clean, corrupt, answers, wrong)
+
+
+def _unequal_words(tokens: Tokens, pair: AnyPair) -> str:
+    """Return the first two words that differ in their number of tokens, as the end of a message."""
+    clean, corrupt = pair.clean.split(), pair.corrupt.split()
+    if len(clean) != len(corrupt):
+        return ""
+    for words in zip(clean, corrupt, strict=True):
+        first, second = (len(tokens.encode(f" {word}")) for word in words)
+        if first != second:
+            return f" ({words[0]!r} takes {first}, {words[1]!r} {second})"
+    return ""
 
 
 def _answer_ids(

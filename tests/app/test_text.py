@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.text import plain
+from app.text import percent, plain
 
 NASTY = [
     "![x](http://nowhere.invalid/x.png)",
@@ -39,3 +39,17 @@ def test_an_imported_name_stays_text_on_the_page():
 
     at = AppTest.from_function(script).run()
     assert "![" not in at.title[0].value
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "said"),
+    [
+        (1519, 1519, "100 %"),
+        (1518, 1519, "99.93 %"),
+        (1500, 1519, "99 %"),
+        (76, 1519, "5 %"),
+        (1, 32491, "0.0031 %"),
+    ],
+)
+def test_shares_are_told_from_everything(part, whole, said):
+    assert percent(part, whole) == said

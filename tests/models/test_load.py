@@ -1,16 +1,18 @@
 """Loading: every family, tokens, and models that are refused."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import Gemma2Config, GPT2Config
+from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config
 
 from engine.errors import CircuitExplorerError, RequestError
 from engine.models import Model, load_model, weights_hash
-from tests.tiny import save_tiny
+from engine.models.load import load_tokens
+from tests.tiny import FAMILIES, save_tiny
 
 
 def test_shape_and_tokens(tiny_model: Model) -> None:
@@ -101,3 +103,45 @@ def test_a_real_pretrained_model_tells_its_story(shared_data: Path) -> None:
     for _ in range(3):
         ids.append(int(model.transformer.run(torch.tensor([ids])).logits.argmax()))
     assert model.tokenizer.decode(ids, skip_special_tokens=True).endswith("girl named Lily. She")
+
+
+def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused_where_it_matters(tmp_path):
+    """Tokens that a text does not have do no harm, as a padding token that was added."""
+    folder = save_tiny(FAMILIES["gpt2"], tmp_path / "model")
+    words = load_tokens(str(folder)).tokenizer
+    words.add_tokens(["w60", "[PAD]"])
+    words.save_pretrained(folder)
+    model = load_model(str(folder), device="cpu")
+    assert model.prompt_ids("w1 w2") == [2, 3]
+    for read in (model.prompt_ids, model.encode, model.token_id):
+        with pytest.raises(RequestError, match=r"makes token 61 of .*w60.*embeddings of 61 tokens"):
+            read("w60")
+
+
+@pytest.mark.parametrize("load", [load_model, load_tokens])
+def test_a_folder_without_a_tokenizer_is_refused(load, tmp_path):
+    folder = save_tiny(FAMILIES["gpt2"], tmp_path / "model")
+    for path in folder.glob("*token*"):
+        path.unlink()
+    with pytest.raises(RequestError, match="no tokenizer lies in"):
+        load(str(folder))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2"])
+def test_a_context_of_five_tokens_works(family, tmp_path):
+    config = copy.deepcopy(FAMILIES[family])
+    config.max_position_embeddings = 5
+    folder = str(save_tiny(config, tmp_path / "model"))
+    model = load_model(folder, device="cpu")
+    tokens = torch.tensor([[2, 3, 4, 5, 6]])
+    with torch.no_grad():
+        expected = AutoModelForCausalLM.from_pretrained(folder)(tokens).logits[:, -1]
+    assert torch.allclose(model.transformer.run(tokens).logits, expected, atol=1e-4)
+
+
+def test_a_text_of_which_the_tokenizer_makes_nothing_is_refused(tmp_path):
+    """As where a library takes a tokenizer's file for that of another kind."""
+    model = load_tokens(str(save_tiny(FAMILIES["qwen2"], tmp_path / "model")))
+    assert model.tokenizer("w1 w2")["input_ids"] == []
+    with pytest.raises(RequestError, match="makes no token of 'w1 w2'"):
+        model.prompt_ids("w1 w2")

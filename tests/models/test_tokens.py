@@ -4,7 +4,7 @@ import pytest
 
 from engine.models.tokens import Tokens
 from engine.tracing.prompts import subject_tokens
-from tests.tokenizers import BOS, EOS, SPECIALS, byte_level, tokens_with
+from tests.special_tokens import BOS, EOS, SPECIALS, byte_level, tokens_with
 
 PROMPT = "The capital of France is"
 

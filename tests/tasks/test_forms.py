@@ -11,7 +11,7 @@ from engine.errors import RequestError
 from engine.models.tokens import Tokens
 from engine.tasks.dataset import load_prompts
 from engine.tasks.user_file import read_pairs
-from tests.tokenizers import byte_level, tokens_with
+from tests.special_tokens import byte_level, tokens_with
 
 PROMPTS = {"clean": "The capital of France is", "corrupted": "The capital of Spain is"}
 

@@ -10,7 +10,7 @@ from engine.errors import RequestError
 from engine.models import Model
 from engine.tasks.dataset import load_prompts
 from engine.tasks.user_file import read_pairs, split_pairs
-from tests.tokenizers import byte_level, tokens_with
+from tests.special_tokens import byte_level, tokens_with
 
 GOOD = {"clean": "w1 w2 w3", "corrupt": "w1 w4 w3", "answers": [" w5"], "wrong_answers": [" w6"]}
 
@@ -207,3 +207,16 @@ def test_a_space_at_the_end_is_noted_or_refused(tmp_path: Path) -> None:
     prompts = load_prompts(str(write(tmp_path, "b.jsonl", json.dumps(spaced))), tokens, "train", 5, 0)
     assert "2 of 2 prompts end in a space, which is a token of its own" in prompts.notes
     assert tokens.text_of(prompts.items[0].answers) == " he"
+
+
+def test_words_of_unequal_length_are_named(tmp_path: Path) -> None:
+    tokens: Any = tokens_with(byte_level())
+    row = {
+        "clean": "The king said",
+        "corrupt": "The feudal said",
+        "answers": [" he"],
+        "wrong_answers": [" she"],
+    }
+    path = write(tmp_path, "a.jsonl", json.dumps(row))
+    with pytest.raises(RequestError, match=r"equally long \('king' takes 1, 'feudal' \d\)"):
+        load_prompts(str(path), tokens, "train", 5, 0)

@@ -6,7 +6,7 @@ from engine.errors import RequestError
 from engine.models.load import load_tokens
 from engine.models.tokens import Tokens
 from engine.tracing.prompts import Traced, notes_on, occurrences, own_prompt, subject_tokens, task_prompts
-from tests.tokenizers import byte_level, tokens_with
+from tests.special_tokens import byte_level, tokens_with
 
 
 @pytest.fixture(scope="module")
