@@ -1,6 +1,7 @@
 """Import: a run that somebody packed, or a circuit file of this or another program."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
@@ -122,11 +123,15 @@ def _circuit_form(name: str, data: bytes, circuit: Circuit | None) -> None:
                 f"with {graph.n_heads} heads. {_said(circuit)}"
             )
         )
-    fields = {
+    fields: dict[str, Any] = {
         "model": choose_model("import-model"),
         "task": choose_task("import-task"),
         "ablation": choose_ablation("import-ablation"),
     }
+    if circuit is not None and not circuit.kept.any():
+        st.caption("The file marks no edge as kept: its scores rank them.")
+        n = circuit.graph.n_edges
+        fields["edges"] = st.number_input("Edges to keep", 1, n, max(1, n // 20), key="import-edges")
     st.caption("The circuit is measured at every size that its scores give, which takes a job.")
     if st.button(
         "Measure it", type="primary", icon=":material/play_arrow:", width="stretch", key="runs-import"
@@ -144,7 +149,7 @@ def _said(circuit: Circuit) -> str:
     return f"It says: {', '.join(stated)}." if stated else "It does not say for which model and task."
 
 
-def _start(name: str, data: bytes, circuit: Circuit | None, fields: dict[str, str]) -> None:
+def _start(name: str, data: bytes, circuit: Circuit | None, fields: dict[str, Any]) -> None:
     if not fields["model"] or not fields["task"]:
         raise RequestError("Choose the model and the task to measure it on")
     shape = shape_of_folder(find_model(fields["model"]))

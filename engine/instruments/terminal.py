@@ -71,11 +71,17 @@ def print_json(content: Mapping[str, Any]) -> None:
     print(json.dumps(content, ensure_ascii=False, allow_nan=False))
 
 
-def print_metrics(content: Mapping[str, Any]) -> None:
-    """Print the size of a circuit and its metrics for a person."""
-    print(
-        f"{'edges':24}{content['n_edges']} of {content['n_edges_total']} (sparsity {content['sparsity']:.4f})"
-    )
+def print_metrics(content: Mapping[str, Any], requested: int | None = None) -> None:
+    """Print the size of a circuit and its metrics for a person.
+
+    Args:
+        content: size and metrics.
+        requested: number of edges asked for; fewer are left without those on no path from input to logits.
+    """
+    n, left = content["n_edges"], ""
+    if requested not in (None, n):
+        left = f", of {requested} asked for the others are on no path from the input to the logits"
+    print(f"{'edges':24}{n} of {content['n_edges_total']} (sparsity {content['sparsity']:.4f}){left}")
     for name in METRICS:
         if name in content:
             estimate = content[name]

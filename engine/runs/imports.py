@@ -14,7 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arrays import Numbers
-from engine.circuits.circuit import Circuit, circuit_from_json, circuit_to_json, prune_dangling
+from engine.circuits.circuit import (
+    Circuit,
+    circuit_from_json,
+    circuit_to_json,
+    prune_dangling,
+    top_edges,
+)
 from engine.errors import RequestError
 from engine.files import write_whole
 from engine.runs.store import RunStore
@@ -62,20 +68,35 @@ class Ranking(NamedTuple):
     notes: list[str]
 
 
-def ranking(circuit: Circuit) -> Ranking:
-    """Return a ranking of edges whose highest ones are an imported circuit.
+BY_SIZE = "the scores are signed: edges are ranked by the size of their scores"
+
+
+def ranking(circuit: Circuit, edges: int | None = None) -> Ranking:
+    """Return a ranking of edges whose highest ones are the circuit of a file.
 
     The scores of the file are tried first, then their magnitudes, by which methods with signed scores choose
-    edges. If neither ranks the circuit's edges highest, the edges of the circuit get equal scores.
+    edges. If neither ranks the circuit's edges highest, the edges of the circuit get equal scores. In a file
+    that marks no edge as kept, the scores are ranked by size if any is negative.
+
+    Args:
+        edges: number of edges of the circuit, for a file that marks no edge as kept; others know theirs.
 
     Raises:
-        RequestError: none of the circuit's edges is on a path from the input to the logits.
+        RequestError: none of the circuit's edges is on a path from the input to the logits; or the file marks
+            none, and `edges` is None or there are no scores.
     """
-    graph, alive = circuit.graph, prune_dangling(circuit.graph, circuit.kept)
+    graph = circuit.graph
+    if not circuit.kept.any():
+        signed = bool((circuit.scores < 0).any())
+        scores = np.abs(circuit.scores) if signed else circuit.scores
+        if edges is None:
+            raise RequestError("no edge is marked as kept: give the number of edges to keep (--edges N)")
+        top_edges(graph, scores, edges)  # complains of a number that cannot be
+        return Ranking(scores, edges, [BY_SIZE] * signed)
+    alive = prune_dangling(graph, circuit.kept)
     if not alive.any():
         raise RequestError("no path of the circuit's edges leads from the input to the logits")
-    by_size = "edges are ranked by the size of their scores, as the file's circuit is"
-    for scores, notes in ((circuit.scores, []), (np.abs(circuit.scores), [by_size])):
+    for scores, notes in ((circuit.scores, []), (np.abs(circuit.scores), [BY_SIZE])):
         if np.isfinite(lowest := scores[alive].min()):
             highest = scores >= lowest
             if (prune_dangling(graph, highest) == alive).all():

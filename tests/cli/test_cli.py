@@ -454,3 +454,42 @@ def _answers(address: str, server: subprocess.Popen[str]) -> str:
             with pytest.raises(subprocess.TimeoutExpired):
                 server.wait(timeout=0.5)
     raise AssertionError("no answer within a minute")
+
+
+def test_a_file_of_signed_scores_gives_the_edges_that_an_import_gives(
+    capfd: pytest.CaptureFixture[str], model: str, task: str, tmp_path: Path
+):
+    """Ranked by size; without kept edges, a number of edges is asked for."""
+    graph = Graph(n_layers=3, n_heads=4)
+    scores = np.random.default_rng(0).normal(size=graph.n_edges)
+    kept = np.abs(scores) >= np.sort(np.abs(scores))[-50]
+    about = ["--model", model, "--task", task, "--ablation", "zero"]
+    measured = []
+    for name, marked in (("signed", kept), ("scores", np.zeros_like(kept))):
+        path = tmp_path / f"{name}.json"
+        edges = {
+            edge: {"score": float(score), "in_graph": bool(one)}
+            for edge, score, one in zip(graph.edge_names, scores, marked, strict=True)
+        }
+        sizes = {"n_layers": 3, "n_heads": 4, "parallel_attn_mlp": False, "d_model": 24}
+        path.write_text(json.dumps({"cfg": sizes, "nodes": {}, "edges": edges}))
+        assert main(["evaluate", "--circuit", str(path), *about, "--edges", "50", "--json"]) == 0
+        out, err = capfd.readouterr()
+        assert "note: the scores are signed: edges are ranked by the size of their scores" in err
+        measured.append(json.loads(out))
+    assert measured[0] | {"circuit": 0} == measured[1] | {"circuit": 0}
+    expected = run_json(capfd, ["evaluate", "--circuit", str(tmp_path / "signed.json"), *about])
+    assert expected["kl"]["mean"] == pytest.approx(measured[0]["kl"]["mean"], abs=1e-5)
+    refused(
+        capfd,
+        ["evaluate", "--circuit", str(path), *about],
+        str(path),
+        "no edge is marked as kept",
+        "--edges N",
+    )
+
+
+def test_fewer_edges_than_asked_for_are_explained(capfd: pytest.CaptureFixture[str], model: str, task: str):
+    about = ["--model", model, "--task", task, "--method", "random", "--ablation", "zero", "--edges", "40"]
+    assert main(["discover", *about]) == 0
+    assert "of 40 asked for the others are on no path from the input to the logits" in capfd.readouterr().out

@@ -47,7 +47,7 @@ def discover(
         print_json(summary)
         return
     print(f"{'run':24}{folder}")
-    print_metrics(summary)
+    print_metrics(summary, run.request.edges)
 
 
 def _copy(folder: Path, out: Path) -> Path:

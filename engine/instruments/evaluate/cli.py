@@ -1,17 +1,19 @@
 """circuit-explorer evaluate: how well a circuit stands in for the model, under any ablation."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from engine.circuits.circuit import Circuit, UnknownGraphError, top_edges
+from engine.circuits.circuit import Circuit, UnknownGraphError, prune_dangling, top_edges
 from engine.circuits.files import LARGEST, read_circuit_file
 from engine.errors import RequestError
 from engine.instruments.base import CarryOut
 from engine.instruments.command import Fields, Json, RunsDir, options_of
 from engine.instruments.evaluate.request import Evaluate
 from engine.instruments.terminal import print_json, print_metrics, print_notes, progress
+from engine.runs.imports import ranking
 from engine.runs.kinds import make_request
 from engine.runs.store import RunStore, open_run
 
@@ -48,7 +50,7 @@ def evaluate(
     if json:
         print_json(about | measured)
     else:
-        print_metrics(measured)
+        print_metrics(measured, edges)
 
 
 def _of_file(path: Path, model: str | None, edges: int | None) -> tuple[Circuit, dict[str, Any]]:
@@ -66,8 +68,19 @@ def _of_file(path: Path, model: str | None, edges: int | None) -> tuple[Circuit,
         from engine.models import find_model, shape_of_folder  # brings torch
 
         read = read_circuit_file(str(path), data, shape_of_folder(find_model(model)).graph())
-    kept = read if edges is None else top_edges(read.graph, read.scores, edges, read.about)
-    return kept, {"model": read.about["model"], "task": read.about["task"], "qkv": read.graph.qkv}
+    origin = {"model": read.about["model"], "task": read.about["task"], "qkv": read.graph.qkv}
+    if edges is None and read.kept.any():
+        # As on the page: edges on no path from the input to the logits are no part of a circuit.
+        kept = prune_dangling(read.graph, read.kept)
+        if not kept.any():
+            raise RequestError(f"'{path}': no path of its edges leads from the input to the logits")
+        return replace(read, kept=kept), origin
+    try:
+        ranked = ranking(read, edges)
+        print_notes(ranked.notes)
+        return top_edges(read.graph, ranked.scores, edges or ranked.edges, read.about), origin
+    except RequestError as error:
+        raise RequestError(f"'{path}': {error}") from error
 
 
 def _of_run(

@@ -20,7 +20,7 @@ def imported(asked: Import, bench: Workbench, report: Report) -> Found:
     evaluator, began = prepared.evaluator(asked), time.perf_counter()
     circuit = kept_circuit(bench.store, asked.circuit)
     check_graph(circuit, prepared.forward.graph, asked.model)
-    scores, k, notes = ranking(circuit)
+    scores, k, notes = ranking(circuit, asked.edges)
     described = about(asked) | {"method": circuit.about.get("method")}
     within = part_of(report, 2, 99, 100)
     result = measured_curve(evaluator, scores, asked.sizes, asked.edges, within, described)

@@ -36,7 +36,7 @@ class ImportInstrument(Instrument[Import, CurveResult]):
 
     def complete(self, asked: Import, store: RunStore) -> Import:
         """Fill in hashes and the size of the file's circuit; see the base class."""
-        edges = ranking(kept_circuit(store, asked.circuit)).edges
+        edges = ranking(kept_circuit(store, asked.circuit), asked.edges).edges
         asked = asked.model_copy(update={"edges": edges, "sparsity": None})
         return with_ablation(completed_task(asked))
 

@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import runs as data
+from engine.circuits.graph import Graph
 from engine.errors import RequestError
 from engine.instruments.discover.request import Discover
 from engine.instruments.importance.request import Importance
@@ -429,3 +430,15 @@ def test_a_run_that_was_waited_for_is_selected_once_and_opens_on_explore(store, 
     at.run()
     assert at.session_state["run"] == second
     assert first in store
+
+
+def test_scores_without_kept_edges_are_asked_how_many_to_keep(store, jobs):
+    rows = "\n".join(f"{edge},{i - 700},false" for i, edge in enumerate(Graph(4, 8).edge_names))
+    at = page()
+    content = f"edge,score,in_graph\n{rows}\n".encode()
+    at.file_uploader(key="runs-upload").upload("scores.csv", content, "text/csv").run()
+    assert "marks no edge as kept" in text(at)
+    at.number_input(key="import-edges").set_value(123)
+    at.selectbox(key="import-model").select("explorer-4l")
+    at.button(key="runs-import").click().run()
+    assert jobs.submitted[-1].edges == 123

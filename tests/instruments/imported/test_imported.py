@@ -54,6 +54,23 @@ def test_signed_scores_rank_by_size_and_missing_ones_make_one_circuit(tiny_folde
     assert bare.result.summary.kl == signed.result.summary.kl
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_scores_without_kept_edges_are_ranked_by_size_for_a_number_of_edges(tiny_folder, task, store, sign):
+    graph = Graph(3, 4)
+    scores = np.abs(np.random.default_rng(2).normal(size=graph.n_edges))
+    scores[::2] *= sign
+    bare = Circuit(graph, np.zeros(graph.n_edges, dtype=bool), scores)
+    with pytest.raises(RequestError, match="no edge is marked as kept: give the number of edges"):
+        imported(store, tiny_folder, task, bare)
+    digest = keep_circuit(store, bare, 24)
+    asked = ask(tiny_folder, task, "import", circuit=digest, edges=50)
+    run = store.get(experiments.run(asked, nothing, store))
+    assert (run.circuit_at().kept == tiny_circuit(np.abs(scores)).kept).all()
+    assert any("size of their scores" in note for note in run.result.notes) == (sign < 0)
+    with pytest.raises(RequestError, match="edges were asked for"):
+        experiments.completed(ask(tiny_folder, task, "import", circuit=digest, edges=9999), store)
+
+
 def test_an_import_of_another_graph_is_refused(tiny_folder, task, store):
     graph = Graph(2, 4)
     circuit = top_edges(graph, np.arange(graph.n_edges, dtype=float), 30)
