@@ -16,7 +16,10 @@ STYLE = "<style>.stMainBlockContainer { padding-left: 2.2rem; padding-right: 2.2
 
 
 def shell() -> None:
-    """Draw the frame and the page in it."""
+    """Draw the frame and the page in it.
+
+    The first page has no path of its own; an address with its name leads to it.
+    """
     st.set_page_config(page_title="Circuit Explorer", page_icon=str(ASSETS / "logo.svg"), layout="wide")
     st.html(STYLE)
     wordmark = (ASSETS / "wordmark.svg").read_text(encoding="utf-8").replace(LIGHT.ink, page_look().ink)
@@ -27,12 +30,19 @@ def shell() -> None:
             APP / page.script,
             title=page.title,
             icon=page.icon,
-            url_path=page.path or page.folder,
+            # The default page stands at the root, whatever its path; its own name is left for a way to it.
+            url_path="start" if page is all_pages[0] else page.path or page.folder,
             default=page is all_pages[0],
         )
         for page in all_pages
     ]
-    page = st.navigation(scripts, position="top")
+    first = st.Page(
+        lambda: st.switch_page(scripts[0], query_params=st.query_params.to_dict()),
+        title=all_pages[0].title,
+        url_path=all_pages[0].folder,
+        visibility="hidden",
+    )
+    page = st.navigation([*scripts, first], position="top")
     presentation_switch(page.url_path)
     page.run()
 

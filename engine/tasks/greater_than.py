@@ -5,6 +5,7 @@ vocabulary. Where a tokenizer splits years in another way, the answer is one dig
 one, or after three digits the last.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -34,13 +35,17 @@ class Ending:
     corrupt: str
     note: str | None = None
 
-    def answers(self, words: Words, year: str) -> tuple[list[str], list[str]]:
-        """Return the right and the wrong answers after a year that are tokens; a digit may be neither."""
-        digits = [f"{i:0{self.n_digits}d}" for i in range(10**self.n_digits)]
-        known = [digit for digit in digits if words.token_id(digit) is not None]
+    def answers(self, digits: Sequence[str], year: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the right and the wrong answers after a year among `digits`; one may be neither."""
         start = year[self.shown : self.shown + self.n_digits]
         whole = self.shown + self.n_digits == len(year)  # else the same digit is right for some years
-        return [d for d in known if d > start], [d for d in known if d < start or (whole and d == start)]
+        right = tuple(answer for answer in digits if answer > start)
+        return right, tuple(answer for answer in digits if answer < start or (whole and answer == start))
+
+    def digits(self, words: Words) -> list[str]:
+        """Return the possible answers that are one token."""
+        answers = (f"{i:0{self.n_digits}d}" for i in range(10**self.n_digits))
+        return [answer for answer in answers if words.token_id(answer) is not None]
 
     def corrupted(self, year: str) -> str:
         """Return the corrupt start for a year."""
@@ -56,13 +61,16 @@ class Ending:
 
     def years(self, words: Words) -> list[str]:
         """Return the years that prompts can start in: those that fit, with right and wrong answers."""
+        digits = self.digits(words)
         years = [f"{century}{start}" for century in CENTURIES for start in STARTS]
+        corrupted = {start: self.fits(words, start) for start in {self.corrupted(year) for year in years}}
         return [
             year
             for year in years
-            if all(self.fits(words, y) for y in (year, self.corrupted(year)))
-            and year != self.corrupted(year)
-            and all(self.answers(words, year))
+            if year not in corrupted
+            and corrupted[self.corrupted(year)]
+            and all(self.answers(digits, year))
+            and self.fits(words, year)
         ]
 
 
@@ -84,11 +92,12 @@ def ending_of(words: Words) -> tuple[Ending, list[str]]:
     Raises:
         RequestError: the tokenizer splits years in none of these ways.
     """
-    years = [(ending, ending.years(words)) for ending in ENDINGS]
-    for ending, fitting in years:
-        if len(fitting) >= LEAST_YEARS:
-            return ending, fitting
-    most = max(len(fitting) for _, fitting in years)
+    most = 0
+    for ending in ENDINGS:
+        years = ending.years(words)
+        if len(years) >= LEAST_YEARS:
+            return ending, years
+        most = max(most, len(years))
     raise RequestError(
         f"task 'greater-than' needs at least {LEAST_YEARS} years that this tokenizer writes as century and "
         "two digits, digit by digit, or as three digits and one; of "
@@ -110,8 +119,7 @@ class GreaterThan(Task):
         Where the answer is the last digit, the corrupt start is the first year of the decade.
         """
         ending, years = ending_of(words)
-        answers = {year: ending.answers(words, year) for year in years}
-        nouns = data("words")["events"]
+        nouns, digits = data("words")["events"], ending.digits(words)
 
         def draw(rng: Random) -> Pair | None:
             noun, year = rng.choice(nouns), rng.choice(years)
@@ -121,12 +129,12 @@ class GreaterThan(Task):
                 TEMPLATE.format(noun=noun, century=start[: ending.shown], start=start[ending.shown :])
                 for start in (year, ending.corrupted(year))
             ]
-            right, wrong = answers[year]
+            right, wrong = ending.answers(digits, year)
             return Pair(
                 clean=prompts[0],
                 corrupt=prompts[1],
-                answers=tuple(right),
-                wrong_answers=tuple(wrong),
+                answers=right,
+                wrong_answers=wrong,
                 template=noun,
             )
 

@@ -61,6 +61,13 @@ def test_first_page_shows_a_graph(page, server):
     expect(page.get_by_role("button", name=re.compile("Discover circuit"))).to_be_visible()
 
 
+def test_the_name_of_the_first_page_leads_to_it(page, server):
+    page.goto(f"{server.url}/explore?run={server.other}&edges=30")
+    expect(page.locator(".st-key-graph .main-svg").first).to_be_visible()
+    expect(page).to_have_url(re.compile(rf"{server.url}/\?run={server.other}.*edges=30"))
+    expect(page.get_by_text("Page not found")).to_have_count(0)
+
+
 def test_nothing_comes_from_outside(page, server):
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
