@@ -79,6 +79,15 @@ class Ablation(WithSettings[SettingsT], ABC):
         """Return whether constants are "per position" or "shared"; "none" if the values are no constants."""
         return "none"
 
+    def notes(self, reference: Reference, prompts: list[Tensor]) -> list[str]:
+        """Return notes on prompts that the ablation treats in another way than the rest.
+
+        Args:
+            reference: the training prompts.
+            prompts: clean tokens of prompts that are measured on, each [n, S], grouped by length.
+        """
+        return []
+
 
 ablations: Registry[Ablation[Any]] = Registry("ablation", "engine.ablations")
 

@@ -3,9 +3,10 @@
 Instruments register themselves here (`engine.instruments.base`), since folders of runs are read without them.
 """
 
-from typing import Any, ClassVar
+import difflib
+from typing import Any, ClassVar, get_args
 
-from pydantic import ValidationError, create_model
+from pydantic import BaseModel, ValidationError, create_model
 
 from engine.errors import RequestError
 from engine.registry import Registry
@@ -36,10 +37,11 @@ def make_request(kind: str, **fields: Any) -> Any:
     Raises:
         RequestError: there is no such kind, or a field is unknown, out of range or in conflict with another.
     """
+    request_class: type[Request] = kinds.get(kind).Request
     try:
-        return kinds.get(kind).Request.model_validate({"kind": kind} | fields)
+        return request_class.model_validate({"kind": kind} | fields)
     except ValidationError as error:
-        raise RequestError(first_problem(error)) from error
+        raise RequestError(first_problem(error, request_class)) from error
 
 
 def request_from_json(content: dict[str, Any]) -> Request:
@@ -74,8 +76,35 @@ def request_from_json(content: dict[str, Any]) -> Request:
     return request
 
 
-def first_problem(error: ValidationError) -> str:
-    """Return the first problem of a pydantic error in one line: "summary.n_edges: Field required"."""
+def first_problem(error: ValidationError, asked: type[BaseModel] | None = None) -> str:
+    """Return the first problem of a pydantic error in one line: "summary.n_edges: Field required".
+
+    Args:
+        error: the error.
+        asked: class of the request that a user made; the line then says which fields there are, and what was
+            given.
+    """
     problem = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in problem["loc"])
-    return f"{place}: {problem['msg']}" if place else problem["msg"]
+    said = problem["msg"].removeprefix("Value error, ")
+    if asked is None or problem["type"] == "missing":
+        return f"{place}: {said}" if place else said
+    if problem["type"] == "extra_forbidden":
+        *within, name = (str(part) for part in problem["loc"])
+        for part in within:
+            asked = next((c for c in _classes(asked, part) if name not in c.model_fields), asked)
+        known = [field for field in asked.model_fields if field != "kind"]
+        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+        hint = f"did you mean '{nearest[0]}'? " if nearest else ""
+        return f"unknown field '{place}': {hint}known: {', '.join(known)}"
+    if problem["type"] == "value_error":
+        return f"{place}: {said}" if place else said
+    given = repr(problem["input"])
+    return f"{place}={given[:80]}: {said[0].lower()}{said[1:]}"
+
+
+def _classes(asked: type[BaseModel], name: str) -> list[type[BaseModel]]:
+    """Return the classes of settings that a field can have."""
+    field = asked.model_fields.get(name)
+    candidates = [] if field is None else [field.annotation, *get_args(field.annotation)]
+    return [item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from engine.ablations.base import Reference, Replacer, ablations
+from engine.ablations.base import Ablation, Reference, Replacer, ablations
 from engine.ablations.constants import constant_replacer
 from engine.ablations.optimal import Fit, Optimal, fit_alone, fit_circuit
 from engine.ablations.optimal import Settings as OptimalSettings
@@ -73,6 +73,7 @@ class Prepared:
         replace: returns replacement values; if constants are to be `trained`, the untrained ones.
         trained: start and settings of the training of constants; None for an ablation without.
         bytes_needed: estimated memory besides the model, in bytes.
+        ablation, reference: the ablation, and the training prompts that it was prepared with.
     """
 
     model: Model
@@ -82,6 +83,15 @@ class Prepared:
     conditioning: str
     trained: "TrainedConstants | None"
     bytes_needed: int
+    ablation: Ablation[Any]
+    reference: Reference
+
+    def notes(self, prompts: Prompts) -> list[str]:
+        """Return notes on how the ablation treats some prompts."""
+        groups = prompts.batches(len(prompts.items))
+        return self.ablation.notes(
+            self.reference, [prompts.tokens(members, self.model.device)[0] for members in groups]
+        )
 
     def batches(
         self, prompts: Prompts, indices: list[list[int]], replace: Replacer | None = None
@@ -199,7 +209,7 @@ def prepare(asked: OfAGraph, settings: Mapping[str, Any]) -> Prepared:
         replacer = ablation.prepare(model.transformer, reference, of_ablation, asked.seed)
     forward = MaskedForward(model.transformer, graph)
     conditioning = ablation.conditioning(of_ablation)
-    return Prepared(model, forward, training, replacer, conditioning, trained, needed)
+    return Prepared(model, forward, training, replacer, conditioning, trained, needed, ablation, reference)
 
 
 @lru_cache(maxsize=1)

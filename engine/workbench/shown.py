@@ -29,7 +29,8 @@ def with_prompts(findings: Found, prepared: Prepared, evaluator: Evaluator, patt
 
 def prompt_notes(prepared: Prepared, evaluator: Evaluator) -> list[str]:
     """Return notes on the prompts trained and measured on, and on a model that answers few of them right."""
-    notes = list(dict.fromkeys([*prepared.training.notes, *evaluator.prompts.notes]))
+    notes = [*prepared.training.notes, *evaluator.prompts.notes, *prepared.notes(evaluator.prompts)]
+    notes = list(dict.fromkeys(notes))
     if evaluator.model_accuracy < FEW:
         notes.append(f"{evaluator.model_line}: what its circuit shows is mostly how it errs")
     return notes

@@ -61,13 +61,25 @@ def test_resample_takes_another_clean_prompt_of_the_same_length(tiny_model: Mode
     close(again.replacement.mlps, found.replacement.mlps)
 
 
-def test_resample_without_a_second_prompt_says_so(tiny_model: Model) -> None:
+def test_resample_without_a_second_prompt_takes_the_corrupt_one_and_says_so(tiny_model: Model) -> None:
+    """As the counterfactual does, for a prompt whose length no other has."""
     alone = Reference([CLEAN[1][:1]], [CORRUPT[1][:1]])
-    replace = ablations.get("resample").prepare(
-        tiny_model.transformer, alone, parse_settings(ablations.get("resample").Settings, {}), 0
+    resample, counterfactual = (
+        ablations.get(name).prepare(
+            tiny_model.transformer, alone, parse_settings(ablations.get(name).Settings, {}), 0
+        )(CLEAN[1][:1], CORRUPT[1][:1])
+        for name in ("resample", "counterfactual")
     )
-    with pytest.raises(RequestError, match="no other one of 7 tokens"):
-        replace(CLEAN[1][:1], CORRUPT[1][:1])
+    assert resample.start == counterfactual.start
+    assert torch.equal(resample.replacement.heads, counterfactual.replacement.heads)
+    assert torch.equal(resample.replacement.mlps, counterfactual.replacement.mlps)
+    notes = ablations.get("resample").notes(alone, [CLEAN[0], CLEAN[1][:1]])
+    assert notes == [
+        f"1 of {len(CLEAN[0]) + 1} prompts have a length that no other prompt has: instead of another prompt "
+        "their own corrupt one stands in for them"
+    ]
+    assert ablations.get("resample").notes(alone, [CLEAN[0], CLEAN[1]]) == []
+    assert ablations.get("mean").notes(alone, [CLEAN[1][:1]]) == []
 
 
 @pytest.mark.parametrize(("name", "groups"), [("mean", CLEAN), ("counterfactual-mean", CORRUPT)])

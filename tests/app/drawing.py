@@ -10,7 +10,7 @@ SHELL = str(Path(__file__).resolve().parents[2] / "app" / "shell.py")
 
 
 def open_page(name: str, **query: str) -> AppTest:
-    """Open a page of the dashboard by the path of its address, with parameters in its URL."""
+    """Open a page of the dashboard by the path of its address ("" is Explore), with parameters in its URL."""
     at = AppTest.from_file(SHELL, default_timeout=60)
     go_to(at, name)
     for key, value in query.items():

@@ -45,8 +45,11 @@ def lens(
     """
     store, trained = RunStore(runs_dir), None
     plan = reading | {"lenses": [name]}
-    make_request("lens", **fields, lens=plan)  # refused before its lenses are trained
+    asked = make_request("lens", **fields, lens=plan)
     if of_training := split_settings(settings or [], methods=False)[1]:
+        from engine.instruments.lens.read import check_reading  # torch takes seconds to import
+
+        check_reading(asked, store)  # before its lenses are trained
         of_model = {key: fields[key] for key in ("model", "dtype")}
         training = make_request("train-lenses", **of_model, lens_training=of_training)
         trained = carry_out(training, store).run_id

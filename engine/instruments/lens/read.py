@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import RequestError
-from engine.instruments.lens.completion import default_training
+from engine.instruments.lens.completion import completed_reading, default_training
 from engine.instruments.lens.request import Reading, ReadText
 from engine.instruments.lens.train import basis_shapes
 from engine.lenses.base import Lens, Parameters, Place, all_places, at, lenses
@@ -140,20 +140,35 @@ def _streams(
     return circuit_streams(model.transformer, graph, kept, row, constants, places)
 
 
+def check_reading(asked: ReadText, store: RunStore) -> None:
+    """Check a request whose lenses are still to be trained.
+
+    Raises:
+        RequestError: an unknown model, lens, node, circuit or run; too long a text; a word of several tokens.
+    """
+    for name in asked.lens.lenses:
+        lenses.get(name)
+    completed_reading(asked, store)
+    _check_text(asked)
+
+
 def before_reading(asked: ReadText, store: RunStore) -> Request | None:
     """Return the request that trains the lenses, if they are not trained yet; else None.
 
     Raises:
         RequestError: the text is too long, or a word is no single token.
     """
-    reading = asked.lens
-    if reading.trained is None or reading.trained in store:
+    if asked.lens.trained is None or asked.lens.trained in store:
         return None
-    tokens = load_tokens(asked.model)
-    _tokens(tokens, reading, asked)
-    for word in reading.words:
-        _word(tokens, word)
+    _check_text(asked)
     return default_training(asked)
+
+
+def _check_text(asked: ReadText) -> None:
+    tokens = load_tokens(asked.model)
+    _tokens(tokens, asked.lens, asked)
+    for word in asked.lens.words:
+        _word(tokens, word)
 
 
 def _tokens(model: Tokens, reading: Reading, asked: ReadText) -> list[int]:

@@ -13,7 +13,7 @@ from tests.app.fake_run import CLEAN, SIZE, write_fake_answer, write_fake_run
 
 
 def page(**query: str) -> AppTest:
-    return open_page("explore", **query)
+    return open_page("", **query)
 
 
 def test_without_runs_the_page_says_what_to_do(store):

@@ -426,7 +426,7 @@ def test_a_run_that_was_waited_for_is_selected_once_and_opens_on_explore(store, 
     assert at.session_state["runs-selected"] == [second]
     at.button(key="runs-clear").click().run()
     assert at.session_state["runs-selected"] == []
-    go_to(at, "explore")
+    go_to(at, "")
     at.run()
     assert at.session_state["run"] == second
     assert first in store

@@ -19,7 +19,7 @@ START = "stability-start"
 
 
 def page(run: str, **query: str) -> AppTest:
-    return open_page("explore", run=run, **query)
+    return open_page("", run=run, **query)
 
 
 def table(at: AppTest, alt: str = "The circuit itself and its repeats") -> pd.DataFrame:

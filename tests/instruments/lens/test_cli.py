@@ -86,3 +86,23 @@ def test_wrong_requests(capsys: pytest.CaptureFixture[str], tiny_folder: Path, o
     status, found, line = lens(capsys, tiny_folder, *options)
     assert (status, found) == (2, None)
     assert says in line
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--lens", "telescope"], "unknown lens 'telescope'"),
+        (["--text", "w1 " * 40], "the text has 40 tokens"),
+    ],
+)
+def test_nothing_is_trained_for_a_reading_that_is_refused(
+    capsys: pytest.CaptureFixture[str],
+    tiny_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    says: str,
+):
+    monkeypatch.setattr("engine.instruments.lens.instrument.TrainLensesInstrument.find", None)
+    status, found, err = lens(capsys, tiny_folder, *options, "--set", "oca_steps=3")
+    assert (status, found) == (2, None)
+    assert says in err

@@ -123,18 +123,21 @@ def test_under_optimal_ablation_methods_that_train_no_constants_take_those_of_ea
     np.testing.assert_allclose(first, again, rtol=1e-4, atol=1e-6)
 
 
-def test_a_part_that_cannot_be_done_is_told_and_the_others_are_there(tiny_folder, tmp_path, store):
+def test_a_part_that_cannot_be_done_is_told_and_the_others_are_there(
+    tiny_folder, tmp_path, store, monkeypatch
+):
+    def refuse(*arguments: object) -> None:
+        raise RequestError("these prompts cannot be resampled")
+
+    monkeypatch.setattr("engine.ablations.resample.Resample.prepare", refuse)
     path = tmp_path / "pairs.jsonl"
     write_pairs(path, n=20)  # a file so small is used whole
-    # One prompt of a length of its own leaves nothing to resample.
-    odd = {"clean": "w1 w2", "corrupt": "w1 w5", "answers": [" w6"], "wrong_answers": [" w7"]}
-    path.write_text(json.dumps(odd) + "\n" + path.read_text())
     asked = sweep(tiny_folder, str(path), methods=["random"], ablations=["resample", "zero"], seeds=[0])
     rows = store.get(experiments.run(asked, silent, store)).result.rows
     assert [row.ablation for row in rows] == ["resample"] * 3 + ["zero"] * 3
     for row in rows:
         assert bool(row.points) == (row.ablation == "zero")
-        assert ("resample ablation needs two different prompts" in (row.error or "")) == (not row.points)
+        assert ("these prompts cannot be resampled" in (row.error or "")) == (not row.points)
 
 
 @pytest.mark.parametrize(
