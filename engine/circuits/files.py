@@ -1,6 +1,7 @@
 """Reading circuit files, ours and those of other programs. Files are not trusted.
 
-.json       our circuit.json; the files of EAP-IG (Hanna et al. 2024) and of the MIB benchmark's circuit track
+.json       our circuit.json; files of EAP-IG (Hanna et al. 2024), of the MIB benchmark's circuit track, and
+            Edge Pruning's edges.json (Bhaskar et al. 2024)
 .graphml    our export for Gephi, yEd and networkx
 .csv        columns edge, score, in_graph, as in our export; the first alone is enough
 
@@ -30,6 +31,9 @@ from engine.files import is_list, is_object, parse_json
 LARGEST = 64 * 2**20  # bytes; a circuit.json with every edge of a 32,491-edge graph has about 2 MiB
 _LONGEST_NUMBER = 12  # digits of a layer or a head, more than enough
 _NODE = re.compile(r"a(\d{1,12})\.h(\d{1,12})(<[qkv]>)?|m(\d{1,12})")
+_INPUT = re.compile(r"(a\d{1,12}\.h\d{1,12})\.([qkv])")  # of a head, as Edge Pruning calls it
+_EMBEDDINGS = {"embeds", "tok_embeds", "pos_embeds"}
+_PICKLED = {".pt", ".pth", ".pkl", ".pickle", ".bin"}
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
@@ -46,6 +50,11 @@ def read_circuit_file(name: str, data: bytes, graph: Graph | None = None) -> Cir
         UnknownGraphError: the file does not name its graph, and `graph` is None.
     """
     ending = Path(name).suffix.lower()
+    if ending in _PICKLED:
+        raise RequestError(
+            f"'{name}' is pickle, which could run any code, and is not opened: where it was made, write it "
+            "as JSON, with EAP-IG by graph.to_json('circuit.json')"
+        )
     if ending not in _READERS:
         raise RequestError(
             f"'{name}' is no circuit file: its name ends in {', '.join(ENDINGS)}; nothing else is opened"
@@ -64,6 +73,8 @@ def read_circuit_file(name: str, data: bytes, graph: Graph | None = None) -> Cir
 
 def _json(data: bytes, graph: Graph | None) -> Circuit:
     content = parse_json(data)
+    if is_list(content):
+        return _edge_list(content, graph)
     if is_object(content) and is_object(nodes := content.get("nodes")):
         for node in nodes.values():
             neurons = node.get("neurons") if is_object(node) else None
@@ -71,6 +82,39 @@ def _json(data: bytes, graph: Graph | None) -> Circuit:
                 raise RequestError("it keeps some neurons of a node; here a circuit is made of whole edges")
     edges = content.get("edges") if is_object(content) else None
     return circuit_from_json(content, _fitted(graph, edges) if is_object(edges) else graph)
+
+
+def _edge_list(content: list[Any], graph: Graph | None) -> Circuit:
+    """Return the circuit in Edge Pruning's edges.json, a list of [writer, reader].
+
+    Its names are ours but for a3.h2.q and resid_post. The embeddings of tokens and of positions are writers
+    of their own; the latter are the same in clean and corrupt runs, so their edges change nothing. If neither
+    is a writer, both always reach every reader. An edge from a head's q, k or v input to the head is dropped.
+
+    Raises:
+        RequestError: it is no list of pairs of nodes of the graph.
+        UnknownGraphError: the graph is not given.
+    """
+    if not content:
+        raise RequestError("a JSON object with an object 'edges' is needed, or Edge Pruning's list of edges")
+    pairs: list[tuple[str, str]] = []
+    for item in content:
+        if not (is_list(item) and len(item) == 2 and all(isinstance(name, str) for name in item)):
+            raise RequestError('it is a list, but not of pairs of nodes such as ["a0.h1", "a3.h2.q"]')
+        pairs.append((item[0], item[1]))
+    if graph is None:
+        raise UnknownGraphError("the file does not say which graph it is of")
+    edges: dict[str, tuple[float | None, bool]] = {}
+    for writer, reader in pairs:
+        if writer != "pos_embeds" and not _INPUT.fullmatch(writer):
+            source = "input" if writer in _EMBEDDINGS else writer
+            target = "logits" if reader == "resid_post" else _INPUT.sub(r"\1<\2>", reader)
+            edges[f"{source}->{target}"] = None, True
+    if not any(writer in _EMBEDDINGS for writer, _ in pairs):
+        whole = replace(graph, qkv="split")
+        edges |= {name: (None, True) for name in whole.edge_names if name.startswith("input->")}
+    about = dict.fromkeys(("model", "task", "ablation"))
+    return _circuit(edges, graph, about | {"method": "edge-pruning"})
 
 
 def _graphml(data: bytes, graph: Graph | None) -> Circuit:

@@ -118,7 +118,7 @@ def test_a_broken_upload_is_refused_in_one_line(page, shelf, tmp_path):
     pickled.write_bytes(b"\x80\x04")
     open_runs(page, shelf)
     upload(page, pickled)
-    expect(page.get_by_text("nothing else is opened")).to_be_visible()
+    expect(page.get_by_text("is pickle, which could run any code")).to_be_visible()
     expect(page.get_by_text("Traceback")).to_have_count(0)
     assert len(shelf.store.list_broken()) == 0
 

@@ -55,6 +55,55 @@ def eap_ig(**cfg: Any) -> dict[str, Any]:
     return {"cfg": shape | cfg, "nodes": nodes, "edges": edges}
 
 
+def edge_pruning(names: list[str]) -> list[list[str]]:
+    """Edges as Edge Pruning's `get_edges` lists them."""
+    renamed = {"input": "tok_embeds", "logits": "resid_post"}
+    pairs = [name.split("->") for name in names]
+    readers = [reader.replace("<", ".").replace(">", "") for _, reader in pairs]
+    return [
+        [renamed.get(writer, writer), renamed.get(reader, reader)]
+        for (writer, _), reader in zip(pairs, readers, strict=True)
+    ]
+
+
+def test_edges_of_edge_pruning_are_read():
+    kept = [name for name, one in zip(GRAPH.edge_names, circuit().kept, strict=True) if one]
+    assert any(name.startswith("input->") for name in kept)
+    # Edges of position embeddings, and within heads, which have no counterpart here.
+    more = [["pos_embeds", "a0.h1.q"], ["a1.h0.k", "a1.h0"]]
+    listed = json.dumps(edge_pruning(kept) + more).encode()
+    with pytest.raises(UnknownGraphError):
+        read_circuit_file("edges.json", listed)
+    for graph in (GRAPH, Graph(3, 2, "merged")):
+        back = read_circuit_file("edges.json", listed, graph)
+        assert back.graph == GRAPH
+        assert (back.kept == circuit().kept).all()
+        assert np.isnan(back.scores).all()
+        assert back.about == {"model": None, "task": None, "ablation": None, "method": "edge-pruning"}
+
+
+def test_without_embeddings_among_the_writers_they_reach_every_reader():
+    kept = [name for name, one in zip(GRAPH.edge_names, circuit().kept, strict=True) if one]
+    inner = [name for name in kept if not name.startswith("input->")]
+    back = read_circuit_file("edges.json", json.dumps(edge_pruning(inner)).encode(), GRAPH)
+    names = {name for name, one in zip(GRAPH.edge_names, back.kept, strict=True) if one}
+    assert names == {*inner, *(name for name in GRAPH.edge_names if name.startswith("input->"))}
+
+
+@pytest.mark.parametrize(
+    "content", [[], [["a0.h1"]], [1], [["a0.h1", 3]], [["nothing", "m1"]], [["m2", "m0"]]]
+)
+def test_a_list_that_is_none_of_edges_is_refused(content: list[Any]):
+    with pytest.raises(RequestError, match=r"^'edges.json': "):
+        read_circuit_file("edges.json", json.dumps(content).encode(), GRAPH)
+
+
+@pytest.mark.parametrize("name", ["circuit.pt", "circuit.PTH", "circuit.pkl"])
+def test_pickle_stays_unopened_and_the_way_out_is_told(name: str):
+    with pytest.raises(RequestError, match=r"is pickle.*not opened.*graph\.to_json\('circuit.json'\)"):
+        read_circuit_file(name, pickle.dumps({"a": 1}), GRAPH)
+
+
 def test_a_file_of_eap_ig_is_read():
     same_circuit(read_circuit_file("graph.json", json.dumps(eap_ig()).encode()), circuit())
     serial = read_circuit_file("graph.json", json.dumps(eap_ig()).encode())
@@ -152,7 +201,8 @@ def graphml(edges: str = "", data: str = "", head: str = "") -> bytes:
 EDGE = '<edge id="m0-&gt;m1" source="m0" target="m1"><data key="s">{}</data></edge>'
 LAUGHS = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
 BROKEN: list[tuple[str, bytes, str]] = [
-    ("x.pt", pickle.dumps({}), r"name ends in \.json, \.graphml, \.csv"),
+    ("x.pt", pickle.dumps({}), "is pickle, which could run any code"),
+    ("x.txt", b"x", r"name ends in \.json, \.graphml, \.csv"),
     ("x", b"", "name ends in"),
     ("x.json", b"\x80\x04pickle", "'x.json' cannot be read: it is no JSON"),
     ("x.json", b'{"edges": {', "it is no JSON"),
