@@ -11,6 +11,8 @@ from engine.models.shape import ModelShape
 NO_CHARACTER = "\ufffd"  # what bytes decode to that are no whole character
 MOST_PARTS = 8  # tokens that make up a text of whole characters: a character has four bytes at most
 
+PROBED = 1000  # tokens looked at for one that shows what stands before a text
+
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
@@ -29,9 +31,13 @@ class Tokens:
         """Return the token ids of `text` without special tokens.
 
         Raises:
-            RequestError: the model has no embedding for a token, so the tokenizer is not its own.
+            RequestError: the tokenizer has no token for a part of the text; or the model has no embedding for
+                a token, so that the tokenizer is not its own.
         """
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        try:
+            ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        except Exception as error:  # tokenizers raises it, of no kind of its own
+            raise RequestError(f"the tokenizer of '{self.id}' cannot read {text[:40]!r}: {error}") from error
         if ids and max(ids) >= self.shape.d_vocab:
             raise RequestError(
                 f"the tokenizer of '{self.id}' makes token {max(ids)} of {text[:40]!r}, but the model has "
@@ -61,8 +67,10 @@ class Tokens:
 
     def prompt_offsets(self, text: str, bos: bool | None = None) -> list[tuple[int, int]]:
         """Return begin and end of every token of `prompt_ids` in `bare(text)`; (0, 0) for a BOS token."""
+        n = len(self.prompt_ids(text, bos))
         encoded = self.tokenizer(self.bare(text), add_special_tokens=False, return_offsets_mapping=True)
-        return [(0, 0)] * len(self._front_ids(text, bos)) + [*map(tuple, encoded["offset_mapping"])]
+        offsets: list[tuple[int, int]] = [*map(tuple, encoded["offset_mapping"])]
+        return [(0, 0)] * (n - len(offsets)) + offsets
 
     def bare(self, text: str) -> str:
         """Return a text without special tokens that are written out at its ends."""
@@ -88,9 +96,13 @@ class Tokens:
     @cached_property
     def _default_front(self) -> list[int]:
         """The special tokens that the tokenizer puts before a text by default, each once."""
-        encoded = self.tokenizer("a", return_special_tokens_mask=True)
-        ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
-        return list(dict.fromkeys(ids[: special.index(0) if 0 in special else 0]))
+        special = set(self.tokenizer.all_special_ids)
+        for token in range(min(PROBED, self.shape.d_vocab)):
+            text = self._token_string(token)
+            if token not in special and text.strip() and self.encode(text) == [token]:
+                ids: list[int] = self.tokenizer(text)["input_ids"]
+                return list(dict.fromkeys(ids[: ids.index(token)]))
+        return []
 
     def token_id(self, text: str) -> int | None:
         """Return the id of `text` if it is exactly one token where it continues a sentence, else None."""

@@ -1,10 +1,12 @@
 """Prompts as token ids: special tokens, positions, answers, and the text of tokens."""
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
+from engine.errors import RequestError
 from engine.models.tokens import Tokens
 from engine.tracing.prompts import subject_tokens
-from tests.special_tokens import BOS, EOS, SPECIALS, byte_level, tokens_with
+from tests.special_tokens import BOS, EOS, SPECIALS, byte_level, tokens_with, with_specials
 
 PROMPT = "The capital of France is"
 
@@ -92,3 +94,13 @@ def test_a_token_is_known_to_be_only_a_space(plain: Tokens):
     [space] = plain.encode(" ")
     assert plain.is_space(space)
     assert not any(map(plain.is_space, plain.encode(PROMPT)))
+
+
+def test_a_tokenizer_of_few_words_has_its_bos_and_refuses_others():
+    """Without a token for unknown words the library raises an exception of no kind."""
+    core = Tokenizer(models.WordLevel({BOS: 0, EOS: 1, "up": 2, "down": 3}))  # pyright: ignore[reportCallIssue]
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokens = tokens_with(with_specials(core, "bos-eos"))
+    assert tokens.prompt_ids("up down") == [0, 2, 3]
+    with pytest.raises(RequestError, match="cannot read 'up left'"):
+        tokens.prompt_ids("up left")
