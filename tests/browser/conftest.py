@@ -71,18 +71,24 @@ LISTEN = """(view) => {
 HEARD = "(view) => document.querySelector(`.st-key-${view} .plotly-view`).heard"
 
 
-def click_point(page: Page, view: str, place: str, about: object = None, shift: bool = False) -> None:
-    """Click as a person does, on what is under the pointer, and once more if the view did not hear it.
+def point_at(page: Page, view: str, place: str, about: object = None) -> tuple[float, float]:
+    """Move the pointer as a person does to what a view shows at `place`, and return where that is.
 
     `place` is JavaScript that returns [x, y] on the screen, a function of `about`.
     """
+    settled(page)
+    x, y = page.evaluate(place, about)
+    page.mouse.move(x - 3, y - 3)
+    page.mouse.move(x, y)
+    expect(page.locator(f".st-key-{view} .plotly-view.pointed")).to_be_attached()
+    return x, y
+
+
+def click_point(page: Page, view: str, place: str, about: object = None, shift: bool = False) -> None:
+    """Click as a person does, on what is under the pointer, and once more if the view did not hear it."""
     page.locator(f".st-key-{view}").first.scroll_into_view_if_needed()
     for _ in range(10):
-        settled(page)
-        x, y = page.evaluate(place, about)
-        page.mouse.move(x - 3, y - 3)
-        page.mouse.move(x, y)
-        expect(page.locator(f".st-key-{view} .plotly-view.pointed")).to_be_attached()
+        x, y = point_at(page, view, place, about)
         page.evaluate(LISTEN, view)
         if shift:
             page.keyboard.down("Shift")

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Server, click_point, double_click, settled
+from tests.browser.conftest import Server, click_point, double_click, point_at, settled
 
 pytestmark = pytest.mark.browser
 
@@ -94,8 +94,9 @@ def test_click_on_a_node_shows_it_and_esc_clears(page, server):
 
 def test_click_on_an_edge_shows_it(page, server):
     opened(page, server)
-    click_point(page, "graph", STRONGEST_EDGE)
+    point_at(page, "graph", STRONGEST_EDGE)
     expect(page.locator(".st-key-graph .hoverlayer")).to_contain_text("rank")
+    click_point(page, "graph", STRONGEST_EDGE)
     expect(page.get_by_role("heading", name=re.compile("→"))).to_be_visible()
     expect(page.get_by_text("In this circuit")).to_be_visible()
 
