@@ -11,7 +11,7 @@ from engine.models.shape import ModelShape
 NO_CHARACTER = "\ufffd"  # what bytes decode to that are no whole character
 MOST_PARTS = 8  # tokens that make up a text of whole characters: a character has four bytes at most
 
-PROBED = 1000  # tokens looked at for one that shows what stands before a text
+PROBED = 1000  # tokens tried as a text that shows what stands before texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +96,14 @@ class Tokens:
     @cached_property
     def _default_front(self) -> list[int]:
         """The special tokens that the tokenizer puts before a text by default, each once."""
-        special = set(self.tokenizer.all_special_ids)
-        for token in range(min(PROBED, self.shape.d_vocab)):
-            text = self._token_string(token)
-            if token not in special and text.strip() and self.encode(text) == [token]:
-                ids: list[int] = self.tokenizer(text)["input_ids"]
-                return list(dict.fromkeys(ids[: ids.index(token)]))
+        for text in ("a", *map(self._token_string, range(min(PROBED, self.shape.d_vocab)))):
+            try:
+                readable = bool(self.encode(text))
+            except RequestError:
+                continue
+            encoded = self.tokenizer(text, return_special_tokens_mask=True) if readable else {}
+            if 0 in (special := encoded.get("special_tokens_mask", [])):
+                return list(dict.fromkeys(encoded["input_ids"][: special.index(0)]))
         return []
 
     def token_id(self, text: str) -> int | None:

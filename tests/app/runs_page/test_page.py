@@ -319,7 +319,7 @@ def test_a_packed_run_is_imported_and_selected(store, jobs, tmp_path):
     ("name", "content", "problem"),
     [
         ("x.zip", b"PK nonsense", "no zip"),
-        ("x.pt", b"\x80\x04", "nothing else is opened"),
+        ("x.pt", b"\x80\x04", "is pickle, which could run any code"),
         ("x.json", b'{"edges": 3}', "an object 'edges' is needed"),
         ("<b>x.csv", b"name\n", "must name the columns"),
     ],
