@@ -101,9 +101,13 @@ class Tokens:
                 readable = bool(self.encode(text))
             except RequestError:
                 continue
-            encoded = self.tokenizer(text, return_special_tokens_mask=True) if readable else {}
-            if 0 in (special := encoded.get("special_tokens_mask", [])):
-                return list(dict.fromkeys(encoded["input_ids"][: special.index(0)]))
+            if not readable:
+                continue
+            encoded = self.tokenizer(text, return_special_tokens_mask=True)
+            ids: list[int] = encoded["input_ids"]
+            special: list[int] = encoded["special_tokens_mask"]
+            if 0 in special:
+                return list(dict.fromkeys(ids[: special.index(0)]))
         return []
 
     def token_id(self, text: str) -> int | None:
