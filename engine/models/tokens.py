@@ -58,8 +58,9 @@ class Tokens:
         Raises:
             RequestError: a BOS token is asked for and there is none, or the text has no token at all.
         """
-        ids = self.encode(self.bare(text))
-        if self.bare(text).strip() and not ids:
+        bare = self.bare(text)
+        ids = self.encode(bare)
+        if bare.strip() and not ids:
             raise RequestError(
                 f"the tokenizer of '{self.id}' makes no token of {text[:40]!r}: is it the model's?"
             )
@@ -132,7 +133,7 @@ class Tokens:
         prompt that ends in a space no answer counts by itself: the tokenizer joins the space with a word.
         """
         token = self.continuation_id(prompt, answer)
-        return self._by_itself(answer) if token is None and not self.bare(prompt).endswith(" ") else token
+        return self._by_itself(answer) if token is None and not self.ends_in_space(prompt) else token
 
     def answer_hint(self, prompt: str, answer: str, several: bool = False) -> str:
         """Return what would make an answer continue a prompt, as the end of a message; "" if nothing would.
@@ -146,10 +147,14 @@ class Tokens:
             return n == 1 or (several and n > 1)
 
         text = self.bare(prompt)
-        if text.endswith(" ") and helps(text.rstrip(" "), f" {answer.lstrip(' ')}"):
+        if self.ends_in_space(text) and helps(text.rstrip(" "), f" {answer.lstrip(' ')}"):
             return "; the prompt ends in a space: drop it, and begin the answer with it"
         spaced = not answer.startswith(" ") and helps(text, f" {answer}")
         return "; should it start with a space?" if spaced else ""
+
+    def ends_in_space(self, prompt: str) -> bool:
+        """Return whether a prompt ends in a space, which a tokenizer otherwise puts in front of a word."""
+        return self.bare(prompt).endswith(" ")
 
     def is_space(self, token: int) -> bool:
         """Return whether a token is nothing but spaces."""

@@ -3,12 +3,11 @@
 Instruments register themselves here (`engine.instruments.base`), since folders of runs are read without them.
 """
 
-import difflib
 from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from engine.errors import RequestError
+from engine.errors import RequestError, unknown_name
 from engine.registry import Registry
 from engine.runs.request import SCHEMA_1, Request
 
@@ -94,9 +93,7 @@ def first_problem(error: ValidationError, asked: type[BaseModel] | None = None) 
         for part in within:
             asked = next((c for c in _classes(asked, part) if name not in c.model_fields), asked)
         known = [field for field in asked.model_fields if field != "kind"]
-        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f"did you mean '{nearest[0]}'? " if nearest else ""
-        return f"unknown field '{place}': {hint}known: {', '.join(known)}"
+        return str(unknown_name("field", place, known))
     if problem["type"] == "value_error":
         return f"{place}: {said}" if place else said
     given = repr(problem["input"])

@@ -154,7 +154,7 @@ def _empty(task: str, split: Split) -> RequestError:
 
 def _space_notes(tokens: Tokens, items: list[Prompt]) -> list[str]:
     """Return a note if prompts end in a space, which is a token of its own there."""
-    n = sum(tokens.bare(text).endswith(" ") for item in items for text in (item.clean, item.corrupt))
+    n = sum(tokens.ends_in_space(text) for item in items for text in (item.clean, item.corrupt))
     return [f"{n} of {2 * len(items)} prompts end in a space, which is a token of its own"] if n else []
 
 

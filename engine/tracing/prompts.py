@@ -135,10 +135,9 @@ def own_prompt(
 def notes_on(tokens: Tokens, traced: Traced, subject: str, occurrence: int) -> list[str]:
     """Return notes on what a user may not have meant: several subjects, and tokens that are only spaces."""
     notes: list[str] = []
-    text = tokens.bare(traced.text)
-    if (n := len(occurrences(text, subject))) > 1:
+    if (n := len(occurrences(tokens.bare(traced.text), subject))) > 1:
         notes.append(f"'{subject}' stands {n} times in the prompt; occurrence {occurrence} is the subject")
-    if text.endswith(" "):
+    if tokens.ends_in_space(traced.text):
         notes.append("the prompt ends in a space, which is a token of its own")
     for name, token in (("answer", traced.answer[0]), ("wrong answer", traced.wrong)):
         if tokens.is_space(token):

@@ -69,16 +69,12 @@ def _of_file(path: Path, model: str | None, edges: int | None) -> tuple[Circuit,
 
         read = read_circuit_file(str(path), data, shape_of_folder(find_model(model)).graph())
     origin = {"model": read.about["model"], "task": read.about["task"], "qkv": read.graph.qkv}
-    if edges is None and read.kept.any():
-        # As on the page: edges on no path from the input to the logits are no part of a circuit.
-        kept = prune_dangling(read.graph, read.kept)
-        if not kept.any():
-            raise RequestError(f"'{path}': no path of its edges leads from the input to the logits")
-        return replace(read, kept=kept), origin
     try:
         ranked = ranking(read, edges)
+        if edges is None:  # as on the page, without edges on no path from the input to the logits
+            return replace(read, kept=prune_dangling(read.graph, read.kept)), origin
         print_notes(ranked.notes)
-        return top_edges(read.graph, ranked.scores, edges or ranked.edges, read.about), origin
+        return top_edges(read.graph, ranked.scores, edges, read.about), origin
     except RequestError as error:
         raise RequestError(f"'{path}': {error}") from error
 

@@ -114,7 +114,8 @@ def _model(asked: Request) -> tuple[str, ModelShape]:
 
 def _trained(asked: ReadText, reading: Reading, store: RunStore) -> str | None:
     """Return the id of the run that trains the lenses, finished or not; None if none has parameters."""
-    if not any(lenses.get(name).has_parameters for name in reading.lenses):
+    chosen = [lenses.get(name) for name in reading.lenses]  # an unknown one is refused
+    if not any(lens.has_parameters for lens in chosen):
         return None
     default = default_training(asked).run_id()
     if reading.trained not in (None, default):

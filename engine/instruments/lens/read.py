@@ -86,9 +86,9 @@ def read_text(asked: ReadText, bench: Workbench, report: Report) -> Found:
 
 def _notes(tokens: Tokens, text: str, raced: list[int]) -> list[str]:
     """Return notes on tokens that are only spaces, which nobody may have meant."""
-    notes = (
-        ["the text ends in a space, which is a token of its own"] if tokens.bare(text).endswith(" ") else []
-    )
+    notes: list[str] = []
+    if tokens.ends_in_space(text):
+        notes.append("the text ends in a space, which is a token of its own")
     if any(map(tokens.is_space, raced)):
         notes.append("one of the words that are followed is a token that is only a space")
     return notes
@@ -146,8 +146,6 @@ def check_reading(asked: ReadText, store: RunStore) -> None:
     Raises:
         RequestError: an unknown model, lens, node, circuit or run; too long a text; a word of several tokens.
     """
-    for name in asked.lens.lenses:
-        lenses.get(name)
     completed_reading(asked, store)
     _check_text(asked)
 
